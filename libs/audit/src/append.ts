@@ -1,0 +1,87 @@
+import { insertAudit, type Tx } from '#store';
+import { canonicalJson, type CanonicalValue } from './canonical.js';
+
+/** The closed list of what can be done, or tried, here. */
+export const AUDIT_ACTIONS = [
+  'instance.created',
+  'token.issued',
+  'authentication.failed',
+  'organization.created',
+  'app.created',
+  'release.created',
+  'group.created',
+  'group.suspended',
+  'group.resumed',
+  'group.revoked',
+  'ca.created',
+  'ocspDelegate.created',
+  'serverCertificate.renewed',
+  'device.registered',
+  'device.changed',
+  'device.suspended',
+  'device.resumed',
+  'device.revoked',
+  'device.reset',
+  'certificate.requested',
+  'certificate.issued',
+  'certificate.abandoned',
+  'certificate.revoked',
+  'certificate.held',
+  'certificate.released',
+  'certificate.expired',
+  'key.issued',
+  'key.rotated',
+  'key.suspended',
+  'key.resumed',
+  'key.revoked',
+  'key.expired',
+  'crl.published',
+] as const;
+
+export type AuditAction = (typeof AUDIT_ACTIONS)[number];
+
+export interface AuditEntry {
+  at: Date;
+  /** `operator:<token id>`, `device:<id>`, `system:<plane>` or `anonymous:<address>`. */
+  actor: string;
+  action: AuditAction;
+  /** `<kind>:<id>` of what it was done to. */
+  subject: string;
+  outcome: 'success' | 'refused' | 'failed';
+  requestId: string;
+  /** What else a reader needs to understand it. Never a secret, never a whole request. */
+  detail?: Readonly<Record<string, CanonicalValue | undefined>>;
+  ownerOrgId?: string | null;
+  issuerOrgId?: string | null;
+}
+
+/** Writes the entry in the transaction of the change: if this fails, so does the change. */
+export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<void> {
+  await insertAudit(tx, {
+    at: entry.at,
+    actor: entry.actor,
+    action: entry.action,
+    subject: entry.subject,
+    outcome: entry.outcome,
+    requestId: entry.requestId,
+    canonical: Buffer.from(canonicalAudit(entry)),
+    ownerOrgId: entry.ownerOrgId ?? null,
+    issuerOrgId: entry.issuerOrgId ?? null,
+  });
+}
+
+/** The bytes that stand for the entry, in the log and later in the tree. */
+export function canonicalAudit(entry: AuditEntry): string {
+  return canonicalJson({
+    v: 1,
+    at: entry.at.toISOString(),
+    actor: entry.actor,
+    action: entry.action,
+    subject: entry.subject,
+    outcome: entry.outcome,
+    requestId: entry.requestId,
+    detail: entry.detail ?? {},
+    ownerOrgId: entry.ownerOrgId ?? null,
+    issuerOrgId: entry.issuerOrgId ?? null,
+  });
+}

@@ -1,0 +1,11 @@
+export { decodeBase62, encodeBase62 } from './base62.js';
+export { encodeFields, encodeParts, rowEncoder } from './fields.js';
+export { KEY_ID_LENGTH, mintApiKey, mintEnrollmentSecret, mintOperatorToken, parseCredential } from './text.js';
+export type { Credential, CredentialKind, Environment } from './text.js';
+export { openVerifier, sealContext, sealVerifier, verifierHash, verifierMatches } from './verifier.js';
+export type { Pepper } from './verifier.js';
+export { derivationRoot, derivedSecret, feedVerifier } from './derive.js';
+export { makeBoxKeys, openBox, sealToBox } from './box.js';
+export { answerKey, open, seal } from './seal.js';
+export { CHAIN_START, chainMac, chainMacRow, rowMac } from './mac.js';
+export { CREDENTIAL_PATTERN, redactCredentials } from './redact.js';

@@ -1,0 +1,2 @@
+export { InProcessSigner } from './in-process.js';
+export type { CaPublicKey, Signer, SigningPurpose, SignRequest } from './signer.js';

@@ -1,0 +1,30 @@
+import type { KeyType } from '#pki';
+
+/** What a CA key may be used for; a key made for one purpose refuses the others. */
+export type SigningPurpose = 'certificate' | 'crl';
+
+export interface SignRequest {
+  purpose: SigningPurpose;
+  keyId: string;
+  /** Serial (hex) of the recorded intent, or name of the artifact: what a signer of its own re-derives the message from. */
+  subject: { intentId: string } | { artifactId: string };
+  /** The whole bytes to be signed, never a digest: pure ML-DSA cannot sign one. */
+  message: Buffer;
+}
+
+export interface CaPublicKey {
+  keyId: string;
+  keyType: KeyType;
+  /** SubjectPublicKeyInfo, DER. */
+  spki: Buffer;
+}
+
+/**
+ * The only way to a CA key. Throws `unavailable` when the key cannot be used just now, `forbidden` when it is not for this
+ * purpose, `notFound` for an unknown key. Signatures are as they stand in X.509 (ECDSA: DER).
+ */
+export interface Signer {
+  sign(request: SignRequest): Promise<Buffer>;
+  /** Makes a key pair; only its public half leaves the signer. */
+  createKey(keyType: KeyType): Promise<CaPublicKey>;
+}

@@ -1,0 +1,264 @@
+import { timingSafeEqual, type KeyObject } from 'node:crypto';
+import { chainMacRow, openVerifier, type Pepper } from '#credential';
+import { AuthorityError, isAuthorityError, type Clock } from '#kernel';
+import {
+  EMPTY_LOG,
+  encodeStatusRow,
+  findKeys,
+  findOperatorTokens,
+  highestPublishedSeq,
+  readLogHead,
+  readStatusChanges,
+  type Database,
+  type LogHead,
+  type StatusRow,
+  type Tx,
+} from '#store';
+import type { KeyEntry, TokenEntry } from './index-entries.js';
+import { checkRowMac, keyRowMac, keySealContext, tokenRowMac, tokenSealContext } from './row-mac.js';
+import { StatusIndex, type ReadonlyStatusIndex } from './status-index.js';
+
+export interface FollowerOptions {
+  database: Database;
+  macKey: KeyObject;
+  clock: Clock;
+  pollMs: number;
+  /** Peppers by version, where this plane checks keys and tokens; undefined: certificates, devices and groups only. */
+  peppers: ReadonlyMap<number, Pepper> | undefined;
+  onError: (error: Error) => void;
+  /** Called after rows were applied, before anyone waiting for them goes on. */
+  onApplied?: (rows: readonly StatusRow[]) => void;
+}
+
+const BATCH = 10_000;
+
+/**
+ * Keeps a StatusIndex up to the log. Each row is believed only if its MAC continues the chain from the row before; the
+ * first one that does not stops the follower for good (`broken`), which keeps what it had and grows old.
+ * A notification is a hint; polling is what bounds the delay.
+ */
+export class Follower {
+  private readonly statusIndex = new StatusIndex();
+  private head: LogHead = EMPTY_LOG;
+  private syncedAt: Date | undefined;
+  private syncedMonotonic = -Infinity;
+  private brokenBy: Error | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> | undefined;
+  private again = false;
+  private stopped = false;
+  private unlisten: (() => Promise<void>) | undefined;
+
+  constructor(private readonly options: FollowerOptions) {}
+
+  get index(): ReadonlyStatusIndex {
+    return this.statusIndex;
+  }
+
+  /** When the log was last seen to be wholly applied: the moment at which every status in the index was true. */
+  get lastSync(): Date | undefined {
+    return this.syncedAt;
+  }
+
+  /** Milliseconds since then. */
+  get ageMs(): number {
+    return this.options.clock.monotonicMs() - this.syncedMonotonic;
+  }
+
+  /** Why the log is not believed any more. */
+  get broken(): Error | undefined {
+    return this.brokenBy;
+  }
+
+  /** Applies the whole log, then goes on following. Throws when the log is not to be believed or cannot be read. */
+  async start(): Promise<void> {
+    await this.sync();
+    if (this.brokenBy) throw this.brokenBy;
+    const published = await this.options.database.transaction(highestPublishedSeq);
+    if (published > this.head.seq) {
+      this.brokenBy = new AuthorityError(
+        'internal',
+        `the status log ends at ${this.head.seq}, but ${published} was published already: was an old database restored?`,
+        { code: 'statusRollback' },
+      );
+      throw this.brokenBy;
+    }
+    this.unlisten = await this.options.database
+      .listen('touchmark_status', () => void this.poke(), this.options.onError)
+      .catch((error: Error) => {
+        this.options.onError(error);
+        return undefined;
+      });
+    this.schedule();
+  }
+
+  /** Returns once every row up to `seq` is applied: what a route does with its receipt before it answers. */
+  async catchUp(seq: number): Promise<void> {
+    while (this.head.seq < seq && !this.stopped) {
+      if (this.brokenBy) throw this.brokenBy;
+      await this.poke();
+    }
+  }
+
+  /** Throws `unavailable` when the index is older than `maxAgeMs` or broken: whoever issues must not go on then. */
+  assertFresh(maxAgeMs: number): void {
+    if (this.brokenBy || this.ageMs > maxAgeMs) {
+      throw new AuthorityError('unavailable', 'the revocation status is not known just now; nothing was issued', {
+        retryAfter: 5,
+        cause: this.brokenBy,
+      });
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    await this.unlisten?.().catch(this.options.onError);
+    await this.running?.catch(() => undefined);
+  }
+
+  private schedule(): void {
+    if (this.stopped || this.brokenBy) return;
+    this.timer = setTimeout(() => {
+      void this.poke().finally(() => this.schedule());
+    }, this.options.pollMs);
+    this.timer.unref();
+  }
+
+  /** One sync at a time; a poke during one asks for another right after it. */
+  private poke(): Promise<void> {
+    if (this.running) {
+      this.again = true;
+      return this.running;
+    }
+    this.running = this.run().finally(() => {
+      this.running = undefined;
+    });
+    return this.running;
+  }
+
+  private async run(): Promise<void> {
+    do {
+      this.again = false;
+      try {
+        await this.sync();
+      } catch (error) {
+        this.options.onError(error instanceof Error ? error : new Error(String(error)));
+        return;
+      }
+    } while (this.again && !this.stopped && !this.brokenBy);
+  }
+
+  private async sync(): Promise<void> {
+    if (this.brokenBy) return;
+    const startedAt = this.options.clock.now();
+    const startedMonotonic = this.options.clock.monotonicMs();
+    for (;;) {
+      const { target, rows, keys, tokens } = await this.options.database.transaction((tx) => this.fetch(tx));
+      if (target.seq < this.head.seq) return this.break('statusRollback', `the status log went back to ${target.seq}`);
+      if (rows.length === 0 && target.seq > this.head.seq) {
+        return this.break('statusGap', `the status log lacks the rows after ${this.head.seq}`);
+      }
+      if (!this.applyRows(rows, keys, tokens)) return;
+      if (this.head.seq >= target.seq) {
+        if (this.head.seq === target.seq && !timingSafeEqual(this.head.mac, target.mac)) {
+          return this.break('statusMac', 'the status counter does not fit the log');
+        }
+        break;
+      }
+    }
+    this.syncedAt = startedAt;
+    this.syncedMonotonic = startedMonotonic;
+  }
+
+  /** The counter first, then the rows: whatever the counter names is there, or was taken away. */
+  private async fetch(tx: Tx): Promise<{
+    target: LogHead;
+    rows: StatusRow[];
+    keys: Map<string, KeyEntry>;
+    tokens: Map<string, TokenEntry>;
+  }> {
+    const target = await readLogHead(tx);
+    const rows = target.seq > this.head.seq ? await readStatusChanges(tx, this.head.seq, BATCH) : [];
+    const missing = (kind: 'key' | 'token') => [
+      ...new Set(
+        rows
+          .filter((row) => row.kind === kind && this.statusIndex[kind](row.subject) === undefined)
+          .map((row) => row.subject),
+      ),
+    ];
+    const { peppers } = this.options;
+    if (peppers === undefined) return { target, rows, keys: new Map(), tokens: new Map() };
+    return {
+      target,
+      rows,
+      keys: await this.loadKeys(tx, missing('key'), peppers),
+      tokens: await this.loadTokens(tx, missing('token'), peppers),
+    };
+  }
+
+  private applyRows(rows: StatusRow[], keys: Map<string, KeyEntry>, tokens: Map<string, TokenEntry>): boolean {
+    for (const row of rows) {
+      const mac = chainMacRow(this.options.macKey, this.head.mac, encodeStatusRow(row.seq, row));
+      if (row.seq !== this.head.seq + 1 || row.mac.length !== mac.length || !timingSafeEqual(mac, row.mac)) {
+        this.break('statusMac', `row ${row.seq} of the status log was not written by this authority, or one before it is gone`);
+        return false;
+      }
+      this.statusIndex.apply(row, { key: keys.get(row.subject), token: tokens.get(row.subject) });
+      this.head = { seq: row.seq, mac };
+    }
+    if (rows.length > 0) this.options.onApplied?.(rows);
+    return true;
+  }
+
+  private async loadKeys(tx: Tx, ids: string[], peppers: ReadonlyMap<number, Pepper>): Promise<Map<string, KeyEntry>> {
+    const loaded = new Map<string, KeyEntry>();
+    if (ids.length === 0) return loaded;
+    for (const row of await findKeys(tx, ids)) {
+      this.believe(`key ${row.id}`, () => {
+        checkRowMac(row.mac, keyRowMac(this.options.macKey, row), `key ${row.id}`);
+        const verifier = openVerifier(pepperOf(peppers, row.pepperVersion), row.sealedVerifier, keySealContext(row));
+        loaded.set(row.id, { ...row, verifier, reason: null, seq: 0 });
+      });
+    }
+    return loaded;
+  }
+
+  private async loadTokens(
+    tx: Tx,
+    ids: string[],
+    peppers: ReadonlyMap<number, Pepper>,
+  ): Promise<Map<string, TokenEntry>> {
+    const loaded = new Map<string, TokenEntry>();
+    if (ids.length === 0) return loaded;
+    for (const row of await findOperatorTokens(tx, ids)) {
+      this.believe(`operator token ${row.id}`, () => {
+        checkRowMac(row.mac, tokenRowMac(this.options.macKey, row), `operator token ${row.id}`);
+        const verifier = openVerifier(pepperOf(peppers, row.pepperVersion), row.sealedVerifier, tokenSealContext(row));
+        loaded.set(row.id, { ...row, verifier, status: 'pending', seq: 0 });
+      });
+    }
+    return loaded;
+  }
+
+  /** One forged row must not take the others down: it is reported and left out, so that its credential is unknown. */
+  private believe(what: string, load: () => void): void {
+    try {
+      load();
+    } catch (error) {
+      if (!isAuthorityError(error, 'internal')) throw error;
+      this.options.onError(new Error(`${what} is not believed and left out`, { cause: error }));
+    }
+  }
+
+  private break(code: string, text: string): void {
+    this.brokenBy = new AuthorityError('internal', text, { code });
+    this.options.onError(this.brokenBy);
+  }
+}
+
+function pepperOf(peppers: ReadonlyMap<number, Pepper>, version: number): Pepper {
+  const pepper = peppers.get(version);
+  if (!pepper) throw new AuthorityError('internal', `secrets/pepper lacks version ${version}`, { code: 'pepperMissing' });
+  return pepper;
+}

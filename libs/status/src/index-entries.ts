@@ -1,0 +1,40 @@
+import type { AudienceKind, KeyStatus } from '#store';
+
+/** What the log says last about a certificate, a device or a group; absent means nothing was ever changed. */
+export interface StatusEntry {
+  status: string;
+  reason: string | null;
+  at: Date;
+  invalidityDate: Date | null;
+  seq: number;
+}
+
+/** An API key as it is checked: everything in memory, the verifier opened once. */
+export interface KeyEntry {
+  id: string;
+  /** SHA-256 that the presented secret must hash to. */
+  verifier: Buffer;
+  releaseId: string;
+  environment: 'live' | 'test';
+  audience: AudienceKind;
+  audienceValues: readonly string[];
+  ownerOrgId: string;
+  issuerOrgId: string;
+  expiresAt: Date;
+  status: KeyStatus;
+  reason: string | null;
+  /** End of a retiring key, where before expiresAt. */
+  endsAt: Date | null;
+  /** Row of the log that says so. */
+  seq: number;
+}
+
+export interface TokenEntry {
+  id: string;
+  verifier: Buffer;
+  organizationId: string;
+  name: string;
+  expiresAt: Date | null;
+  status: string;
+  seq: number;
+}

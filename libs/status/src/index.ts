@@ -1,0 +1,5 @@
+export { Follower } from './follower.js';
+export type { FollowerOptions } from './follower.js';
+export type { KeyEntry, StatusEntry, TokenEntry } from './index-entries.js';
+export type { ReadonlyStatusIndex } from './status-index.js';
+export { keyRowMac, keySealContext, tokenRowMac, tokenSealContext } from './row-mac.js';

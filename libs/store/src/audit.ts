@@ -1,0 +1,61 @@
+import type { Tx } from './database.js';
+import { decodeCursor, toPage, type Page, type PageRequest } from './page.js';
+
+export interface AuditRow {
+  id: string;
+  at: Date;
+  actor: string;
+  action: string;
+  subject: string;
+  outcome: 'success' | 'refused' | 'failed';
+  requestId: string;
+  /** The bytes that stand for this entry: RFC 8785 JSON of everything but the id. */
+  canonical: Buffer;
+}
+
+export async function insertAudit(
+  tx: Tx,
+  row: Omit<AuditRow, 'id'> & { ownerOrgId: string | null; issuerOrgId: string | null },
+): Promise<void> {
+  await tx.run(
+    `insert into audit (at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+    [
+      row.at,
+      row.actor,
+      row.action,
+      row.subject,
+      row.outcome,
+      row.requestId,
+      row.canonical,
+      row.ownerOrgId,
+      row.issuerOrgId,
+    ],
+  );
+}
+
+export interface AuditFilter {
+  action?: string | undefined;
+  subject?: string | undefined;
+  actor?: string | undefined;
+  outcome?: string | undefined;
+}
+
+export async function listAudit(tx: Tx, page: PageRequest, filter: AuditFilter): Promise<Page<AuditRow>> {
+  const [before] = page.cursor === undefined ? [null] : decodeCursor(page.cursor, 1);
+  const rows = await tx.rows<AuditRow>(
+    `select id::text as id, at, actor, action, subject, outcome, request_id as "requestId", canonical from audit
+     where ($1::bigint is null or id < $1) and ($2::text is null or action = $2) and ($3::text is null or subject = $3)
+       and ($4::text is null or actor = $4) and ($5::text is null or outcome = $5)
+     order by id desc limit $6`,
+    [
+      before ?? null,
+      filter.action ?? null,
+      filter.subject ?? null,
+      filter.actor ?? null,
+      filter.outcome ?? null,
+      page.limit + 1,
+    ],
+  );
+  return toPage(rows, page.limit, (row) => [row.id]);
+}

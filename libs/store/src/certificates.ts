@@ -1,0 +1,227 @@
+import type { Tx } from './database.js';
+import { decodeCursor, toPage, type Page, type PageRequest } from './page.js';
+
+/** What is recorded, and committed, before any signer is asked. */
+export interface IntentRow {
+  serial: Buffer;
+  issuerId: string;
+  shard: number;
+  notBefore: Date;
+  notAfter: Date;
+  profile: string;
+  profileVersion: number;
+  tbs: Buffer;
+  spkiSha256: Buffer;
+  subject: string;
+  names: string[];
+  deviceId: string | null;
+  appId: string | null;
+  releaseId: string | null;
+  secretId: string | null;
+  /** Identifies what was asked together with requester and key, for idempotent retries (E88, E91). */
+  requestLabel: string;
+  requester: string;
+  ownerOrgId: string | null;
+  issuerOrgId: string;
+}
+
+export interface CertificateRow extends IntentRow {
+  state: 'issuing' | 'issued' | 'abandoned';
+  der: Buffer | null;
+  sha256: Buffer | null;
+  supersededBy: Buffer | null;
+  createdAt: Date;
+}
+
+const COLUMNS = `c.serial, c.issuer_id as "issuerId", s.shard, c.not_before as "notBefore", c.not_after as "notAfter",
+  c.profile, c.profile_version as "profileVersion", c.tbs, c.spki_sha256 as "spkiSha256", c.subject, c.names,
+  c.device_id as "deviceId", c.app_id as "appId", c.release_id as "releaseId", c.secret_id as "secretId",
+  c.request_label as "requestLabel", c.requester, c.owner_org_id as "ownerOrgId", c.issuer_org_id as "issuerOrgId",
+  s.state, c.der, c.sha256, c.superseded_by as "supersededBy", c.created_at as "createdAt"`;
+const FROM = `from certificates c join serials s on s.serial = c.serial`;
+
+/** Serial number and to-be-signed bytes in one statement: neither exists without the other. */
+export async function insertIntent(tx: Tx, row: IntentRow): Promise<void> {
+  await tx.run(
+    `with taken as (
+       insert into serials (serial, issuer_id, shard, not_after) values ($1, $2, $3, $5)
+     )
+     insert into certificates (serial, issuer_id, not_before, not_after, profile, profile_version, tbs, spki_sha256,
+       subject, names, device_id, app_id, release_id, secret_id, request_label, requester, owner_org_id, issuer_org_id)
+     values ($1, $2, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+    [
+      row.serial,
+      row.issuerId,
+      row.shard,
+      row.notBefore,
+      row.notAfter,
+      row.profile,
+      row.profileVersion,
+      row.tbs,
+      row.spkiSha256,
+      row.subject,
+      row.names,
+      row.deviceId,
+      row.appId,
+      row.releaseId,
+      row.secretId,
+      row.requestLabel,
+      row.requester,
+      row.ownerOrgId,
+      row.issuerOrgId,
+    ],
+  );
+}
+
+/**
+ * The signed certificate arrives: der once, serial out of `issuing`, the secret of the intent spent, the certificate it
+ * renews marked, a registered device enrolled. False when the intent is not open any more (signed by another, or abandoned).
+ */
+export async function storeSigned(
+  tx: Tx,
+  row: { serial: Buffer; notAfter: Date; der: Buffer; supersedes: Buffer | null; deviceId: string | null },
+): Promise<boolean> {
+  const [result] = await tx.rows<{ stored: number }>(
+    `with issued as (
+       update serials set state = 'issued' where serial = $1 and state = 'issuing' returning serial
+     ), stored as (
+       update certificates set der = $3 where serial = (select serial from issued) and not_after = $2 returning serial
+     ), spent as (
+       update enrollment_secrets set state = 'spent'
+       where bound_serial = (select serial from issued) and state = 'bound'
+     ), enrolled as (
+       update devices set status = 'enrolled'
+       where id = $5 and status = 'registered' and exists (select 1 from issued)
+     ), renewed as (
+       update certificates set superseded_by = $1
+       where serial = $4 and superseded_by is null and exists (select 1 from issued)
+     )
+     select count(*)::int as stored from stored`,
+    [row.serial, row.notAfter, row.der, row.supersedes, row.deviceId],
+  );
+  return result?.stored === 1;
+}
+
+/** issuing -> abandoned; frees the secret that the intent held. False when the intent is not open any more. */
+export async function abandonIntent(tx: Tx, serial: Buffer): Promise<boolean> {
+  const [result] = await tx.rows<{ abandoned: number }>(
+    `with gone as (
+       update serials set state = 'abandoned' where serial = $1 and state = 'issuing' returning serial
+     ), freed as (
+       update enrollment_secrets set state = 'free', bound_serial = null, bound_request = null
+       where bound_serial = (select serial from gone) and state = 'bound'
+     )
+     select count(*)::int as abandoned from gone`,
+    [serial],
+  );
+  return result?.abandoned === 1;
+}
+
+export async function findCertificate(tx: Tx, serial: Buffer): Promise<CertificateRow | undefined> {
+  const [row] = await tx.rows<CertificateRow>(`select ${COLUMNS} ${FROM} where c.serial = $1`, [serial]);
+  return row;
+}
+
+/** Intents that are open for longer than `olderThanSeconds`, the oldest first. */
+export async function findOpenIntents(tx: Tx, olderThanSeconds: number, limit: number): Promise<CertificateRow[]> {
+  return tx.rows<CertificateRow>(
+    `select ${COLUMNS} ${FROM}
+     where s.state = 'issuing' and s.created_at <= now() - make_interval(secs => $1)
+     order by s.created_at limit $2`,
+    [olderThanSeconds, limit],
+  );
+}
+
+/** The newest certificate that the same requester got or is getting for the same request since `since`. */
+export async function findRepeated(
+  tx: Tx,
+  request: { deviceId: string; requester: string; label: string; spkiSha256: Buffer; since: Date },
+): Promise<CertificateRow | undefined> {
+  const [row] = await tx.rows<CertificateRow>(
+    `select ${COLUMNS} ${FROM}
+     where c.device_id = $1 and c.requester = $2 and c.request_label = $3 and c.spki_sha256 = $4
+       and c.created_at >= $5 and s.state <> 'abandoned'
+     order by c.created_at desc limit 1`,
+    [request.deviceId, request.requester, request.label, request.spkiSha256, request.since],
+  );
+  return row;
+}
+
+/** Every certificate of a device that is not past its end: what is revoked with it. */
+export async function unexpiredOfDevice(tx: Tx, deviceId: string, at: Date): Promise<CertificateRow[]> {
+  return tx.rows<CertificateRow>(
+    `select ${COLUMNS} ${FROM} where c.device_id = $1 and c.not_after > $2 order by c.created_at`,
+    [deviceId, at],
+  );
+}
+
+export interface CertificateFilter {
+  deviceId?: string | undefined;
+  profile?: string | undefined;
+  expiresBefore?: Date | undefined;
+  /** Part of a name or subject, or the start of a serial. */
+  q?: string | undefined;
+  status?: 'issuing' | 'active' | 'onHold' | 'revoked' | 'expired' | undefined;
+}
+
+/** With the status that the log gives each: the newest row of status_changes about it. */
+export type ListedCertificate = CertificateRow & { logStatus: string | null; logReason: string | null };
+
+export async function listCertificates(
+  tx: Tx,
+  page: PageRequest,
+  filter: CertificateFilter,
+  at: Date,
+): Promise<Page<ListedCertificate>> {
+  const [createdAt, serial] = page.cursor === undefined ? [null, null] : decodeCursor(page.cursor, 2);
+  const rows = await tx.rows<ListedCertificate & { createdText: string }>(
+    `select ${COLUMNS}, l.status as "logStatus", l.reason as "logReason", c.created_at::text as "createdText"
+     ${FROM}
+     left join lateral (
+       select status, reason from status_changes
+       where kind = 'certificate' and subject = encode(c.serial, 'hex') order by seq desc limit 1
+     ) l on true
+     where ($1::timestamptz is null or (c.created_at, c.serial) < ($1, decode($2, 'hex')))
+       and ($3::uuid is null or c.device_id = $3) and ($4::text is null or c.profile = $4)
+       and ($5::timestamptz is null or c.not_after < $5)
+       and ($6::text is null or c.subject ilike $7 or encode(c.serial, 'hex') like $8
+            or exists (select 1 from unnest(c.names) n where n ilike $7))
+       and ($9::text is null or $9 = case
+            when s.state = 'abandoned' or l.status = 'revoked' then 'revoked'
+            when s.state = 'issuing' then 'issuing'
+            when l.status = 'onHold' then 'onHold'
+            when c.not_after <= $10 then 'expired' else 'active' end)
+     order by c.created_at desc, c.serial desc limit $11`,
+    [
+      createdAt ?? null,
+      serial ?? null,
+      filter.deviceId ?? null,
+      filter.profile ?? null,
+      filter.expiresBefore ?? null,
+      filter.q ?? null,
+      `%${(filter.q ?? '').replace(/[\\%_]/g, '\\$&')}%`,
+      `${(filter.q ?? '').toLowerCase().replace(/[^0-9a-f]/g, 'x')}%`,
+      filter.status ?? null,
+      at,
+      page.limit + 1,
+    ],
+  );
+  return toPage(rows, page.limit, (row) => [row.createdText, row.serial.toString('hex')]);
+}
+
+export interface KnownSerial {
+  serial: Buffer;
+  issuerId: string;
+  shard: number;
+  notAfter: Date;
+  state: 'issuing' | 'issued' | 'abandoned';
+}
+
+/** What the responder needs to know of a serial: whether it was ever issued, by whom, until when. */
+export async function findSerial(tx: Tx, serial: Buffer): Promise<KnownSerial | undefined> {
+  const [row] = await tx.rows<KnownSerial>(
+    `select serial, issuer_id as "issuerId", shard, not_after as "notAfter", state from serials where serial = $1`,
+    [serial],
+  );
+  return row;
+}

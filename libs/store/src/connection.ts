@@ -1,0 +1,30 @@
+import { AuthorityError } from '#kernel';
+
+/** Where a database is and who we are there. `host` is a name, an address, or the directory of a Unix socket. */
+export interface DatabaseConnection {
+  host: string;
+  port: number;
+  user: string;
+  password: string;
+  database: string;
+  ssl: boolean;
+}
+
+/** Reads a `postgres://` URL; a socket directory is given percent-encoded as host, or as `?host=`. Throws `invalid`. */
+export function parseDatabaseUrl(url: string): DatabaseConnection {
+  let parsed: URL;
+  try {
+    parsed = new URL(url.replace(/^postgres(ql)?:/, 'http:'));
+  } catch (cause) {
+    throw new AuthorityError('invalid', 'DATABASE_URL is not a postgres:// URL', { cause });
+  }
+  const mode = parsed.searchParams.get('sslmode');
+  return {
+    host: parsed.searchParams.get('host') ?? decodeURIComponent(parsed.hostname),
+    port: Number(parsed.searchParams.get('port') ?? (parsed.port === '' ? 5432 : parsed.port)),
+    user: decodeURIComponent(parsed.username),
+    password: decodeURIComponent(parsed.password),
+    database: decodeURIComponent(parsed.pathname.slice(1)) || 'touchmark',
+    ssl: mode !== null && mode !== 'disable',
+  };
+}

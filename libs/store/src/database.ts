@@ -1,0 +1,148 @@
+import { DataSource, type QueryRunner } from 'typeorm';
+import { AuthorityError, isAuthorityError } from '#kernel';
+import type { DatabaseConnection } from './connection.js';
+import { isRetryable, toAuthorityError } from './failure.js';
+
+/** Everything a query may be given. */
+export type SqlValue = string | number | bigint | boolean | Buffer | Date | null | readonly string[] | readonly Buffer[];
+
+/** One open transaction. Store functions take it first and never open one themselves. */
+export interface Tx {
+  /** Rows of a statement that returns rows (also INSERT ... RETURNING). */
+  rows<T extends object>(sql: string, values?: readonly SqlValue[]): Promise<T[]>;
+  /** Number of rows that a statement inserted, updated or deleted. */
+  run(sql: string, values?: readonly SqlValue[]): Promise<number>;
+  /** The driver's own client, for cursors. */
+  client(): Promise<unknown>;
+}
+
+/** Whose rows a transaction of the api plane may see; other planes are limited by their role alone. */
+export interface Scope {
+  organizationId: string;
+  /** The authority's own operators see every organization. */
+  authority: boolean;
+}
+
+export interface TransactionOptions {
+  scope?: Scope;
+  /** One snapshot for all reads, read only; for CRLs and follower start. */
+  snapshot?: boolean;
+}
+
+/** One plane's connection pool, under that plane's own database role. */
+export class Database {
+  private constructor(private readonly source: DataSource) {}
+
+  static async open(connection: DatabaseConnection, poolSize: number, onError: (error: Error) => void): Promise<Database> {
+    const source = new DataSource({
+      type: 'postgres',
+      host: connection.host,
+      port: connection.port,
+      username: connection.user,
+      password: connection.password,
+      database: connection.database,
+      ssl: connection.ssl,
+      synchronize: false,
+      logging: false,
+      entities: [],
+      poolSize,
+      poolErrorHandler: onError,
+      connectTimeoutMS: 3000,
+      extra: { keepAlive: true },
+    });
+    try {
+      await source.initialize();
+    } catch (error) {
+      throw toAuthorityError(error);
+    }
+    return new Database(source);
+  }
+
+  /**
+   * Runs `work` in one transaction: committed when it resolves, rolled back when it rejects. A serialization failure or
+   * deadlock (40001, 40P01) runs the whole of `work` again, three times at most. Throws `unavailable` when the
+   * database cannot be reached: nothing was done then, or (commit in doubt) the caller's retry finds what was done.
+   */
+  async transaction<T>(work: (tx: Tx) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.attempt(work, options);
+      } catch (error) {
+        if (attempt < 3 && isRetryable(error)) continue;
+        throw isAuthorityError(error) ? error : toAuthorityError(error);
+      }
+    }
+  }
+
+  /** One statement outside any transaction. */
+  async rows<T extends object>(sql: string, values: readonly SqlValue[] = []): Promise<T[]> {
+    try {
+      return (await this.source.query(sql, [...values])) as T[];
+    } catch (error) {
+      throw toAuthorityError(error);
+    }
+  }
+
+  /**
+   * Calls `listener` for each NOTIFY on `channel` until the returned function is called. The connection is its own; when
+   * it breaks, `onLost` is told once: notification is only a hint, the caller's polling goes on.
+   */
+  async listen(channel: string, listener: () => void, onLost: (error: Error) => void): Promise<() => Promise<void>> {
+    const runner = this.source.createQueryRunner();
+    const client = (await runner.connect()) as {
+      on(event: 'notification' | 'error', handler: (value: Error) => void): void;
+      removeAllListeners(event: 'notification'): void;
+    };
+    client.on('notification', listener);
+    client.on('error', onLost);
+    await runner.query(`listen ${channel}`);
+    return async () => {
+      client.removeAllListeners('notification');
+      await runner.query(`unlisten ${channel}`).catch(onLost);
+      await runner.release();
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.source.isInitialized) await this.source.destroy();
+  }
+
+  private async attempt<T>(work: (tx: Tx) => Promise<T>, options: TransactionOptions): Promise<T> {
+    const runner = this.source.createQueryRunner();
+    try {
+      await runner.connect();
+      await runner.query(options.snapshot ? 'begin isolation level repeatable read read only' : 'begin');
+      try {
+        if (options.scope) await enterScope(runner, options.scope);
+        const result = await work(txOf(runner));
+        await runner.query('commit');
+        return result;
+      } catch (error) {
+        await runner.query('rollback').catch(() => undefined);
+        throw error;
+      }
+    } finally {
+      await runner.release().catch(() => undefined);
+    }
+  }
+}
+
+function txOf(runner: QueryRunner): Tx {
+  return {
+    rows: async <T extends object>(sql: string, values: readonly SqlValue[] = []) =>
+      (await runner.query(sql, [...values], true)).records as T[],
+    run: async (sql, values = []) => {
+      const result = await runner.query(sql, [...values], true);
+      return result.affected ?? 0;
+    },
+    client: () => runner.connect(),
+  };
+}
+
+async function enterScope(runner: QueryRunner, scope: Scope): Promise<void> {
+  if (!/^[0-9a-f-]{36}$/.test(scope.organizationId)) throw new AuthorityError('internal', 'scope without organization');
+  await runner.query(`select set_config('app.org', $1, true), set_config('app.scope', $2, true)`, [
+    scope.organizationId,
+    scope.authority ? 'authority' : 'organization',
+  ]);
+}

@@ -1,0 +1,143 @@
+import type { Tx } from './database.js';
+import { decodeCursor, toPage, type Page, type PageRequest } from './page.js';
+
+export type DeviceStatus = 'registered' | 'enrolled' | 'suspended' | 'revoked';
+
+export interface Device {
+  id: string;
+  instanceId: string;
+  appId: string;
+  releaseId: string | null;
+  groupId: string | null;
+  profile: string;
+  names: string[];
+  status: DeviceStatus;
+  ownerOrgId: string;
+  issuerOrgId: string;
+  createdAt: Date;
+}
+
+const COLUMNS = `id, instance_id as "instanceId", app_id as "appId", release_id as "releaseId", group_id as "groupId",
+  profile, names, status, owner_org_id as "ownerOrgId", issuer_org_id as "issuerOrgId", created_at as "createdAt"`;
+
+/** `undefined` when the instanceId is taken, whoever holds it: one CA vouches for it to everyone. */
+export async function insertDevice(tx: Tx, row: Omit<Device, 'createdAt' | 'status'>): Promise<Device | undefined> {
+  const [made] = await tx.rows<Device>(
+    `insert into devices (id, instance_id, app_id, release_id, group_id, profile, names, owner_org_id, issuer_org_id)
+     values ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9) on conflict (instance_id) do nothing returning ${COLUMNS}`,
+    [
+      row.id,
+      row.instanceId,
+      row.appId,
+      row.releaseId,
+      row.groupId,
+      row.profile,
+      JSON.stringify(row.names),
+      row.ownerOrgId,
+      row.issuerOrgId,
+    ],
+  );
+  return made;
+}
+
+export async function findDevice(tx: Tx, id: string): Promise<Device | undefined> {
+  const [row] = await tx.rows<Device>(`select ${COLUMNS} from devices where id = $1`, [id]);
+  return row;
+}
+
+export interface DeviceFilter {
+  status?: DeviceStatus | undefined;
+  appId?: string | undefined;
+  groupId?: string | undefined;
+}
+
+export async function listDevices(tx: Tx, page: PageRequest, filter: DeviceFilter): Promise<Page<Device>> {
+  const [before] = page.cursor === undefined ? [null] : decodeCursor(page.cursor, 1);
+  const rows = await tx.rows<Device>(
+    `select ${COLUMNS} from devices
+     where ($1::uuid is null or id < $1) and ($2::text is null or status = $2)
+       and ($3::uuid is null or app_id = $3) and ($4::uuid is null or group_id = $4)
+     order by id desc limit $5`,
+    [before ?? null, filter.status ?? null, filter.appId ?? null, filter.groupId ?? null, page.limit + 1],
+  );
+  return toPage(rows, page.limit, (row) => [row.id]);
+}
+
+/** Conditional: true when the device was in one of `from`. */
+export async function setDeviceStatus(
+  tx: Tx,
+  id: string,
+  from: readonly DeviceStatus[],
+  to: DeviceStatus,
+): Promise<boolean> {
+  return (await tx.run(`update devices set status = $3 where id = $1 and status = any($2)`, [id, from, to])) === 1;
+}
+
+/** Moves a device to another group or release; null takes it out. Returns the device, or undefined when there is none. */
+export async function changeDevice(
+  tx: Tx,
+  id: string,
+  change: { groupId?: string | null | undefined; releaseId?: string | null | undefined },
+): Promise<Device | undefined> {
+  const [row] = await tx.rows<Device>(
+    `update devices set group_id = case when $2 then $3::uuid else group_id end,
+            release_id = case when $4 then $5::uuid else release_id end
+     where id = $1 returning ${COLUMNS}`,
+    [id, change.groupId !== undefined, change.groupId ?? null, change.releaseId !== undefined, change.releaseId ?? null],
+  );
+  return row;
+}
+
+export type SecretState = 'free' | 'bound' | 'spent' | 'withdrawn';
+
+export interface EnrollmentSecret {
+  id: string;
+  deviceId: string;
+  sealedVerifier: Buffer;
+  pepperVersion: number;
+  state: SecretState;
+  boundSerial: Buffer | null;
+  boundRequest: Buffer | null;
+  expiresAt: Date;
+}
+
+const SECRET_COLUMNS = `id, device_id as "deviceId", sealed_verifier as "sealedVerifier",
+  pepper_version as "pepperVersion", state, bound_serial as "boundSerial", bound_request as "boundRequest",
+  expires_at as "expiresAt"`;
+
+export async function insertEnrollmentSecret(
+  tx: Tx,
+  row: Pick<EnrollmentSecret, 'id' | 'deviceId' | 'sealedVerifier' | 'pepperVersion' | 'expiresAt'>,
+): Promise<void> {
+  await tx.run(
+    `insert into enrollment_secrets (id, device_id, sealed_verifier, pepper_version, expires_at) values ($1, $2, $3, $4, $5)`,
+    [row.id, row.deviceId, row.sealedVerifier, row.pepperVersion, row.expiresAt],
+  );
+}
+
+/** Without a lock: to check the secret before anything is decided. */
+export async function findEnrollmentSecret(tx: Tx, id: string): Promise<EnrollmentSecret | undefined> {
+  const [row] = await tx.rows<EnrollmentSecret>(`select ${SECRET_COLUMNS} from enrollment_secrets where id = $1`, [id]);
+  return row;
+}
+
+/** With the row locked until the transaction ends, so that of two parallel uses one sees what the other did. */
+export async function lockEnrollmentSecret(tx: Tx, id: string): Promise<EnrollmentSecret | undefined> {
+  const [row] = await tx.rows<EnrollmentSecret>(
+    `select ${SECRET_COLUMNS} from enrollment_secrets where id = $1 for no key update`,
+    [id],
+  );
+  return row;
+}
+
+/** free -> bound. False when it was not free any more. `request` identifies what was asked (principal, label, key, names). */
+export async function bindEnrollmentSecret(tx: Tx, id: string, serial: Buffer, request: Buffer): Promise<boolean> {
+  const sql = `update enrollment_secrets set state = 'bound', bound_serial = $2, bound_request = $3
+    where id = $1 and state = 'free'`;
+  return (await tx.run(sql, [id, serial, request])) === 1;
+}
+
+/** Free and bound secrets of a device end, when it is revoked or gets a new one. Spent ones stay spent. */
+export async function withdrawEnrollmentSecrets(tx: Tx, deviceId: string): Promise<number> {
+  return tx.run(`update enrollment_secrets set state = 'withdrawn' where device_id = $1 and state = 'free'`, [deviceId]);
+}

@@ -1,0 +1,87 @@
+import type { Tx } from './database.js';
+
+export interface IssuerRow {
+  id: string;
+  kind: 'root' | 'issuing';
+  parentId: string | null;
+  name: string;
+  caKeyId: string;
+  subjectDer: Buffer;
+  spki: Buffer;
+  /** DER; null until its own certificate is signed. */
+  certificate: Buffer | null;
+  /** Base URL of the status plane as written into this issuer's certificates; fixed when the issuer is made. */
+  statusUrl: string;
+  shards: number;
+  notAfter: Date;
+}
+
+const COLUMNS = `id, kind, parent_id as "parentId", name, ca_key_id as "caKeyId", subject_der as "subjectDer", spki,
+  certificate, status_url as "statusUrl", shards, not_after as "notAfter"`;
+
+export async function insertIssuer(tx: Tx, row: IssuerRow): Promise<void> {
+  await tx.run(
+    `insert into issuers (id, kind, parent_id, name, ca_key_id, subject_der, spki, certificate, status_url, shards, not_after)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+    [
+      row.id,
+      row.kind,
+      row.parentId,
+      row.name,
+      row.caKeyId,
+      row.subjectDer,
+      row.spki,
+      row.certificate,
+      row.statusUrl,
+      row.shards,
+      row.notAfter,
+    ],
+  );
+}
+
+/** Null to value, once. */
+export async function storeIssuerCertificate(tx: Tx, id: string, der: Buffer): Promise<boolean> {
+  return (await tx.run(`update issuers set certificate = $2 where id = $1 and certificate is null`, [id, der])) === 1;
+}
+
+/** Roots first, then in the order they were made. */
+export async function listIssuers(tx: Tx): Promise<IssuerRow[]> {
+  return tx.rows<IssuerRow>(`select ${COLUMNS} from issuers order by kind desc, created_at, id`);
+}
+
+export interface CaKeyRow {
+  id: string;
+  keyType: string;
+  spki: Buffer;
+  sealedPrivate: Buffer;
+}
+
+export async function insertCaKey(tx: Tx, row: CaKeyRow): Promise<void> {
+  await tx.run(`insert into ca_keys (id, key_type, spki, sealed_private) values ($1, $2, $3, $4)`, [
+    row.id,
+    row.keyType,
+    row.spki,
+    row.sealedPrivate,
+  ]);
+}
+
+export async function findCaKey(tx: Tx, id: string): Promise<CaKeyRow | undefined> {
+  const [row] = await tx.rows<CaKeyRow>(
+    `select id, key_type as "keyType", spki, sealed_private as "sealedPrivate" from ca_keys where id = $1`,
+    [id],
+  );
+  return row;
+}
+
+/** True when no certificate may carry this public key: revoked as compromised, or our own. */
+export async function isKeyBlocked(tx: Tx, spkiSha256: Buffer): Promise<boolean> {
+  const rows = await tx.rows(`select 1 from blocked_keys where spki_sha256 = $1`, [spkiSha256]);
+  return rows.length > 0;
+}
+
+export async function blockKey(tx: Tx, spkiSha256: Buffer, reason: string): Promise<void> {
+  await tx.run(`insert into blocked_keys (spki_sha256, reason) values ($1, $2) on conflict do nothing`, [
+    spkiSha256,
+    reason,
+  ]);
+}

@@ -1,0 +1,130 @@
+import type { KeyObject } from 'node:crypto';
+import { chainMacRow, encodeFields } from '#credential';
+import { AuthorityError } from '#kernel';
+import type { Tx } from './database.js';
+
+export type StatusKind = 'key' | 'certificate' | 'device' | 'group' | 'token';
+
+/** One row of the log that is the truth about status. `at` is set by the writer and part of the MAC. */
+export interface StatusChange {
+  kind: StatusKind;
+  /** Key or token id, serial in hex, device or group id. */
+  subject: string;
+  status: string;
+  reason: string | null;
+  at: Date;
+  invalidityDate: Date | null;
+  /** When a retiring key ends. */
+  endsAt: Date | null;
+  /** Of certificates only. */
+  issuerId: string | null;
+  shard: number | null;
+  notAfter: Date | null;
+}
+
+export interface StatusRow extends StatusChange {
+  seq: number;
+  mac: Buffer;
+}
+
+/** The newest row of the log: its number and its MAC, which the next row's MAC covers. */
+export interface LogHead {
+  seq: number;
+  mac: Buffer;
+}
+
+export const EMPTY_LOG: LogHead = { seq: 0, mac: Buffer.alloc(32) };
+
+/** The bytes that a row's MAC covers besides the MAC of the row before. */
+export function encodeStatusRow(seq: number, c: StatusChange): Buffer {
+  return encodeFields({
+    seq: String(seq),
+    kind: c.kind,
+    subject: c.subject,
+    status: c.status,
+    reason: c.reason ?? '',
+    at: c.at.toISOString(),
+    invalidityDate: c.invalidityDate?.toISOString() ?? '',
+    endsAt: c.endsAt?.toISOString() ?? '',
+    issuerId: c.issuerId ?? '',
+    shard: c.shard === null ? '' : String(c.shard),
+    notAfter: c.notAfter?.toISOString() ?? '',
+  });
+}
+
+/**
+ * Appends to the log and returns the number of the last row. Called last in a transaction: from here to the commit the
+ * counter row is locked, and every other writer waits. At most 1,000 changes at a time.
+ */
+export async function appendStatusChanges(
+  tx: Tx,
+  macKey: KeyObject,
+  changes: readonly StatusChange[],
+): Promise<number> {
+  if (changes.length === 0 || changes.length > 1000) {
+    throw new AuthorityError('internal', `a block of ${changes.length} status changes`);
+  }
+  const [head] = await tx.rows<{ seq: string; mac: Buffer }>(`select seq, mac from status_counter where id = 1 for update`);
+  let seq = Number(head!.seq);
+  let mac = head!.mac;
+  const rows = changes.map((change) => {
+    seq += 1;
+    mac = chainMacRow(macKey, mac, encodeStatusRow(seq, change));
+    return {
+      seq,
+      kind: change.kind,
+      subject: change.subject,
+      status: change.status,
+      reason: change.reason,
+      at: change.at.toISOString(),
+      invalidity_date: change.invalidityDate?.toISOString() ?? null,
+      ends_at: change.endsAt?.toISOString() ?? null,
+      issuer_id: change.issuerId,
+      shard: change.shard,
+      not_after: change.notAfter?.toISOString() ?? null,
+      mac: `\\x${mac.toString('hex')}`,
+    };
+  });
+  await tx.run(
+    `with added as (
+       insert into status_changes (seq, kind, subject, status, reason, at, invalidity_date, ends_at, issuer_id, shard,
+         not_after, mac)
+       select * from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text, status text, reason text,
+         at timestamptz, invalidity_date timestamptz, ends_at timestamptz, issuer_id uuid, shard smallint,
+         not_after timestamptz, mac bytea)
+     ), hint as (select pg_notify('touchmark_status', ''))
+     update status_counter set seq = $2, mac = $3 from hint where id = 1`,
+    [JSON.stringify(rows), seq, mac],
+  );
+  return seq;
+}
+
+const COLUMNS = `seq::float8 as seq, kind, subject, status, reason, at, invalidity_date as "invalidityDate",
+  ends_at as "endsAt", issuer_id as "issuerId", shard, not_after as "notAfter", mac`;
+
+/** Rows after `seq` in their order, at most `limit`. */
+export async function readStatusChanges(tx: Tx, after: number, limit: number): Promise<StatusRow[]> {
+  return tx.rows<StatusRow>(`select ${COLUMNS} from status_changes where seq > $1 order by seq limit $2`, [after, limit]);
+}
+
+export async function readLogHead(tx: Tx): Promise<LogHead> {
+  const [head] = await tx.rows<{ seq: string; mac: Buffer }>(`select seq, mac from status_counter where id = 1`);
+  return { seq: Number(head!.seq), mac: head!.mac };
+}
+
+/** What the log says last about one subject; undefined when nothing was ever changed. */
+export async function latestStatus(tx: Tx, kind: StatusKind, subject: string): Promise<StatusRow | undefined> {
+  const [row] = await tx.rows<StatusRow>(
+    `select ${COLUMNS} from status_changes where kind = $1 and subject = $2 order by seq desc limit 1`,
+    [kind, subject],
+  );
+  return row;
+}
+
+/** The history of one subject, oldest first. */
+export async function statusHistory(tx: Tx, kind: StatusKind, subject: string): Promise<StatusRow[]> {
+  return tx.rows<StatusRow>(`select ${COLUMNS} from status_changes where kind = $1 and subject = $2 order by seq`, [
+    kind,
+    subject,
+  ]);
+}

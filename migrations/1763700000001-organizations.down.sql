@@ -1,0 +1,1 @@
+drop table operator_tokens, device_groups, releases, apps, organizations;

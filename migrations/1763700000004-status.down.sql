@@ -1,0 +1,1 @@
+drop table status_counter, status_changes;

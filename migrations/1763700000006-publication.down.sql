@@ -1,0 +1,1 @@
+drop table ocsp_answers, crl_scopes, artifacts;
