@@ -1,15 +1,15 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { execFileSync, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import pg from 'pg';
 import { pino } from 'pino';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
+import { runSource } from '../test/run-source.js';
 import { readPostmaster } from './postgres/postmaster.js';
 
 const log = pino({ level: 'silent' });
+const PASSWORD = 'correct horse';
 const asRoot = process.getuid?.() === 0;
 const running: EmbeddedPostgres[] = [];
 const directories: string[] = [];
@@ -21,7 +21,7 @@ async function newHome(): Promise<string> {
   return path.join(parent, 'var');
 }
 
-async function start(home: string, password = 'correct horse'): Promise<EmbeddedPostgres> {
+async function start(home: string, password = PASSWORD): Promise<EmbeddedPostgres> {
   const postgres = await startEmbeddedPostgres({ home, password, log });
   running.push(postgres);
   return postgres;
@@ -188,27 +188,28 @@ describe('embedded Postgres', () => {
     expect(await readdir(path.join(home, 'pg'))).toEqual(['photos']);
   });
 
-  (asRoot ? test : test.skip)('as root below a directory that its user cannot enter, the data lie elsewhere and stay', async () => {
-    const home = await newHome();
-    await chmod(path.dirname(home), 0o700);
-    const first = await start(home);
-    const data = await realpath(path.join(home, 'pg'));
-    directories.push(path.dirname(data));
-    expect(data).toMatch(/^\/var\/lib\/touchmark-/);
-    await query(first, 'create table kept as select 3 as n');
-    await first.stop();
-    expect(await query(await start(home), 'select n from kept')).toEqual([{ n: 3 }]);
-  });
+  (asRoot ? test : test.skip)(
+    'as root below a directory that its user cannot enter, the data lie elsewhere and stay',
+    async () => {
+      const home = await newHome();
+      await chmod(path.dirname(home), 0o700);
+      const first = await start(home);
+      const data = await realpath(path.join(home, 'pg'));
+      directories.push(path.dirname(data));
+      expect(data).toMatch(/^\/var\/lib\/touchmark-/);
+      await query(first, 'create table kept as select 3 as n');
+      await first.stop();
+      expect(await query(await start(home), 'select n from kept')).toEqual([{ n: 3 }]);
+    },
+  );
 });
 
-/** Adopts no server: it starts one in another process, which is killed without a chance to stop it. */
+/** Starts the server from another process, which is then killed without a chance to stop it; the server's pid. */
 async function startAndKill(home: string): Promise<number> {
-  const marker = randomBytes(4).toString('hex');
-  const script = `
-    const { startEmbeddedPostgres } = await import('./embedded-postgres.spec-process.mjs');
-    void startEmbeddedPostgres; console.log('${marker}');`;
-  void script;
-  void home;
-  void once;
-  throw new Error('not written');
+  const holder = runSource('test/hold-postgres.ts', [home, PASSWORD]);
+  await holder.said('ready');
+  const pid = await serverPid(home);
+  holder.kill('SIGKILL');
+  await holder.ended();
+  return pid;
 }

@@ -1,4 +1,4 @@
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
@@ -8,7 +8,8 @@ import { prepareHome } from './home.js';
 import { databaseAccount } from './postgres/account.js';
 import { findBinaries, type Binaries } from './postgres/binaries.js';
 import { lastLine, openDataDirectory } from './postgres/data-directory.js';
-import { mayBeInUse, readPostmaster, removePostmasterFile } from './postgres/postmaster.js';
+import { readServerLog, serverLogSize } from './postgres/server-log.js';
+import { mayBeInUse, readPostmaster, removeLockFiles } from './postgres/postmaster.js';
 import { run, type Account } from './postgres/run.js';
 import { SOCKET_PORT, socketDirectory } from './postgres/socket-directory.js';
 
@@ -16,7 +17,7 @@ const DATABASE = 'touchmark';
 /** Long enough for the recovery of a large database after a crash. */
 const START_LIMIT_MS = 60_000;
 /** A running server that nobody reaches for so long has lost its socket, or is not running. */
-const UNREACHABLE_MS = 3_000;
+const UNREACHABLE_MS = 1_000;
 const RETRY_MS = 100;
 
 export interface EmbeddedPostgresOptions {
@@ -150,31 +151,21 @@ async function isRunning({ binaries, dataDirectory, account }: Server): Promise<
  * has reaped it, and its children hold the shared memory for a moment. Anything else is thrown at once.
  */
 async function start({ binaries, dataDirectory, account, options }: Server): Promise<string | undefined> {
-  const serverLog = path.join(dataDirectory, 'server.log');
-  const before = (await stat(serverLog).catch(() => undefined))?.size ?? 0;
+  const before = await serverLogSize(dataDirectory);
+  // The path goes by environment and working directory: pg_ctl would hand -D and -l to a shell, quoted badly.
   const { status, stderr } = await run(
     binaries.pgCtl,
-    ['start', '-D', dataDirectory, '-w', '-t', String(START_LIMIT_MS / 1000), '-s', '-l', serverLog, '-o', options],
+    ['start', '-w', '-t', String(START_LIMIT_MS / 1000), '-s', '-l', 'server.log', '-o', options],
     account,
+    { cwd: dataDirectory, env: { PGDATA: dataDirectory } },
   );
   if (status === 0) return undefined;
-  const said = await textAfter(serverLog, before);
-  const reason = lastLine(/^.*(?:FATAL|PANIC):.*$/m.exec(said)?.[0] ?? stderr);
-  if (/"postmaster\.pid" already exists|shared memory block .* is still in use|database system is (?:starting|shutting)/.test(said)) {
-    return reason;
-  }
-  throw new AuthorityError('unavailable', `Embedded Postgres does not start in ${dataDirectory}: ${reason}.`, { cause: said });
-}
-
-async function textAfter(file: string, offset: number): Promise<string> {
-  const handle = await open(file, 'r').catch(() => undefined);
-  if (handle === undefined) return '';
-  try {
-    const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(16_384), position: offset });
-    return buffer.toString('utf8', 0, bytesRead);
-  } finally {
-    await handle.close();
-  }
+  const said = await readServerLog(dataDirectory, before);
+  const reason = lastLine(/(?:FATAL|PANIC): *(.*)/.exec(said)?.[1] ?? stderr);
+  if (/lock file "[^"]*" already exists|shared memory block .* is still in use/.test(said)) return reason;
+  throw new AuthorityError('unavailable', `Embedded Postgres does not start in ${dataDirectory}: ${reason}.`, {
+    cause: said,
+  });
 }
 
 interface Address {
@@ -214,8 +205,11 @@ async function tryConnection(address: Address, dataDirectory: string): Promise<s
 /** A left-over pid file is removed; a server whose socket was cleaned away with the temporary directory is stopped. */
 async function clearWhatCannotBeReached(server: Server, log: Logger): Promise<void> {
   if (!(await mayBeInUse(server.dataDirectory, server.account))) {
-    log.warn({ dataDirectory: server.dataDirectory }, 'no process holds the database: removing a left-over postmaster.pid');
-    await removePostmasterFile(server.dataDirectory);
+    log.warn(
+      { dataDirectory: server.dataDirectory },
+      'no process holds the database: removing a left-over postmaster.pid',
+    );
+    await removeLockFiles(server.dataDirectory);
     return;
   }
   const postmaster = await readPostmaster(server.dataDirectory);
@@ -223,7 +217,11 @@ async function clearWhatCannotBeReached(server: Server, log: Logger): Promise<vo
   const socketFile = path.join(postmaster.socketDirectory, `.s.PGSQL.${postmaster.port}`);
   if ((await stat(socketFile).catch(() => undefined)) !== undefined) return;
   log.warn({ socketFile }, 'the socket of the running Postgres is gone: restarting it');
-  await run(server.binaries.pgCtl, ['stop', '-s', '-D', server.dataDirectory, '-m', 'fast', '-t', '10'], server.account);
+  await run(
+    server.binaries.pgCtl,
+    ['stop', '-s', '-D', server.dataDirectory, '-m', 'fast', '-t', '10'],
+    server.account,
+  );
 }
 
 async function createDatabase(address: Address): Promise<void> {

@@ -1,1 +1,34 @@
-export {};
+export { scopeOf, systemActor } from './context.js';
+export type { Actor, AuthorityContext, Transactor } from './context.js';
+export { FailedAttempts } from './failed-attempts.js';
+export { caIssuersUri, crlUri, IssuerDirectory, ocspUri } from './issuer-directory.js';
+export type { Issuer } from './issuer-directory.js';
+export { ensureHierarchy } from './create-ca.js';
+export { ensureAuthority, authenticateOperator, auditFailedAuthentication, issueOperatorToken } from './operator-access.js';
+export type { Caller } from './operator-access.js';
+export { createApp, createDeviceGroup, createOrganization, createRelease } from './registry.js';
+export {
+  changeDevice,
+  deviceStatus,
+  registerDevice,
+  resetDevice,
+  resumeDevice,
+  revokeDevice,
+  suspendDevice,
+} from './devices.js';
+export type { DeviceRequest, Enrollment } from './devices.js';
+export { effectiveStatus, issueKey, keyStatus, resumeKey, revokeKey, rotateKey, suspendKey } from './keys.js';
+export type { Audience, IssuedKey } from './keys.js';
+export { certificateStatus, parseSerial, releaseCertificate, revokeCertificate } from './certificates.js';
+export type { ShownCertificateStatus } from './certificates.js';
+export type { Receipt } from './change-status.js';
+export { introspect } from './introspect.js';
+export type { InactiveReason, IntrospectionAnswer } from './introspect.js';
+export { withIdempotency } from './idempotent.js';
+export type { Answer, IdempotentRequest } from './idempotent.js';
+export { enrollOverEst, recordRefusal } from './enroll.js';
+export type { EstRequest } from './enroll.js';
+export { reconcileIntents } from './reconcile.js';
+export { recordExpirations } from './expirations.js';
+export { renewOcspDelegate } from './ocsp-delegate.js';
+export { renewServerCertificate } from './server-certificate.js';

@@ -12,7 +12,7 @@ const CHAIN_LABEL = 'touchmark:chn:1';
 export const CHAIN_START: Buffer = Buffer.alloc(MAC_BYTES);
 
 /** HMAC-SHA-256 over table and fields, 32 bytes, injective: a row edited by SQL alone is not believed. */
-export function rowMac(key: Buffer, table: string, fields: Readonly<Record<string, string>>): Buffer {
+export function rowMac(key: KeyObject | Buffer, table: string, fields: Readonly<Record<string, string>>): Buffer {
   return createHmac('sha256', key)
     .update(ROW_LABEL)
     .update(encodeParts([table, encodeFields(fields)]))

@@ -1,9 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { decodeBody, encodeBody, lineForm, MAX_BODY_BYTES } from './base64.js';
 
-const malformed = (text: RegExp) =>
-  expect.objectContaining({ kind: 'malformed', detail: expect.stringMatching(text) as string });
+const SEED = 'base64-2024';
+
+const malformed = (text: RegExp) => expect.objectContaining({ kind: 'malformed', detail: expect.stringMatching(text) });
 const decode = (text: string) => decodeBody(Buffer.from(text, 'latin1'));
 
 describe('request bodies', () => {
@@ -45,11 +46,14 @@ describe('request bodies', () => {
     expect(() => decode('YWJ=')).toThrow(malformed(/not zero/));
   });
 
-  test('whatever is accepted equals what Node reads, and encodes back to the same text (10,000 random texts)', () => {
+  test(`whatever is accepted equals what Node reads, and encodes back to the same text (10,000 texts, seed ${SEED})`, () => {
     const alphabet = 'AQZagw09+/==  \n-';
     let accepted = 0;
     for (let i = 0; i < 10_000; i++) {
-      const text = Array.from(randomBytes(1 + (i % 12)), (byte) => alphabet[byte & 15]).join('');
+      const text = Array.from(
+        hash('sha256', `${SEED}:${i}`, 'buffer').subarray(0, 1 + (i % 12)),
+        (byte) => alphabet[byte & 15],
+      ).join('');
       const canonical = text.replace(/[ \n]/g, '');
       const valid = canonical !== '' && Buffer.from(canonical, 'base64').toString('base64') === canonical;
       let der: Buffer | undefined;

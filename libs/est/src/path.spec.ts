@@ -37,7 +37,23 @@ describe('EST paths', () => {
   });
 
   test('E07 EX17: empty, dotted, slashed, broken and unreadable labels are 404', () => {
-    const labels = ['', '.', '..', '%2e%2e', '%2E', 'a%2Fb', 'a%2fb', '%5C', '%00', '%0a', '%', '%zz', '%C3', '%3F', '%23'];
+    const labels = [
+      '',
+      '.',
+      '..',
+      '%2e%2e',
+      '%2E',
+      'a%2Fb',
+      'a%2fb',
+      '%5C',
+      '%00',
+      '%0a',
+      '%',
+      '%zz',
+      '%C3',
+      '%3F',
+      '%23',
+    ];
     for (const label of labels) {
       expect(parseEstPath(`/.well-known/est/${label}/cacerts`)).toBeUndefined();
       expect(parseEstPath(`/${label}/.well-known/est/cacerts`)).toBeUndefined();

@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { X509CertificateGenerator } from '@peculiar/x509';
 import { fromBER } from 'asn1js';
@@ -50,7 +51,8 @@ describe('certificates', () => {
   });
 
   test('E36: cacerts holds no duplicate, and its ETag stays while the set stays', () => {
-    const etag = (certificates: Buffer[]) => certsOnlyResponse(certificates, 'oneLine', { cacheable: true }).headers['ETag'];
+    const etag = (certificates: Buffer[]) =>
+      certsOnlyResponse(certificates, 'oneLine', { cacheable: true }).headers['ETag'];
     expect(etag([one, two])).toMatch(/^"[0-9a-f]{64}"$/);
     expect(etag([two, one, Buffer.from(two)])).toBe(etag([one, two]));
     expect(etag([one])).not.toBe(etag([one, two]));
@@ -137,7 +139,9 @@ describe('errors', () => {
   test('EX28: an unsupported Content-Encoding is answered with the one that is supported', () => {
     const error = new AuthorityError('unsupportedType', 'x', { code: 'contentEncoding' });
     expect(errorResponse(error, undefined).headers['Accept-Encoding']).toBe('identity');
-    expect(errorResponse(new AuthorityError('unsupportedType', 'x'), undefined).headers).not.toHaveProperty('Accept-Encoding');
+    expect(errorResponse(new AuthorityError('unsupportedType', 'x'), undefined).headers).not.toHaveProperty(
+      'Accept-Encoding',
+    );
   });
 
   test('the text is bounded', () => {

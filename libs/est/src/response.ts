@@ -31,8 +31,7 @@ export function certsOnlyResponse(
   options: { cacheable: boolean },
 ): EstResponse {
   const set = new Map(certificates.map((der) => [der.toString('latin1'), der]));
-  const sorted = [...set.values()].sort((a, b) => a.compare(b));
-  const body = encodeBody(certsOnly(sorted), form);
+  const body = encodeBody(certsOnly([...set.values()]), form);
   const headers: Record<string, string> = {
     'Content-Type': 'application/pkcs7-mime; smime-type=certs-only',
     'Content-Length': String(body.length),

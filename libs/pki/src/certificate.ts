@@ -63,8 +63,10 @@ export function readCertificate(der: Buffer): Certificate {
   const tbs = outer.peekElement();
   const body = outer.sequence();
   const signatureAlgorithmDer = outer.element();
-  const signature = outer.wholeBitString();
+  const { unusedBits, bytes } = outer.bitString();
   outer.finish();
+  // A signature that does not end on an octet is none: readable, and sure not to verify.
+  const signature = unusedBits === 0 ? bytes : Buffer.alloc(0);
   return {
     der,
     tbs,

@@ -58,14 +58,22 @@ export function readCsr(der: Buffer): CertificationRequest {
 
   checkKeyStrength(publicKey);
   if (signatureDigest(algorithm) === undefined) {
-    throw new AuthorityError('invalid', `the CSR is signed with an algorithm that is not accepted; use ${SUPPORTED_SIGNATURES}`, {
-      code: 'unsupportedAlgorithm',
-    });
+    throw new AuthorityError(
+      'invalid',
+      `the CSR is signed with an algorithm that is not accepted; use ${SUPPORTED_SIGNATURES}`,
+      {
+        code: 'unsupportedAlgorithm',
+      },
+    );
   }
   if (!verifyBytes(algorithm, publicKey.keyObject, info, signature)) {
-    throw new AuthorityError('malformed', 'the signature of the CSR does not verify with the key in it; sign it with that key', {
-      code: 'badSignature',
-    });
+    throw new AuthorityError(
+      'malformed',
+      'the signature of the CSR does not verify with the key in it; sign it with that key',
+      {
+        code: 'badSignature',
+      },
+    );
   }
   return { der, subject, subjectDer, publicKey, ...attributes };
 }

@@ -35,9 +35,10 @@ export class NameConstraints {
    * Why this certificate's names are not allowed, undefined if they are. Work is bounded: past 250,000 comparisons on one
    * path the answer is a refusal.
    */
-  refusal(certificate: Certificate): string | undefined {
+  refusal(certificate: Pick<Certificate, 'subject' | 'san'>): string | undefined {
     if (this.permitted.length === 0 && this.excluded.length === 0) return undefined;
     for (const name of constrainedNames(certificate)) {
+      if (!canBeJudged(name) && this.constrains(name.form)) return `${describe(name)} is of a constrained form`;
       if (this.excluded.some((subtree) => this.covers(subtree, name))) return `${describe(name)} is excluded`;
       for (const group of this.permitted) {
         if (group[0]?.form !== name.form) continue;
@@ -46,6 +47,10 @@ export class NameConstraints {
       if (this.comparisons > MAX_COMPARISONS) return 'there are too many names and constraints to compare';
     }
     return undefined;
+  }
+
+  private constrains(form: string): boolean {
+    return [...this.permitted.flat(), ...this.excluded].some((subtree) => subtree.form === form);
   }
 
   private covers(subtree: Subtree, name: ConstrainedName): boolean {
@@ -57,10 +62,9 @@ export class NameConstraints {
 
 const MAX_COMPARISONS = 250_000;
 
-type Form = GeneralName['type'];
-
 interface ConstrainedName {
-  form: Form;
+  /** Type of the GeneralName; of otherName with its OID. */
+  form: string;
   /** Text as matched: mailbox, host, or address of a name. */
   text: string;
   /** Canonical RDNs of a directoryName. */
@@ -70,13 +74,13 @@ interface ConstrainedName {
 }
 
 interface Subtree {
-  form: Form;
+  form: string;
   covers(name: ConstrainedName): boolean;
 }
 
 const NONE = Buffer.alloc(0);
 
-function constrainedNames(certificate: Certificate): ConstrainedName[] {
+function constrainedNames(certificate: Pick<Certificate, 'subject' | 'san'>): ConstrainedName[] {
   const names: ConstrainedName[] = [];
   if (certificate.subject.length > 0) {
     names.push({ form: 'directory', text: 'the subject', rdns: canonicalRdns(certificate.subject), octets: NONE });
@@ -99,7 +103,7 @@ function fromGeneralName(name: GeneralName): ConstrainedName[] {
     case 'ip':
       return [{ form: 'ip', text: name.value, rdns: [], octets: encodeIp(name.value) }];
     case 'other': {
-      const other = textual('other', name.oid);
+      const other = textual(`other:${name.oid}`, name.oid);
       return name.oid === OID.smtpUtf8Mailbox ? [other, textual('email', readText(name.value))] : [other];
     }
     case 'registeredId':
@@ -110,7 +114,7 @@ function fromGeneralName(name: GeneralName): ConstrainedName[] {
   }
 }
 
-function textual(form: Form, text: string): ConstrainedName {
+function textual(form: string, text: string): ConstrainedName {
   return { form, text, rdns: [], octets: NONE };
 }
 
@@ -147,24 +151,21 @@ function readBase(reader: DerReader): Subtree {
     case 'dns':
       return { form: 'dns', covers: (name) => coversHost(base.value, name.text) };
     case 'uri':
-      return uriSubtree(base.value);
+      return { form: 'uri', covers: (name) => coversUri(base.value, uriHost(name.text) ?? '') };
+    case 'other':
+      return { form: `other:${base.oid}`, covers: () => false };
     default:
-      return { form: base.type, covers: () => true };
+      return { form: base.type, covers: () => false };
   }
 }
 
 /**
- * RFC 5280: a URI whose authority holds no host name cannot be placed inside or outside, so the certificate is refused.
- * A permitted subtree refuses by not covering, an excluded one by covering; hence the flag is set by the reader's caller.
+ * False for forms that are not compared here, and for a URI whose authority holds no host name: RFC 5280 has a certificate
+ * refused whose URI cannot be placed inside or outside a subtree.
  */
-function uriSubtree(base: string): Subtree {
-  return {
-    form: 'uri',
-    covers: (name) => {
-      const host = uriHost(name.text);
-      return host !== undefined && (base.startsWith('.') ? isBelow(base.slice(1), host) : base === '' || same(base, host));
-    },
-  };
+function canBeJudged(name: ConstrainedName): boolean {
+  if (name.form === 'uri') return uriHost(name.text) !== undefined;
+  return name.form === 'email' || name.form === 'dns' || name.form === 'directory' || name.form === 'ip';
 }
 
 /** The host name of a URI's authority; undefined without authority, or where it is an IP address. */
@@ -174,6 +175,11 @@ function uriHost(uri: string): string | undefined {
   return host === undefined || !/^[A-Za-z0-9_.-]*[A-Za-z_-][A-Za-z0-9_.-]*$/.test(host) ? undefined : host;
 }
 
+/** One host exactly, or (leading dot) everything below a domain. */
+function coversUri(base: string, host: string): boolean {
+  return base === '' || (base.startsWith('.') ? isBelow(base.slice(1), host) : same(base, host));
+}
+
 /** Whole mailbox, all mailboxes on a host, or (leading dot) on all hosts of a domain. */
 function coversMailbox(base: string, mailbox: string): boolean {
   const at = mailbox.lastIndexOf('@');
@@ -181,7 +187,8 @@ function coversMailbox(base: string, mailbox: string): boolean {
   const host = mailbox.slice(at + 1);
   const baseAt = base.lastIndexOf('@');
   // The local part has case, RFC 5321 section 2.4.
-  if (baseAt >= 0) return same(base.slice(baseAt + 1), host) && base.slice(0, baseAt) === mailbox.slice(0, Math.max(at, 0));
+  if (baseAt >= 0)
+    return same(base.slice(baseAt + 1), host) && base.slice(0, baseAt) === mailbox.slice(0, Math.max(at, 0));
   return base.startsWith('.') ? isBelow(base.slice(1), host) : same(base, host);
 }
 

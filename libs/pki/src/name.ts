@@ -143,17 +143,13 @@ export function namesEqual(aDer: Buffer, bDer: Buffer): boolean {
 
 /** One string per name such that equal strings mean equal names in the sense of `namesEqual`; for maps. */
 export function canonicalName(nameDer: Buffer): string {
-  return canonicalRdns(readName(nameDer)).join('\u0001');
+  return JSON.stringify(canonicalRdns(readName(nameDer)));
 }
 
 /** The canonical form of each RDN in order: a name is inside a directoryName subtree if its list starts with that of the base. */
 export function canonicalRdns(name: Name): string[] {
-  return name.map((rdn) =>
-    rdn
-      .map(({ type, value }) => `${type}=${foldValue(value)}`)
-      .sort()
-      .join('\u0002'),
-  );
+  // JSON quotes the values: no text in one can pass for two attributes or two RDNs.
+  return name.map((rdn) => JSON.stringify(rdn.map(({ type, value }) => `${type}=${foldValue(value)}`).sort()));
 }
 
 /** The string preparation of RFC 4518 as far as RFC 5280 7.1 asks: NFKC, case folding, insignificant space. */

@@ -112,8 +112,9 @@ export const OID = {
   smtpUtf8Mailbox: '1.3.6.1.5.5.7.8.9',
 
   /**
-   * The app to which a device certificate belongs: UTF8String with its UUID, non-critical. An arc of 2.25 needs no registration
-   * (X.667); this is the integer of UUID 69a16558-588b-4e6f-83a4-66f7a698ec1a, drawn once for this purpose.
+   * The app to which a device certificate belongs: UTF8String with its UUID, non-critical. An arc under 2.25 needs no registration
+   * (X.667). It is the first 28 bits of UUID 69a16558-588b-4e6f-83a4-66f7a698ec1a, drawn once for this purpose, and not all 128: Go
+   * (crypto/x509), pyca/cryptography and other parsers refuse a whole certificate for an arc above 31 bits, and asn1js loses it.
    */
-  touchmarkAppId: '2.25.140406954874491635931932553588827024410',
+  touchmarkAppId: '2.25.110761557',
 } as const;

@@ -2,9 +2,8 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { AuthorityError } from '#kernel';
 import { DerReader } from './der/read.js';
 import { der } from './der/write.js';
-import { type LintRules, lintParsed } from './lint.js';
+import { type LintFinding, type LintRules, lintWhole } from './lint.js';
 import type { Certificate } from './certificate.js';
-import { readCertificate } from './certificate.js';
 import type { KeyType, SubjectPublicKey } from './public-key.js';
 import { signatureAlgorithm, signBytes, verifyBytes } from './signature.js';
 import { buildTbs, type CertificateTemplate } from './template.js';
@@ -72,7 +71,9 @@ function readTbsKeyType(tbs: Buffer, rules: LintRules): KeyType {
   const algorithm = readTbsAlgorithm(tbs);
   const keyType = rules.keyTypes.find((type) => signatureAlgorithm(type).der.equals(algorithm));
   if (keyType !== undefined) return keyType;
-  throw new AuthorityError('internal', 'the stored bytes name a signature algorithm that no allowed key has', { code: 'lint' });
+  throw new AuthorityError('internal', 'the stored bytes name a signature algorithm that no allowed key has', {
+    code: 'lint',
+  });
 }
 
 function readTbsAlgorithm(tbs: Buffer): Buffer {
@@ -84,16 +85,24 @@ function readTbsAlgorithm(tbs: Buffer): Buffer {
 
 function lintTbs(tbs: Buffer, issuerType: KeyType, rules: LintRules): PreparedCertificate {
   const signature = signBytes(issuerType, throwawayKey(issuerType), tbs);
-  const certificate = readCertificate(joinCertificate(tbs, signatureAlgorithm(issuerType).der, signature));
-  const findings = lintParsed(certificate, rules);
-  if (findings.length > 0) {
-    const list = findings.map((finding) => `${finding.id}: ${finding.text}`).join('; ');
-    throw new AuthorityError('internal', 'the certificate that was to be issued breaks our own rules; nothing was signed', {
+  const { certificate, findings } = lintWhole(
+    joinCertificate(tbs, signatureAlgorithm(issuerType).der, signature),
+    rules,
+  );
+  if (certificate === undefined || findings.length > 0) throw refusal(findings);
+  return new Prepared(tbs, certificate);
+}
+
+function refusal(findings: LintFinding[]): AuthorityError {
+  const list = findings.map((finding) => `${finding.id}: not so: ${finding.text}`).join('; ');
+  return new AuthorityError(
+    'internal',
+    'the certificate that was to be issued breaks our own rules; nothing was signed',
+    {
       code: 'lint',
       cause: new Error(list),
-    });
-  }
-  return new Prepared(tbs, certificate);
+    },
+  );
 }
 
 function joinCertificate(tbs: Buffer, algorithmDer: Buffer, signature: Buffer): Buffer {

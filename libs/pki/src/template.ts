@@ -51,7 +51,8 @@ const SERIAL = /^([0-9a-f]{2}){1,20}$/;
  * Throws AuthorityError 'invalid' for values that cannot be encoded. Nothing here judges policy: that is `prepareCertificate`'s lint.
  */
 export function buildTbs(template: CertificateTemplate): Buffer {
-  if (!SERIAL.test(template.serial)) throw new AuthorityError('invalid', 'the serial is not 1 to 20 octets of lower-case hex');
+  if (!SERIAL.test(template.serial))
+    throw new AuthorityError('invalid', 'the serial is not 1 to 20 octets of lower-case hex');
   return der.sequence(
     VERSION_3,
     der.tagged(0x02, Buffer.from(template.serial, 'hex')),

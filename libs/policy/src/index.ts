@@ -1,1 +1,14 @@
-export {};
+export { lintRules, profiles, validity } from './profile.js';
+export type { Profile, ProfileName } from './profile.js';
+export { decideDevice } from './decide-device.js';
+export type { DeviceDecision, DeviceFacts, DeviceRequest } from './decide-device.js';
+export {
+  audienceIncludes,
+  decideKeyExpiry,
+  decideRetirement,
+  decideSuccessorExpiry,
+  USABLE_KEYS,
+} from './decide-key.js';
+export type { KeyAudience } from './decide-key.js';
+export { checkInvalidityDate, decideRevocation, REVOCATION_REASONS } from './decide-revocation.js';
+export type { CurrentStatus, RevocationReason } from './decide-revocation.js';

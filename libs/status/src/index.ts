@@ -3,3 +3,5 @@ export type { FollowerOptions } from './follower.js';
 export type { KeyEntry, StatusEntry, TokenEntry } from './index-entries.js';
 export type { ReadonlyStatusIndex } from './status-index.js';
 export { keyRowMac, keySealContext, tokenRowMac, tokenSealContext } from './row-mac.js';
+export { ocspDelegateName, openOcspDelegate, sealOcspDelegate } from './ocsp-delegate.js';
+export type { OcspDelegate } from './ocsp-delegate.js';

@@ -122,6 +122,12 @@ export async function findCertificate(tx: Tx, serial: Buffer): Promise<Certifica
   return row;
 }
 
+/** With its serial locked until the transaction ends, so that two changes of one certificate follow each other. */
+export async function lockCertificate(tx: Tx, serial: Buffer): Promise<CertificateRow | undefined> {
+  await tx.rows(`select 1 from serials where serial = $1 for no key update`, [serial]);
+  return findCertificate(tx, serial);
+}
+
 /** Intents that are open for longer than `olderThanSeconds`, the oldest first. */
 export async function findOpenIntents(tx: Tx, olderThanSeconds: number, limit: number): Promise<CertificateRow[]> {
   return tx.rows<CertificateRow>(

@@ -1,6 +1,7 @@
 import { DataSource, type QueryRunner } from 'typeorm';
 import { AuthorityError, isAuthorityError } from '#kernel';
 import type { DatabaseConnection } from './connection.js';
+import { actAsRole } from './act-as.js';
 import { isRetryable, toAuthorityError } from './failure.js';
 
 /** Everything a query may be given. */
@@ -33,7 +34,16 @@ export interface TransactionOptions {
 export class Database {
   private constructor(private readonly source: DataSource) {}
 
-  static async open(connection: DatabaseConnection, poolSize: number, onError: (error: Error) => void): Promise<Database> {
+  /**
+   * Connects at once. `actAs` makes every connection act as another role that the login role belongs to.
+   * Throws `unavailable` when the database cannot be reached.
+   */
+  static async open(
+    connection: DatabaseConnection,
+    poolSize: number,
+    onError: (error: Error) => void,
+    actAs?: 'tm_owner',
+  ): Promise<Database> {
     const source = new DataSource({
       type: 'postgres',
       host: connection.host,
@@ -52,6 +62,7 @@ export class Database {
     });
     try {
       await source.initialize();
+      if (actAs) await actAsRole(source, actAs);
     } catch (error) {
       throw toAuthorityError(error);
     }

@@ -88,6 +88,37 @@ export async function changeDevice(
   return row;
 }
 
+/** What decides whether a device may have a certificate now, read in one statement. */
+export interface DeviceStanding {
+  deviceStatus: string | null;
+  groupStatus: string | null;
+  keyBlocked: boolean;
+}
+
+/** Locks the device until the transaction ends: its enrollments and its revocation follow each other. */
+export async function lockDevice(tx: Tx, id: string): Promise<Device | undefined> {
+  const [row] = await tx.rows<Device>(`select ${COLUMNS} from devices where id = $1 for no key update`, [id]);
+  return row;
+}
+
+/** What the log says last of the device and of its group, and whether the key is blocked. Call it with the device locked. */
+export async function readStanding(
+  tx: Tx,
+  device: Pick<Device, 'id' | 'groupId'>,
+  spkiSha256: Buffer,
+): Promise<DeviceStanding> {
+  const [row] = await tx.rows<DeviceStanding>(
+    `select
+       (select status from status_changes where kind = 'device' and subject = $1::text order by seq desc limit 1)
+         as "deviceStatus",
+       (select status from status_changes where kind = 'group' and subject = $2::text order by seq desc limit 1)
+         as "groupStatus",
+       exists (select 1 from blocked_keys where spki_sha256 = $3) as "keyBlocked"`,
+    [device.id, device.groupId, spkiSha256],
+  );
+  return row!;
+}
+
 export type SecretState = 'free' | 'bound' | 'spent' | 'withdrawn';
 
 export interface EnrollmentSecret {

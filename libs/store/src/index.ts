@@ -18,3 +18,4 @@ export * from './outbox.js';
 export * from './idempotency.js';
 export * from './artifacts.js';
 export * from './revoked.js';
+export * from './publication.js';

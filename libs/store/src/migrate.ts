@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DataSource, type MigrationInterface, type QueryRunner } from 'typeorm';
+import { actAsRole } from './act-as.js';
 import type { DatabaseConnection } from './connection.js';
 import { toAuthorityError } from './failure.js';
 import { ensureRoles, type LoginPlane } from './roles.js';
@@ -85,7 +86,7 @@ export async function migrate(
 ): Promise<string[]> {
   return withMigrator(connection, async (source) => {
     await ensureRoles(source, passwords);
-    await ownedBy(source);
+    await actAsRole(source, 'tm_owner');
     const done = await source.runMigrations();
     await source.query('select touchmark.ensure_partitions($1)', [now]);
     return done.map((migration) => migration.name);
@@ -95,7 +96,7 @@ export async function migrate(
 /** Takes every migration back, the newest first; for tests of the way down and for removing the schema. Returns how many. */
 export async function migrateDown(connection: DatabaseConnection): Promise<number> {
   return withMigrator(connection, async (source) => {
-    await ownedBy(source);
+    await actAsRole(source, 'tm_owner');
     let count = 0;
     while ((await source.query('select 1 from touchmark.schema_migrations limit 1')).length > 0) {
       await source.undoLastMigration();
@@ -103,17 +104,4 @@ export async function migrateDown(connection: DatabaseConnection): Promise<numbe
     }
     return count;
   });
-}
-
-/** Everything is made and owned by tm_owner, whatever role connects: set for each connection of this pool from now on. */
-async function ownedBy(source: DataSource): Promise<void> {
-  const options = 'set role tm_owner; set search_path = touchmark';
-  const driver = source.driver as unknown as { master: { on(event: 'connect', handler: (client: { query(sql: string): unknown }) => void): void } };
-  driver.master.on('connect', (client) => client.query(options));
-  const runners = Array.from({ length: 2 }, () => source.createQueryRunner());
-  for (const runner of runners) {
-    await runner.connect();
-    await runner.query(options);
-  }
-  for (const runner of runners) await runner.release();
 }

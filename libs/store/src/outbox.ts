@@ -1,24 +1,16 @@
 import type { Tx } from './database.js';
 
-/** What has to follow a change. Rows say only what to do and up to which seq; never a secret, never a payload to trust. */
-export type Topic = 'status.changed' | 'certificate.issued';
+/**
+ * What has to follow a change: `crl.wanted` (subject: issuer id) and `ocsp.wanted` (subject: serial in hex). A row says only
+ * what is wanted and up to which seq; never a secret, never a payload to trust. Written by `appendStatusChanges`.
+ */
+export type Topic = 'crl.wanted' | 'ocsp.wanted';
 
 export interface OutboxRow {
   id: string;
   topic: Topic;
   subject: string;
   seq: number | null;
-}
-
-export async function addToOutbox(
-  tx: Tx,
-  row: { topic: Topic; subject: string; seq: number | null },
-): Promise<void> {
-  await tx.run(
-    `with hint as (select pg_notify('touchmark_outbox', ''))
-     insert into outbox (topic, subject, seq) select $1, $2, $3 from hint`,
-    [row.topic, row.subject, row.seq],
-  );
 }
 
 /** Rows never relayed, or relayed `staleSeconds` ago and still not done; locked, other relays skip them. */

@@ -53,7 +53,7 @@ export function encodeStatusRow(seq: number, c: StatusChange): Buffer {
 }
 
 /**
- * Appends to the log and returns the number of the last row. Called last in a transaction: from here to the commit the
+ * Appends to the log, and to the outbox what has to follow, and returns the number of the last row. Called last in a transaction: from here to the commit the
  * counter row is locked, and every other writer waits. At most 1,000 changes at a time.
  */
 export async function appendStatusChanges(
@@ -92,7 +92,14 @@ export async function appendStatusChanges(
        select * from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text, status text, reason text,
          at timestamptz, invalidity_date timestamptz, ends_at timestamptz, issuer_id uuid, shard smallint,
          not_after timestamptz, mac bytea)
-     ), hint as (select pg_notify('touchmark_status', ''))
+     ), wanted as (
+       insert into outbox (topic, subject, seq)
+       select distinct 'crl.wanted', issuer_id::text, $2::bigint from jsonb_to_recordset($1::jsonb) as r(issuer_id uuid)
+       where issuer_id is not null
+       union all
+       select 'ocsp.wanted', subject, seq from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text)
+       where kind = 'certificate'
+     ), hint as (select pg_notify('touchmark_status', ''), pg_notify('touchmark_outbox', ''))
      update status_counter set seq = $2, mac = $3 from hint where id = 1`,
     [JSON.stringify(rows), seq, mac],
   );

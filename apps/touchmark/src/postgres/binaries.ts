@@ -59,7 +59,10 @@ export async function copiedBinaries(native: string, account: Account, cache: st
   const manifest = JSON.parse(await readFile(path.join(native, '..', 'package.json'), 'utf8')) as { version: string };
   const target = path.join(cache, `postgres-${manifest.version}-${process.arch}`);
   if ((await stat(target).catch(() => undefined)) === undefined) {
-    log.info({ from: native, to: target, user: account.name }, 'copying the Postgres programs to where its user can run them');
+    log.info(
+      { from: native, to: target, user: account.name },
+      'copying the Postgres programs to where its user can run them',
+    );
     await mkdir(cache, { recursive: true });
     await chmod(cache, 0o755);
     const partial = await mkdtemp(`${target}-`);

@@ -1,5 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, lstat, mkdtemp, readdir, readlink, realpath, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdtemp,
+  readdir,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { addSeconds, AuthorityError, type Clock } from '#kernel';
@@ -30,11 +43,17 @@ export async function openDataDirectory(options: ClusterOptions): Promise<string
   }
   const real = await realpath(directory).catch(() => undefined);
   if (real === undefined) {
-    throw new AuthorityError('unavailable', `${directory} points to ${await readlink(directory)}, which is gone: restore it.`);
+    throw new AuthorityError(
+      'unavailable',
+      `${directory} points to ${await readlink(directory)}, which is gone: restore it.`,
+    );
   }
   if (!(await canEnter(real, account))) throw closed(real, account);
   if ((await stat(path.join(real, 'PG_VERSION')).catch(() => undefined)) === undefined) {
-    throw new AuthorityError('unavailable', `${real} holds files but no database: move it away, or set another TOUCHMARK_HOME.`);
+    throw new AuthorityError(
+      'unavailable',
+      `${real} holds files but no database: move it away, or set another TOUCHMARK_HOME.`,
+    );
   }
   await removeLeftovers(home, options.clock);
   return real;
@@ -47,7 +66,10 @@ async function createDataDirectory(options: ClusterOptions, directory: string): 
   const base = open ? home : await mkdtemp(path.join(STATE_DIRECTORY, 'touchmark-'));
   if (!open) {
     await chmod(base, 0o711);
-    log.warn({ home, data: base, user: account?.name }, 'the database lies outside of its home, which its user cannot enter');
+    log.warn(
+      { home, data: base, user: account?.name },
+      'the database lies outside of its home, which its user cannot enter',
+    );
   }
   const partial = await mkdtemp(path.join(base, 'pg.new-'));
   try {
@@ -88,7 +110,11 @@ async function removeLeftovers(home: string, clock: Clock): Promise<void> {
   }
 }
 
-async function initialise({ password, account, binaries }: ClusterOptions, base: string, directory: string): Promise<void> {
+async function initialise(
+  { password, account, binaries }: ClusterOptions,
+  base: string,
+  directory: string,
+): Promise<void> {
   const passwordFile = path.join(base, `.pw-${randomBytes(8).toString('hex')}`);
   try {
     await writeFile(passwordFile, `${password}\n`, { flag: 'wx', mode: 0o600 });

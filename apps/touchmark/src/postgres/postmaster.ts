@@ -13,7 +13,12 @@ export interface Postmaster {
 export async function readPostmaster(dataDirectory: string): Promise<Postmaster | undefined> {
   const text = await readFile(path.join(dataDirectory, 'postmaster.pid'), 'utf8').catch(() => '');
   const [pid, , , port, socketDirectory] = text.split('\n');
-  if (!/^\d+$/.test(pid ?? '') || !/^\d+$/.test(port ?? '') || socketDirectory === undefined || socketDirectory === '') {
+  if (
+    !/^\d+$/.test(pid ?? '') ||
+    !/^\d+$/.test(port ?? '') ||
+    socketDirectory === undefined ||
+    socketDirectory === ''
+  ) {
     return undefined;
   }
   return { pid: Number(pid), port: Number(port), socketDirectory };
@@ -37,7 +42,15 @@ export async function mayBeInUse(dataDirectory: string, account: Account | undef
   return (await run('/bin/sh', ['-c', FIND_WORKERS, 'sh', dataDirectory], account)).status !== 0;
 }
 
-/** Only after `mayBeInUse` said no: the file is what keeps two servers from the same data. */
-export async function removePostmasterFile(dataDirectory: string): Promise<void> {
+/**
+ * Removes the files that keep two servers from the same data and the same socket, both with the number of the process.
+ * Only after `mayBeInUse` said no.
+ */
+export async function removeLockFiles(dataDirectory: string): Promise<void> {
+  const postmaster = await readPostmaster(dataDirectory);
+  if (postmaster !== undefined) {
+    const { socketDirectory, port } = postmaster;
+    await rm(path.join(socketDirectory, `.s.PGSQL.${port}.lock`), { force: true });
+  }
   await rm(path.join(dataDirectory, 'postmaster.pid'), { force: true });
 }

@@ -15,13 +15,18 @@ export interface Outcome {
 
 /**
  * Runs a program to its end and never rejects. Standard output is not a pipe: the daemon `pg_ctl` leaves behind inherits
- * it, and the pipe would never close. Working directory `/`, since ours may be closed to the account.
+ * it, and the pipe would never close. The working directory is `/` unless given, since ours may be closed to the account.
  */
-export function run(program: string, args: readonly string[], account: Account | undefined): Promise<Outcome> {
+export function run(
+  program: string,
+  args: readonly string[],
+  account: Account | undefined,
+  place: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
+): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = spawn(program, args, {
-      cwd: '/',
-      env: { LC_ALL: 'C', PATH: '/usr/local/bin:/usr/bin:/bin' },
+      cwd: place.cwd ?? '/',
+      env: { LC_ALL: 'C', PATH: '/usr/local/bin:/usr/bin:/bin', ...place.env },
       stdio: ['ignore', 'ignore', 'pipe'],
       ...(account === undefined ? {} : { uid: account.uid, gid: account.gid }),
     });

@@ -14,7 +14,11 @@ const SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
  * The directory of the socket: the data directory (0700), or, where the path would be too long for a socket address, a
  * short one of 0700 under the system's temporary directory, whose name is kept in `home/pg-socket`.
  */
-export async function socketDirectory(home: string, dataDirectory: string, account: Account | undefined): Promise<string> {
+export async function socketDirectory(
+  home: string,
+  dataDirectory: string,
+  account: Account | undefined,
+): Promise<string> {
   if (fitsSocketAddress(dataDirectory)) return dataDirectory;
   const note = path.join(home, 'pg-socket');
   const kept = (await readFile(note, 'utf8').catch(() => '')).trim();

@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { deviceStatus, type AuthorityContext } from '#authority';
+import type { Device } from '#store';
+import { id, pageOf, pageQuery, text, time } from './values.js';
+
+const status = z.enum(['registered', 'enrolled', 'suspended', 'revoked']);
+
+export const newDevice = z
+  .strictObject({
+    appId: id,
+    releaseId: id.optional(),
+    groupId: id.optional(),
+    instanceId: z
+      .string()
+      .regex(
+        /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/,
+        'must be a lower-case UUID without urn:uuid:',
+      )
+      .optional()
+      .meta({ description: 'lower-case UUID; default a random one' }),
+    profile: text(100).optional(),
+    names: z.array(text(300)).max(20).optional(),
+  })
+  .meta({ id: 'NewDevice' });
+
+export const deviceChange = z
+  .strictObject({ groupId: id.nullable().optional(), releaseId: id.nullable().optional() })
+  .refine((change) => Object.keys(change).length > 0, 'must name groupId or releaseId')
+  .meta({ id: 'DeviceChange', description: 'null takes the device out of its group or release' });
+
+export const deviceRevocation = z.strictObject({ reason: z.string().min(1).max(40) }).meta({ id: 'DeviceRevocation' });
+
+const members = {
+  id,
+  instanceId: z.string().meta({ description: 'lower-case UUID' }),
+  appId: id,
+  releaseId: id.nullable(),
+  groupId: id.nullable(),
+  profile: z.string(),
+  status,
+  createdAt: time,
+};
+export const enrollmentSchema = z
+  .strictObject({
+    username: z.string().meta({ description: 'the device id: user of HTTP Basic at EST' }),
+    secret: z.string().meta({ description: 'one-time password, shown only here' }),
+    expiresAt: time,
+  })
+  .meta({ id: 'Enrollment' });
+export const deviceSchema = z.strictObject(members).meta({ id: 'Device' });
+export const registeredDeviceSchema = z
+  .strictObject({ ...members, enrollment: enrollmentSchema })
+  .meta({ id: 'RegisteredDevice' });
+export const devicePage = pageOf(deviceSchema);
+export const deviceQuery = z.strictObject({
+  ...pageQuery('id'),
+  status: status.optional(),
+  appId: id.optional(),
+  groupId: id.optional(),
+});
+
+export function deviceJson(a: AuthorityContext, row: Device): z.infer<typeof deviceSchema> {
+  return {
+    id: row.id,
+    instanceId: row.instanceId,
+    appId: row.appId,
+    releaseId: row.releaseId,
+    groupId: row.groupId,
+    profile: row.profile,
+    status: deviceStatus(a, row),
+    createdAt: row.createdAt.toISOString(),
+  };
+}
+
+export function enrollmentJson(enrollment: {
+  username: string;
+  secret: string;
+  expiresAt: Date;
+}): z.infer<typeof enrollmentSchema> {
+  return {
+    username: enrollment.username,
+    secret: enrollment.secret,
+    expiresAt: enrollment.expiresAt.toISOString(),
+  };
+}

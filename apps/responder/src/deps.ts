@@ -1,0 +1,19 @@
+import type { Logger } from 'pino';
+import type { Clock, Config } from '#kernel';
+import type { Follower } from '#status';
+import type { Database } from '#store';
+
+/** What the status plane is made of. It listens only when its app is told to, and closes nothing that it was given. */
+export interface ResponderDeps {
+  config: Pick<Config, 'lifetimes'>;
+  /** With the role tm_responder. */
+  database: Database;
+  /** Started; certificates are enough (no peppers). */
+  follower: Follower;
+  /** secrets/ocsp.kek, 32 bytes. */
+  ocspKek: Buffer;
+  clock: Clock;
+  log: Logger;
+  /** Further members of `/.well-known/touchmark`: what the other planes can do. */
+  discovery?: () => Readonly<Record<string, unknown>>;
+}

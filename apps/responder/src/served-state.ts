@@ -1,0 +1,179 @@
+import { isAuthorityError } from '#kernel';
+import { issuerHashes, readPublicKey, toPem, type CertId, type SubjectPublicKey } from '#pki';
+import { crlName, crlScopes, OcspDelegates } from '#publication';
+import { findArtifact, listArtifacts, listIssuers, type Artifact } from '#store';
+import type { ResponderDeps } from './deps.js';
+import { boundedMaxAge, cacheable, type Reply } from './reply.js';
+
+export interface ServedIssuer {
+  id: string;
+  kind: 'root' | 'issuing';
+  subjectDer: Buffer;
+  publicKey: SubjectPublicKey;
+  certificate: Buffer;
+  statusUrl: string;
+  shards: number;
+}
+
+interface ServedArtifact {
+  artifact: Artifact;
+  reply: Reply;
+  /** From here on the reply's max-age would reach past nextUpdate. */
+  shrinksAt: Date;
+}
+
+const ISSUER_POLL_MS = 5000;
+const CERTIFICATE_MAX_AGE = 3600;
+
+/**
+ * What the status plane serves, in memory: issuers, CRLs, delegates. Taken over from the database as it changes, and
+ * served on when the database is gone.
+ */
+export class ServedState {
+  readonly delegates: OcspDelegates;
+  private issuerList: ServedIssuer[] = [];
+  private readonly byHash = new Map<string, ServedIssuer>();
+  private readonly certificates = new Map<string, Reply>();
+  private readonly artifacts = new Map<string, ServedArtifact>();
+  private issuersReadAt = -Infinity;
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> | undefined;
+  private stopped = false;
+
+  constructor(private readonly deps: ResponderDeps) {
+    this.delegates = new OcspDelegates(deps.ocspKek, (issuerId, error) =>
+      deps.log.error({ issuerId, err: error }, 'ALARM: a published OCSP delegate is not usable'),
+    );
+  }
+
+  get issuers(): readonly ServedIssuer[] {
+    return this.issuerList;
+  }
+
+  /** The issuer that a CertID names by both its hashes (O23), of those under SHA-1 and SHA-256. */
+  issuerOf(certId: CertId): ServedIssuer | undefined {
+    return this.byHash.get(hashKey(certId.hash, certId.issuerNameHash, certId.issuerKeyHash));
+  }
+
+  /** `root.pem` or `<issuer id>.cer`. */
+  certificate(file: string): Reply | undefined {
+    return this.certificates.get(file);
+  }
+
+  /** undefined: there is none. `expired`: nextUpdate has passed, and nothing newer was published. */
+  crl(name: string): Reply | 'expired' | undefined {
+    const served = this.artifacts.get(name);
+    if (served === undefined) return undefined;
+    const now = this.deps.clock.now();
+    const { nextUpdate } = served.artifact;
+    if (nextUpdate !== null && now >= nextUpdate) return 'expired';
+    if (now >= served.shrinksAt) this.artifacts.set(name, this.prepare(served.artifact));
+    return this.artifacts.get(name)?.reply;
+  }
+
+  /** Why this plane cannot do its work just now. */
+  problems(): string[] {
+    if (this.issuerList.length === 0) return ['no certification authority is set up'];
+    const now = this.deps.clock.now();
+    return this.issuerList.flatMap((issuer) => [
+      ...(this.delegates.current(issuer.id, now) ? [] : [`no delegated OCSP signer for issuer ${issuer.id}`]),
+      ...crlScopes(issuer).flatMap((scope) => {
+        const crl = this.crl(crlName(issuer.id, scope));
+        if (crl === undefined) return [`${crlName(issuer.id, scope)} is not published yet`];
+        return crl === 'expired' ? [`${crlName(issuer.id, scope)} is past its nextUpdate`] : [];
+      }),
+    ]);
+  }
+
+  /** Reads everything once, then goes on following. A database that is down at first only delays it. */
+  async start(): Promise<void> {
+    await this.refresh();
+    this.schedule();
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    await this.running;
+  }
+
+  private schedule(): void {
+    if (this.stopped) return;
+    this.timer = setTimeout(() => {
+      this.running = this.refresh();
+      void this.running.then(() => this.schedule());
+    }, this.deps.config.lifetimes.followerPollMs);
+    this.timer.unref();
+  }
+
+  private async refresh(): Promise<void> {
+    try {
+      const due = this.deps.clock.monotonicMs() - this.issuersReadAt >= ISSUER_POLL_MS;
+      if (due || this.issuerList.length === 0) await this.readIssuers();
+      await this.readArtifacts();
+      await this.delegates.refresh(this.deps.database, this.issuerList);
+    } catch (error) {
+      const level = isAuthorityError(error, 'unavailable') ? 'warn' : 'error';
+      this.deps.log[level]({ err: error }, 'what is published cannot be read just now; what is held is served on');
+    }
+  }
+
+  private async readIssuers(): Promise<void> {
+    const rows = await this.deps.database.transaction(listIssuers);
+    this.issuersReadAt = this.deps.clock.monotonicMs();
+    const complete = rows.flatMap(({ certificate, ...row }) => (certificate === null ? [] : [{ ...row, certificate }]));
+    if (complete.length === this.issuerList.length) return;
+    this.issuerList = complete.map((row) => ({ ...row, publicKey: readPublicKey(row.spki) }));
+    for (const issuer of this.issuerList) {
+      for (const hash of ['sha1', 'sha256'] as const) {
+        const { nameHash, keyHash } = issuerHashes(issuer.subjectDer, issuer.publicKey, hash);
+        this.byHash.set(hashKey(hash, nameHash, keyHash), issuer);
+      }
+      this.certificates.set(`${issuer.id}.cer`, this.certificateReply('application/pkix-cert', issuer.certificate));
+      if (issuer.kind === 'root' && !this.certificates.has('root.pem')) {
+        const pem = Buffer.from(toPem('CERTIFICATE', issuer.certificate));
+        this.certificates.set('root.pem', this.certificateReply('application/x-pem-file', pem));
+      }
+    }
+  }
+
+  private certificateReply(mediaType: string, body: Buffer): Reply {
+    const lastModified = this.deps.clock.now();
+    return cacheable(mediaType, body, { maxAge: CERTIFICATE_MAX_AGE, lastModified, expires: undefined, seq: undefined });
+  }
+
+  private async readArtifacts(): Promise<void> {
+    const listed = await this.deps.database.transaction(listArtifacts);
+    for (const { name, sha256, number, seq } of listed) {
+      if (!name.startsWith('crl/')) continue;
+      const held = this.artifacts.get(name)?.artifact;
+      if (held?.sha256.equals(sha256)) continue;
+      // Nobody may take a newer CRL back by putting an older one in its place.
+      if (held !== undefined && (number <= held.number || seq < held.seq)) {
+        this.deps.log.error({ name, number, held: held.number }, 'ALARM: an older CRL was published; the newer one is served on');
+        continue;
+      }
+      const artifact = await this.deps.database.transaction((tx) => findArtifact(tx, name));
+      if (artifact !== undefined) this.artifacts.set(name, this.prepare(artifact));
+    }
+  }
+
+  private prepare(artifact: Artifact): ServedArtifact {
+    const now = this.deps.clock.now();
+    const { ocspMaxAge } = this.deps.config.lifetimes;
+    const expires = artifact.nextUpdate ?? undefined;
+    const maxAge = expires === undefined ? ocspMaxAge : boundedMaxAge(ocspMaxAge, now, expires);
+    const reply = cacheable(artifact.mediaType, artifact.bytes, {
+      maxAge,
+      lastModified: artifact.thisUpdate,
+      expires,
+      seq: artifact.seq,
+    });
+    const shrinksAt = new Date(expires === undefined ? Infinity : expires.getTime() - (maxAge + 1) * 1000);
+    return { artifact, reply, shrinksAt };
+  }
+}
+
+function hashKey(hash: string, name: Buffer, key: Buffer): string {
+  return `${hash}${name.toString('latin1')}${key.toString('latin1')}`;
+}

@@ -1,0 +1,209 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { z } from 'zod';
+import { AuthorityError, type ErrorKind } from '#kernel';
+import { readReady } from './ready.js';
+
+const TIMEOUT_MS = 30_000;
+const ANSWER_BYTES = 64 * 1024 * 1024;
+
+export interface Answer {
+  status: number;
+  headers: Readonly<Record<string, string | string[] | undefined>>;
+  text: string;
+}
+
+export interface Exchange {
+  method?: 'GET' | 'POST' | 'PATCH';
+  headers?: Readonly<Record<string, string>>;
+  body?: string;
+  /** PEM of the only roots to trust; undefined: the system's. */
+  ca?: string | undefined;
+}
+
+/** One request over HTTP or TLS, the server always verified. `unavailable` in one line when no answer comes. */
+export function exchange(url: URL, { method = 'GET', headers = {}, body, ca }: Exchange = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: NodeJS.ErrnoException) => reject(unreachable(url, error));
+    const open = url.protocol === 'https:' ? httpsRequest : httpRequest;
+    const options = { method, headers, agent: false, timeout: TIMEOUT_MS, ...(ca === undefined ? {} : { ca }) };
+    const request = open(url, options, (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > ANSWER_BYTES) response.destroy(new Error(`answer of more than ${ANSWER_BYTES} bytes`));
+        chunks.push(chunk);
+      });
+      response.once('error', fail);
+      response.once('end', () => {
+        const { statusCode: status = 0, headers: received } = response;
+        resolve({ status, headers: received, text: Buffer.concat(chunks).toString('utf8') });
+      });
+    });
+    request.once('timeout', () => request.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+    request.once('error', fail);
+    request.end(body);
+  });
+}
+
+function unreachable(url: URL, error: NodeJS.ErrnoException): AuthorityError {
+  const options = { cause: error };
+  switch (error.code) {
+    case 'ECONNREFUSED':
+      return new AuthorityError(
+        'unavailable',
+        `Nothing listens on ${url.origin}: start the instance (npm start), or name another with --url.`,
+        options,
+      );
+    case 'SELF_SIGNED_CERT_IN_CHAIN':
+    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
+    case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+      return new AuthorityError(
+        'unavailable',
+        `The certificate of ${url.origin} is not trusted: give its root certificate with --ca.`,
+        options,
+      );
+    default:
+      return new AuthorityError('unavailable', `${url.origin} cannot be used: ${error.message}.`, options);
+  }
+}
+
+/** Where the API is and who asks. What is missing is found through `home/ready.json`. */
+export interface Connection {
+  url?: string | undefined;
+  tokenFile?: string | undefined;
+  ca?: string | undefined;
+}
+
+export type Query = Readonly<Record<string, string | undefined>>;
+
+/** The API plane as this command line uses it; each call answers the JSON body. */
+export interface ApiClient {
+  get(path: string, query?: Query): Promise<unknown>;
+  post(path: string, body: object): Promise<unknown>;
+  postForm(path: string, form: Readonly<Record<string, string>>): Promise<unknown>;
+}
+
+/** `invalid` when something is neither given nor to be found. `home` is asked for only then. */
+export async function connectApi(given: Connection, home: () => string): Promise<ApiClient> {
+  let { url, tokenFile, ca } = given;
+  if (url === undefined || tokenFile === undefined) {
+    const directory = home();
+    const found = await readReady(directory);
+    if (found.state === 'absent' || (found.state === 'stale' && url === undefined)) {
+      throw new AuthorityError(
+        'unavailable',
+        `No instance runs on ${directory}: start it (npm start), set TOUCHMARK_HOME, or give --url, --token-file and --ca.`,
+      );
+    }
+    // The root of this instance says nothing about another one's server.
+    if (url === undefined) ca ??= found.ready.root;
+    url ??= found.ready.api;
+    tokenFile ??= found.ready.operatorToken;
+  }
+  const base = parseBase(url);
+  const token = (await readText(tokenFile, '--token-file')).trim();
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new AuthorityError('invalid', `--token-file: ${tokenFile} holds no token.`);
+  return apiClient(base, token, ca === undefined ? undefined : await readText(ca, '--ca'));
+}
+
+function parseBase(url: string): URL {
+  const base = URL.canParse(url) ? new URL(url) : undefined;
+  if (base?.protocol !== 'https:') {
+    throw new AuthorityError('invalid', `--url: "${url}" is not an https:// URL; a token is sent over TLS alone.`);
+  }
+  return base;
+}
+
+async function readText(file: string, option: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new AuthorityError(
+      'invalid',
+      `${option}: ${file} cannot be read (${(cause as NodeJS.ErrnoException).code}).`,
+      { cause },
+    );
+  }
+}
+
+function apiClient(base: URL, token: string, ca: string | undefined): ApiClient {
+  const call = async (path: string, options: Exchange): Promise<unknown> => {
+    const url = new URL(`${base.pathname.replace(/\/+$/, '')}${path}`, base);
+    const headers = { accept: 'application/json', authorization: `Bearer ${token}`, ...options.headers };
+    return readAnswer(await exchange(url, { ...options, headers, ca }));
+  };
+  return {
+    get(path, query = {}) {
+      const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined);
+      const search = new URLSearchParams(given).toString();
+      return call(search === '' ? path : `${path}?${search}`, {});
+    },
+    post: (path, body) =>
+      call(path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID() },
+        body: JSON.stringify(body),
+      }),
+    postForm: (path, form) =>
+      call(path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        body: new URLSearchParams(form).toString(),
+      }),
+  };
+}
+
+const problem = z.object({ type: z.string(), title: z.string(), detail: z.string(), member: z.string() }).partial();
+
+function readAnswer({ status, headers, text }: Answer): unknown {
+  const body = parseJson(text);
+  if (status >= 200 && status < 300) {
+    if (body !== undefined || text === '') return body ?? {};
+    throw new AuthorityError('internal', `The answer (HTTP ${status}) is not JSON: is --url the API plane?`);
+  }
+  const said = problem.safeParse(body).data ?? {};
+  const line = said.detail ?? said.title ?? 'no reason given';
+  const member = said.member === undefined || line.includes(said.member) ? '' : `${said.member}: `;
+  const retryAfter = Number(headers['retry-after']);
+  const later = retryAfter > 0 ? `; try again in ${retryAfter} s` : '';
+  throw new AuthorityError(kindOf(status), `${member}${line.replace(/\.$/, '')} (HTTP ${status}${later}).`, {
+    code: said.type?.split(/[/:#]/).at(-1) ?? kindOf(status),
+    ...(retryAfter > 0 ? { retryAfter } : {}),
+    ...(said.member === undefined ? {} : { member: said.member }),
+  });
+}
+
+function kindOf(status: number): ErrorKind {
+  switch (status) {
+    case 400:
+    case 422:
+      return 'invalid';
+    case 401:
+      return 'unauthenticated';
+    case 403:
+      return 'forbidden';
+    case 404:
+      return 'notFound';
+    case 409:
+      return 'conflict';
+    case 429:
+      return 'limited';
+    case 503:
+      return 'unavailable';
+    default:
+      return 'internal';
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,116 @@
+import type { Command } from 'commander';
+import { AuthorityError } from '#kernel';
+import { printLines } from '../output.js';
+import {
+  apiCommand,
+  body,
+  connect,
+  listCommand,
+  pageQuery,
+  parseTime,
+  printList,
+  printRecord,
+  segment,
+  type ApiOptions,
+  type ListOptions,
+} from './api-command.js';
+
+interface FilterOptions extends ListOptions {
+  status?: string;
+  device?: string;
+  profile?: string;
+  expiresBefore?: string;
+  search?: string;
+}
+
+/** Issuers and certificates, and the audit trail. */
+export function addCertificateCommands(program: Command): void {
+  addIssuerCommands(program);
+  const cert = program.command('cert').description('Certificates');
+  listCommand(cert, 'List certificates', 'cert list --status active --expires-before 2027-01-31T00:00:00Z')
+    .option('--status <status>', 'issuing, active, onHold, revoked or expired')
+    .option('--device <id>', 'of this device')
+    .option('--profile <name>', 'of this profile')
+    .option('--expires-before <time>', 'RFC 3339', parseTime)
+    .option('--search <text>', 'part of a name, serial or fingerprint')
+    .action(async (options: FilterOptions) => {
+      const { status, device, profile, expiresBefore, search } = options;
+      const client = await connect(options);
+      const query = pageQuery(options, { status, deviceId: device, profile, expiresBefore, q: search });
+      printList(await client.get('/v1/certificates', query), CERTIFICATES, options);
+    });
+  apiCommand(cert, 'show <serial>', 'Show a certificate', 'cert show 01a4... --pem > device.pem')
+    .option('--pem', 'print the certificate alone, as PEM')
+    .action(async (serial: string, options: ApiOptions & { pem?: boolean }) => {
+      const client = await connect(options);
+      const found = await client.get(`/v1/certificates/${segment(serial)}`);
+      if (options.pem !== true) return printRecord(found, options, undefined, ['pem']);
+      const { pem } = found as { pem?: unknown };
+      if (typeof pem !== 'string') throw new AuthorityError('conflict', 'The certificate is not signed yet.');
+      printLines([pem.trim()]);
+    });
+  apiCommand(cert, 'revoke <serial>', 'Revoke a certificate', 'cert revoke 01a4... --reason keyCompromise')
+    .requiredOption('--reason <reason>', 'by its RFC 5280 name; certificateHold can be released again')
+    .option('--invalidity-date <time>', 'since when it is not to be trusted, RFC 3339', parseTime)
+    .action(async (serial: string, options: ApiOptions & { reason: string; invalidityDate?: string }) => {
+      const { reason, invalidityDate } = options;
+      const client = await connect(options);
+      const path = `/v1/certificates/${segment(serial)}/revoke`;
+      printRecord(await client.post(path, body({ reason, invalidityDate })), options);
+    });
+  apiCommand(cert, 'release <serial>', 'Lift the hold of a certificate', 'cert release 01a4...').action(
+    async (serial: string, options: ApiOptions) => {
+      const client = await connect(options);
+      printRecord(await client.post(`/v1/certificates/${segment(serial)}/release`, {}), options);
+    },
+  );
+  addAuditCommands(program);
+}
+
+function addIssuerCommands(program: Command): void {
+  const ca = program.command('ca').description('Certification authorities: the root and what issues under it');
+  listCommand(ca, 'List issuers', 'ca list').action(async (options: ListOptions) => {
+    const client = await connect(options);
+    printList(await client.get('/v1/issuers', pageQuery(options)), ISSUERS, options);
+  });
+  apiCommand(ca, 'show <id>', 'Show an issuer', 'ca show 0197b2c0-... --json').action(
+    async (id: string, options: ApiOptions) => {
+      const client = await connect(options);
+      const { items = [] } = (await client.get('/v1/issuers')) as { items?: { id?: unknown }[] };
+      const issuer = items.find((item) => item.id === id);
+      if (issuer === undefined) throw new AuthorityError('notFound', `There is no issuer ${id}: "ca list" names them.`);
+      printRecord(issuer, options);
+    },
+  );
+}
+
+function addAuditCommands(program: Command): void {
+  const audit = program.command('audit').description('The audit trail');
+  listCommand(audit, 'List events', 'audit list --limit 20').action(async (options: ListOptions) => {
+    const client = await connect(options);
+    printList(await client.get('/v1/audit/events', pageQuery(options)), EVENTS, options);
+  });
+}
+
+const ISSUERS = [
+  { title: 'id', member: 'id' },
+  { title: 'name', member: 'name' },
+  { title: 'kind', member: 'kind' },
+  { title: 'status', member: 'status' },
+  { title: 'ends', member: 'notAfter' },
+];
+const CERTIFICATES = [
+  { title: 'serial', member: 'serial' },
+  { title: 'status', member: 'status' },
+  { title: 'profile', member: 'profile' },
+  { title: 'device', member: 'deviceId' },
+  { title: 'ends', member: 'notAfter' },
+];
+const EVENTS = [
+  { title: 'id', member: 'id' },
+  { title: 'time', member: 'at' },
+  { title: 'actor', member: 'actor' },
+  { title: 'action', member: 'action' },
+  { title: 'subject', member: 'subject' },
+  { title: 'outcome', member: 'outcome' },
+];

@@ -1,0 +1,132 @@
+import type { Command } from 'commander';
+import {
+  apiCommand,
+  body,
+  connect,
+  listCommand,
+  pageQuery,
+  printList,
+  printRecord,
+  segment,
+  type ApiOptions,
+  type ListOptions,
+} from './api-command.js';
+
+const ENROLLMENT_NOTE =
+  'Give username and secret to the device now: the secret is shown only here, and serves one enrollment.';
+
+interface CreateOptions extends ApiOptions {
+  app: string;
+  release?: string;
+  group?: string;
+  instanceId?: string;
+  profile?: string;
+  name?: string[];
+}
+
+interface FilterOptions extends ListOptions {
+  status?: string;
+  app?: string;
+  group?: string;
+}
+
+export function addDeviceCommands(program: Command): void {
+  const device = program.command('device').description('Devices, which enroll for certificates over EST');
+  addDeviceCreate(device);
+  listCommand(device, 'List devices', 'device list --status enrolled')
+    .option('--status <status>', 'registered, enrolled, suspended or revoked')
+    .option('--app <id>', 'of this app')
+    .option('--group <id>', 'of this group')
+    .action(async (options: FilterOptions) => {
+      const { status, app, group } = options;
+      const client = await connect(options);
+      const query = pageQuery(options, { status, appId: app, groupId: group });
+      printList(await client.get('/v1/devices', query), DEVICES, options);
+    });
+  apiCommand(device, 'show <id>', 'Show a device', 'device show 0197b2c6-...').action(
+    async (id: string, options: ApiOptions) => {
+      const client = await connect(options);
+      printRecord(await client.get(`/v1/devices/${segment(id)}`), options);
+    },
+  );
+  addTransition(device, 'devices', 'revoke', 'Revoke a device and its certificates for good');
+  addTransition(device, 'devices', 'suspend', 'Suspend a device: its certificates are put on hold');
+  addTransition(device, 'devices', 'resume', 'End the suspension of a device');
+  apiCommand(device, 'reset <id>', 'Grant one enrollment anew', 'device reset 0197b2c6-...').action(
+    async (id: string, options: ApiOptions) => {
+      const client = await connect(options);
+      printRecord(await client.post(`/v1/devices/${segment(id)}/reset`, {}), options, ENROLLMENT_NOTE);
+    },
+  );
+  addGroupCommands(program);
+}
+
+function addDeviceCreate(device: Command): void {
+  apiCommand(
+    device,
+    'create',
+    'Register a device and get its one-time enrollment secret',
+    'device create --app 0197b2c5-...',
+  )
+    .requiredOption('--app <id>', 'the app that runs on it')
+    .option('--release <id>', 'the release of that app')
+    .option('--group <id>', 'the group of devices it belongs to')
+    .option('--instance-id <uuid>', 'its UUID, lower case (default: a new one)')
+    .option('--profile <name>', 'certificate profile (default: device)')
+    .option('--name <name...>', 'names for its certificate')
+    .action(async (options: CreateOptions) => {
+      const { app, release, group, instanceId, profile, name } = options;
+      const client = await connect(options);
+      const members = { appId: app, releaseId: release, groupId: group, instanceId, profile, names: name };
+      printRecord(await client.post('/v1/devices', body(members)), options, ENROLLMENT_NOTE);
+    });
+}
+
+function addGroupCommands(program: Command): void {
+  const group = program.command('group').description('Groups of devices of different trust');
+  apiCommand(group, 'create <name>', 'Create a group', "group create 'Field test'")
+    .option('--vendor <id>', 'the vendor it belongs to')
+    .action(async (name: string, options: ApiOptions & { vendor?: string }) => {
+      const client = await connect(options);
+      printRecord(await client.post('/v1/device-groups', body({ name, vendorId: options.vendor })), options);
+    });
+  listCommand(group, 'List groups', 'group list').action(async (options: ListOptions) => {
+    const client = await connect(options);
+    printList(await client.get('/v1/device-groups', pageQuery(options)), GROUPS, options);
+  });
+  addTransition(group, 'device-groups', 'revoke', 'Revoke a group and all its devices');
+  addTransition(group, 'device-groups', 'suspend', 'Suspend a group and all its devices');
+  addTransition(group, 'device-groups', 'resume', 'End the suspension of a group');
+}
+
+/** `<parent> <verb> <id>`: one POST to the resource's path of that name, with the reason where one is given. */
+export function addTransition(
+  parent: Command,
+  path: string,
+  verb: 'revoke' | 'suspend' | 'resume',
+  description: string,
+): void {
+  const reason = verb === 'revoke' ? ' --reason keyCompromise' : '';
+  const command = apiCommand(parent, `${verb} <id>`, description, `${parent.name()} ${verb} 0197b2c6-...${reason}`);
+  if (verb === 'revoke')
+    command.requiredOption('--reason <reason>', 'keyCompromise, superseded, cessationOfOperation, ...');
+  else command.option('--reason <reason>', 'why, for the audit trail');
+  command.action(async (id: string, options: ApiOptions & { reason?: string }) => {
+    const client = await connect(options);
+    printRecord(await client.post(`/v1/${path}/${segment(id)}/${verb}`, body({ reason: options.reason })), options);
+  });
+}
+
+const DEVICES = [
+  { title: 'id', member: 'id' },
+  { title: 'instance id', member: 'instanceId' },
+  { title: 'status', member: 'status' },
+  { title: 'profile', member: 'profile' },
+  { title: 'app', member: 'appId' },
+  { title: 'created', member: 'createdAt' },
+];
+const GROUPS = [
+  { title: 'id', member: 'id' },
+  { title: 'name', member: 'name' },
+  { title: 'status', member: 'status' },
+];

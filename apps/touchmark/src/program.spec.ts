@@ -1,0 +1,281 @@
+import 'reflect-metadata';
+import { X509CertificateGenerator, SubjectAlternativeNameExtension, cryptoProvider } from '@peculiar/x509';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { text as readStream } from 'node:stream/consumers';
+import { runSource } from '../test/run-source.js';
+import { processIdentity } from './process-identity.js';
+import { buildProgram } from './program.js';
+import { writeReady } from './ready.js';
+
+interface Received {
+  method: string | undefined;
+  url: string | undefined;
+  authorization: string | undefined;
+  idempotencyKey: unknown;
+  body: string;
+}
+
+let home: string;
+let server: Server;
+let url: string;
+let certificate: string;
+let received: Received[];
+let reply: { status: number; body: unknown; headers?: Record<string, string> };
+
+beforeAll(async () => {
+  cryptoProvider.set(globalThis.crypto);
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const made = await X509CertificateGenerator.createSelfSigned({
+    name: 'CN=api of the test',
+    notBefore: new Date('2020-01-01T00:00:00Z'),
+    notAfter: new Date('2049-01-01T00:00:00Z'),
+    signingAlgorithm: algorithm,
+    keys,
+    extensions: [new SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }])],
+  });
+  certificate = made.toString('pem');
+  const pkcs8 = Buffer.from(await crypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
+  const key = `-----BEGIN PRIVATE KEY-----\n${pkcs8}\n-----END PRIVATE KEY-----\n`;
+  server = createServer({ key, cert: certificate }, (request, response) => {
+    void readStream(request).then((body) => {
+      const { method, url: target, headers } = request;
+      const { authorization } = headers;
+      received.push({ method, url: target, authorization, idempotencyKey: headers['idempotency-key'], body });
+      response
+        .writeHead(reply.status, reply.headers)
+        .end(typeof reply.body === 'string' ? reply.body : JSON.stringify(reply.body));
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+afterAll(() => {
+  server.close();
+});
+
+beforeEach(async () => {
+  received = [];
+  reply = { status: 200, body: {} };
+  home = await mkdtemp(path.join(tmpdir(), 'tm-cli-'));
+  await writeFile(path.join(home, 'root-ca.pem'), certificate);
+  await writeFile(path.join(home, 'operator.token'), 'tmo1_token\n');
+});
+
+afterEach(async () => {
+  await rm(home, { recursive: true, force: true });
+});
+
+const token = () => path.join(home, 'operator.token');
+const root = () => path.join(home, 'root-ca.pem');
+
+async function instanceRuns(): Promise<void> {
+  await writeFile(path.join(home, 'instance.pid'), JSON.stringify(await processIdentity(process.pid)));
+  await writeReady(home, { pid: process.pid, est: url, api: url, status: url, root: root(), operatorToken: token() });
+}
+
+function touchmark(args: string[], options: { input?: string; env?: Record<string, string> } = {}) {
+  const { input = '', env = {} } = options;
+  return runSource('src/main.ts', args, { input, env: { TOUCHMARK_HOME: home, ...env } }).ended();
+}
+
+describe('command line', () => {
+  test('finds the instance by its home, sends the token over verified TLS and prints a table', async () => {
+    await instanceRuns();
+    const items = [
+      {
+        id: '01tSaqXyBDHyM6',
+        status: 'active',
+        environment: 'live',
+        releaseId: 'r1',
+        expiresAt: '2027-01-01T00:00:00Z',
+      },
+      { id: '2', status: 'revoked', environment: 'test', releaseId: 'r\u001b[31m2', expiresAt: null },
+    ];
+    reply = { status: 200, body: { items, nextCursor: 'abc' } };
+    const { status, stdout, stderr } = await touchmark(['key', 'list', '--status', 'active', '--limit', '2']);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toBe(
+      'ID              STATUS   ENVIRONMENT  RELEASE  EXPIRES\n' +
+        '01tSaqXyBDHyM6  active   live         r1       2027-01-01T00:00:00Z\n' +
+        '2               revoked  test         r?[31m2  -\n\nMore: add --cursor abc\n',
+    );
+    expect(received).toMatchObject([
+      { method: 'GET', url: '/v1/keys?limit=2&status=active', authorization: 'Bearer tmo1_token' },
+    ]);
+  });
+
+  test('--json prints the answer unchanged, with everything given by option and no instance of our own', async () => {
+    reply = { status: 201, body: { id: '1', key: 'tmk1_live_x', nested: { a: [1] } } };
+    const where = ['--url', url, '--token-file', token(), '--ca', root(), '--json'];
+    const args = [
+      'key',
+      'create',
+      '--release',
+      'r1',
+      '--audience',
+      'countries:US,CA',
+      '--expires',
+      '2027-01-31T00:00:00Z',
+    ];
+    const { status, stdout } = await touchmark([...args, ...where]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toEqual(reply.body);
+    expect(JSON.parse(received[0]?.body ?? '')).toEqual({
+      releaseId: 'r1',
+      audience: { countries: ['US', 'CA'] },
+      environment: 'live',
+      expiresAt: '2027-01-31T00:00:00Z',
+    });
+    expect(received[0]?.idempotencyKey).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  test('a secret is shown with the note that it is shown once', async () => {
+    await instanceRuns();
+    reply = { status: 201, body: { id: 'd1', enrollment: { username: 'd1', secret: 'tme1_x' } } };
+    const { stdout } = await touchmark(['device', 'create', '--app', 'a1']);
+    expect(stdout).toMatch(/enrollment\.secret +tme1_x\n\n.*shown only here/);
+    expect(JSON.parse(received[0]?.body ?? '')).toEqual({ appId: 'a1' });
+  });
+
+  test('an operation that waits for a second person says so', async () => {
+    await instanceRuns();
+    reply = { status: 202, body: { approvalId: 'p1', digest: 'x', expiresAt: 'y' } };
+    const { stdout } = await touchmark(['device', 'reset', 'd1']);
+    expect(stdout).toMatch(/approvalId +p1[^]*second person has to approve/);
+    expect(stdout).not.toContain('secret');
+  });
+
+  test('introspect takes the key from standard input', async () => {
+    await instanceRuns();
+    reply = { status: 200, body: { active: false } };
+    const { stdout } = await touchmark(['introspect'], { input: 'tmk1_live_+x\n' });
+    expect(stdout).toBe('active  false\n');
+    expect(received[0]).toMatchObject({ method: 'POST', url: '/v1/introspect', body: 'token=tmk1_live_%2Bx' });
+  });
+
+  test('a problem becomes one readable line and status 1', async () => {
+    await instanceRuns();
+    const body = { type: '/problems/invalid', title: 'Invalid', detail: 'is no UUID', member: 'vendorId' };
+    reply = { status: 400, body, headers: { 'content-type': 'application/problem+json' } };
+    expect(await touchmark(['app', 'create', 'Relay', '--vendor', 'x'])).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'touchmark: vendorId: is no UUID (HTTP 400).\n',
+    });
+    reply = { status: 503, body: { detail: 'The database is down.' }, headers: { 'retry-after': '2' } };
+    expect((await touchmark(['key', 'list'])).stderr).toBe(
+      'touchmark: The database is down (HTTP 503; try again in 2 s).\n',
+    );
+    reply = { status: 502, body: '<html>' };
+    expect(await touchmark(['key', 'list'])).toMatchObject({
+      status: 1,
+      stderr: 'touchmark: no reason given (HTTP 502).\n',
+    });
+  });
+
+  test('a server that the given root does not vouch for gets no token', async () => {
+    const { status, stderr } = await touchmark(['key', 'list', '--url', url, '--token-file', token()]);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^touchmark: The certificate of https:\/\/127\.0\.0\.1:\d+ is not trusted: .*--ca.*\n$/);
+    expect(received).toEqual([]);
+  });
+
+  test('the root of our own instance does not make another server trusted', async () => {
+    await instanceRuns();
+    expect((await touchmark(['key', 'list', '--url', url])).stderr).toContain('is not trusted');
+  });
+
+  test('a token is not sent without TLS', async () => {
+    const args = ['key', 'list', '--url', url.replace('https', 'http'), '--token-file', token()];
+    expect((await touchmark(args)).stderr).toMatch(/not an https:\/\/ URL/);
+  });
+
+  test('without an instance one line says how to get one', async () => {
+    expect(await touchmark(['key', 'list'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^touchmark: No instance runs on .*npm start.*\n$/),
+    });
+    const { status, stdout } = await touchmark(['status', '--json']);
+    expect({ status, said: JSON.parse(stdout) }).toEqual({ status: 1, said: { home, running: false, planes: [] } });
+  });
+
+  test('status asks each plane', async () => {
+    await instanceRuns();
+    const good = await touchmark(['status', '--json']);
+    expect(good.status).toBe(0);
+    expect(JSON.parse(good.stdout)).toMatchObject({
+      running: true,
+      pid: process.pid,
+      planes: [{ plane: 'est', ready: true }, {}, {}],
+    });
+    reply = { status: 503, body: { reasons: ['database'] } };
+    const bad = await touchmark(['status']);
+    expect(bad.status).toBe(1);
+    expect(bad.stdout).toMatch(/api +not ready +https.*database/);
+  });
+
+  test('wrong usage and wrong settings exit with 2 and one line', async () => {
+    expect(await touchmark(['key', 'create', '--release', 'r', '--audience', 'mars'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('countries:US,CA'),
+    });
+    expect(await touchmark(['no-such-command'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('no-such-command'),
+    });
+    expect(await touchmark(['app', 'create', 'x'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('--vendor'),
+    });
+    expect(await touchmark(['serve', '--planes', 'est,moon'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('"moon"'),
+    });
+    const bad = await touchmark(['serve'], { env: { TOUCHMARK_EST_PORT: 'abc' } });
+    expect(bad).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringMatching(/^touchmark: TOUCHMARK_EST_PORT[^\n]*\n$/),
+    });
+  });
+
+  test('a second instance on a home is refused in one line', async () => {
+    await instanceRuns();
+    const { status, stderr } = await touchmark(['serve']);
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: `touchmark: An instance already runs on ${home} (process ${process.pid}): stop it, or set another TOUCHMARK_HOME.\n`,
+    });
+  });
+
+  test('every command has a description, and every one that runs an example that is a command', async () => {
+    const leaves = buildProgram().commands.flatMap((command) =>
+      command.commands.length > 0 ? command.commands : [command],
+    );
+    expect(leaves.length).toBeGreaterThan(30);
+    for (const leaf of leaves) {
+      expect(leaf.description()).not.toBe('');
+      let help = '';
+      leaf.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+      expect(help).toContain(
+        `Example:\n  npx touchmark ${leaf.parent?.parent ? `${leaf.parent.name()} ` : ''}${leaf.name()}`,
+      );
+    }
+    expect(await touchmark(['--help'])).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('Exit status: 0 done'),
+    });
+    expect(await touchmark(['key', 'rotate', '--help'])).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('--overlap'),
+    });
+  });
+});

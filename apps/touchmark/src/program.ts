@@ -1,0 +1,49 @@
+import { Command, CommanderError } from 'commander';
+import { isAuthorityError } from '#kernel';
+import { addCertificateCommands } from './commands/certificates.js';
+import { addDeviceCommands } from './commands/devices.js';
+import { addKeyCommands } from './commands/keys.js';
+import { USAGE_STATUS } from './commands/local-command.js';
+import { addOrganizationCommands } from './commands/organizations.js';
+import { addServeCommand } from './commands/serve.js';
+import { addSetupCommands } from './commands/setup.js';
+import { addStatusCommand } from './commands/status.js';
+
+/** The command line with every command; parsing it runs the command. */
+export function buildProgram(): Command {
+  const program = new Command('touchmark')
+    .description('Authority for app API keys and device certificates')
+    .addHelpText('after', '\nExit status: 0 done, 1 it failed, 2 wrong usage or setting.')
+    .enablePositionalOptions()
+    .exitOverride();
+  // Commands inherit what is set on their parent when they are added, so exitOverride comes before them.
+  addServeCommand(program);
+  addSetupCommands(program);
+  addStatusCommand(program);
+  addOrganizationCommands(program);
+  addDeviceCommands(program);
+  addKeyCommands(program);
+  addCertificateCommands(program);
+  return program;
+}
+
+/** Runs the command that `argv` (of the process) names. A failure becomes one line on standard error and a status. */
+export async function runProgram(argv: readonly string[]): Promise<void> {
+  try {
+    await buildProgram().parseAsync(argv);
+  } catch (error) {
+    process.exitCode = report(error);
+  }
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    // Commander has printed its own already.
+    if (!error.code.startsWith('commander.')) console.error(`touchmark: ${error.message}`);
+    return USAGE_STATUS;
+  }
+  const line = isAuthorityError(error) ? error.detail : error instanceof Error ? error.message : String(error);
+  console.error(`touchmark: ${line}`);
+  return 1;
+}

@@ -1,0 +1,148 @@
+import { AuthorityError } from '#kernel';
+import { checkInvalidityDate, decideRevocation, type RevocationReason } from '#policy';
+import {
+  blockKey,
+  latestStatus,
+  lockCertificate,
+  type CertificateRow,
+  type StatusChange,
+  type StatusRow,
+  type Tx,
+} from '#store';
+import { logStatus, receipt, statusChange, type Receipt, type StatusAudit } from './change-status.js';
+import { scopeOf, type Actor, type AuthorityContext } from './context.js';
+import { notFound } from './registry.js';
+
+/** Serial as callers write it: hex of the DER content, leading zeros optional. Anything else is nobody's serial. */
+export function parseSerial(text: string): Buffer | undefined {
+  if (!/^[0-9a-fA-F]{1,40}$/.test(text)) return undefined;
+  const even = text.length % 2 === 0 ? text : `0${text}`;
+  const bytes = Buffer.from(even, 'hex');
+  let start = 0;
+  while (start < bytes.length - 1 && bytes[start] === 0) start++;
+  const significant = bytes.subarray(start);
+  // A first octet from 80 up would be a negative INTEGER: its DER content begins with 00.
+  return significant[0]! >= 0x80 ? Buffer.concat([Buffer.of(0), significant]) : Buffer.from(significant);
+}
+
+/**
+ * Revokes, or holds with reason `certificateHold`. The same reason again answers the receipt of the first time; another
+ * one is `conflict`, except that any final reason may be tightened to keyCompromise, which also blocks the key (C15).
+ */
+export async function revokeCertificate(
+  a: AuthorityContext,
+  actor: Actor,
+  serialText: string,
+  request: { reason: RevocationReason; invalidityDate?: Date | undefined },
+): Promise<Receipt> {
+  const result = await a.database.transaction(async (tx) => {
+    const row = await requireCertificate(tx, serialText);
+    const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
+    const at = a.clock.now();
+    const hold = request.reason === 'certificateHold';
+    const status = hold ? 'onHold' : 'revoked';
+    if (decideRevocation(latest, request.reason) === 'same') return { row, status, seq: latest!.seq, at: latest!.at };
+    checkInvalidityDate(request.invalidityDate, row.notBefore, at);
+    if (request.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise');
+    const change = revocation(row, latest, {
+      status,
+      reason: request.reason,
+      at,
+      invalidityDate: request.invalidityDate ?? null,
+    });
+    const audit = certificateAudit(row, hold ? 'certificate.held' : 'certificate.revoked', { reason: request.reason });
+    const seq = await logStatus(tx, a, actor, at, [audit], [change]);
+    return { row, status, seq, at };
+  }, scopeOf(a, actor));
+  await a.follower.catchUp(result.seq);
+  return receipt('certificate', result.row.serial.toString('hex'), result.status, result.seq, result.at);
+}
+
+/** Lifts a hold. Throws `conflict` for anything that is not on hold (CX05). */
+export async function releaseCertificate(a: AuthorityContext, actor: Actor, serialText: string): Promise<Receipt> {
+  const result = await a.database.transaction(async (tx) => {
+    const row = await requireCertificate(tx, serialText);
+    const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
+    if (latest?.status !== 'onHold') throw new AuthorityError('conflict', 'the certificate is not on hold');
+    const at = a.clock.now();
+    const seq = await logStatus(tx, a, actor, at, [certificateAudit(row, 'certificate.released', {})], [release(row, at)]);
+    return { row, seq, at };
+  }, scopeOf(a, actor));
+  await a.follower.catchUp(result.seq);
+  return receipt('certificate', result.row.serial.toString('hex'), 'active', result.seq, result.at);
+}
+
+async function requireCertificate(tx: Tx, serialText: string): Promise<CertificateRow> {
+  const serial = parseSerial(serialText);
+  const row = serial === undefined ? undefined : await lockCertificate(tx, serial);
+  if (!row) throw notFound('certificate');
+  return row;
+}
+
+/**
+ * The row of the log that revokes or holds a certificate. Tightening to keyCompromise keeps the first revocation date: the
+ * certificate has been revoked since then, and no date may move in a CRL that clients hold.
+ */
+export function revocation(
+  row: CertificateRow,
+  latest: StatusRow | undefined,
+  change: Pick<StatusChange, 'status' | 'reason' | 'at' | 'invalidityDate'>,
+): StatusChange {
+  return statusChange({
+    kind: 'certificate',
+    subject: row.serial.toString('hex'),
+    status: change.status,
+    reason: change.reason,
+    at: latest?.status === 'revoked' ? latest.at : change.at,
+    invalidityDate: change.invalidityDate,
+    issuerId: row.issuerId,
+    shard: row.shard,
+    notAfter: row.notAfter,
+  });
+}
+
+export function release(row: CertificateRow, at: Date): StatusChange {
+  return statusChange({
+    kind: 'certificate',
+    subject: row.serial.toString('hex'),
+    status: 'active',
+    at,
+    issuerId: row.issuerId,
+    shard: row.shard,
+    notAfter: row.notAfter,
+  });
+}
+
+export function certificateAudit(
+  row: CertificateRow,
+  action: StatusAudit['action'],
+  detail: Readonly<Record<string, string | null>>,
+): StatusAudit {
+  return {
+    action,
+    subject: `certificate:${row.serial.toString('hex')}`,
+    ownerOrgId: row.ownerOrgId,
+    issuerOrgId: row.issuerOrgId,
+    detail: { ...detail, deviceId: row.deviceId },
+  };
+}
+
+export interface ShownCertificateStatus {
+  status: 'issuing' | 'active' | 'onHold' | 'revoked' | 'expired';
+  reason: string | null;
+  revokedAt: Date | null;
+}
+
+/** As shown: from the status log; an abandoned serial counts as revoked. */
+export function certificateStatus(
+  a: Pick<AuthorityContext, 'follower' | 'clock'>,
+  row: Pick<CertificateRow, 'serial' | 'state' | 'notAfter'>,
+): ShownCertificateStatus {
+  const entry = a.follower.index.certificate(row.serial.toString('hex'));
+  if (entry?.status === 'revoked' || row.state === 'abandoned') {
+    return { status: 'revoked', reason: entry?.reason ?? null, revokedAt: entry?.at ?? null };
+  }
+  if (entry?.status === 'onHold') return { status: 'onHold', reason: entry.reason, revokedAt: entry.at };
+  if (row.state === 'issuing') return { status: 'issuing', reason: null, revokedAt: null };
+  return { status: row.notAfter <= a.clock.now() ? 'expired' : 'active', reason: null, revokedAt: null };
+}

@@ -1,0 +1,59 @@
+import { appendAudit, type AuditAction } from '#audit';
+import { addSeconds } from '#kernel';
+import { appendStatusChanges, type StatusChange, type StatusKind, type Tx } from '#store';
+import type { Actor, AuthorityContext } from './context.js';
+
+/** What a change of status answers: from when on each checker sees it, at the latest. */
+export interface Receipt {
+  id: string;
+  status: string;
+  /** Row of the status log. */
+  seq: number;
+  /** Only the channels that carry this kind. */
+  visibleBy: { introspection?: Date; ocsp?: Date; crl?: Date };
+}
+
+/** Seconds from the commit to each channel at the origin; HTTP caches and CDNs add their max-age. */
+const BOUND = { index: 1, crl: 5 } as const;
+
+export function receipt(kind: StatusKind, id: string, status: string, seq: number, at: Date): Receipt {
+  const index = addSeconds(at, BOUND.index);
+  const visibleBy =
+    kind === 'certificate' || kind === 'device'
+      ? { ocsp: index, crl: addSeconds(at, BOUND.crl) }
+      : { introspection: index };
+  return { id, status, seq, visibleBy };
+}
+
+/** A row of the log with everything absent that its kind does not have. */
+export function statusChange(
+  change: Pick<StatusChange, 'kind' | 'subject' | 'status' | 'at'> & Partial<StatusChange>,
+): StatusChange {
+  return { reason: null, invalidityDate: null, endsAt: null, issuerId: null, shard: null, notAfter: null, ...change };
+}
+
+export interface StatusAudit {
+  action: AuditAction;
+  subject: string;
+  ownerOrgId: string | null;
+  issuerOrgId: string | null;
+  detail?: Readonly<Record<string, string | number | null>>;
+}
+
+/**
+ * The end of every transaction that changes a status: audit entries, then, last, the log (which writes the outbox too).
+ * Returns the seq of the last row.
+ */
+export async function logStatus(
+  tx: Tx,
+  a: Pick<AuthorityContext, 'macKey'>,
+  actor: Actor,
+  at: Date,
+  audits: readonly StatusAudit[],
+  changes: readonly StatusChange[],
+): Promise<number> {
+  for (const audit of audits) {
+    await appendAudit(tx, { ...audit, at, actor: actor.id, requestId: actor.requestId, outcome: 'success' });
+  }
+  return appendStatusChanges(tx, a.macKey, changes);
+}

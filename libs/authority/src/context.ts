@@ -1,0 +1,60 @@
+import type { KeyObject } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { Pepper } from '#credential';
+import type { Clock, Lifetimes } from '#kernel';
+import type { Signer } from '#signing';
+import type { Follower } from '#status';
+import type { Scope, TransactionOptions, Tx } from '#store';
+import type { FailedAttempts } from './failed-attempts.js';
+import type { IssuerDirectory } from './issuer-directory.js';
+
+/** Who does something: recorded in every audit entry, and whose rows may be seen. */
+export interface Actor {
+  /** `operator:<token id>`, `device:<id>`, `anonymous:<address>` or `system:<plane>`. */
+  id: string;
+  organizationId: string;
+  /** An operator of the authority itself, or the authority's own plane. */
+  authority: boolean;
+  requestId: string;
+}
+
+/** Where transactions are opened; a Database is one. */
+export interface Transactor {
+  transaction<T>(work: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T>;
+}
+
+/** What the use cases of one plane work with. Each plane has its own, with its own database role and secrets. */
+export interface AuthorityContext {
+  plane: 'api' | 'est' | 'worker' | 'init';
+  database: Transactor;
+  /** For what must stay although the work around it is rolled back: refusals. Elsewhere the same as `database`. */
+  independent: Transactor;
+  clock: Clock;
+  signer: Signer;
+  follower: Pick<Follower, 'index' | 'catchUp' | 'assertFresh'>;
+  macKey: KeyObject;
+  /** The newest, for sealing. */
+  pepper: Pepper;
+  /** All, by version, for opening. */
+  peppers: ReadonlyMap<number, Pepper>;
+  /** Seals derivation roots; api only. */
+  rootsPublicKey: Buffer | undefined;
+  issuers: IssuerDirectory;
+  lifetimes: Lifetimes;
+  /** Organization of the authority itself. */
+  authorityId: string;
+  failedAttempts: FailedAttempts;
+  log: Logger;
+}
+
+/** Row-level security of the api plane sees what the actor may see; the other planes' roles have policies of their own. */
+export function scopeOf(a: Pick<AuthorityContext, 'plane'>, actor: Actor): TransactionOptions {
+  if (a.plane !== 'api') return {};
+  const scope: Scope = { organizationId: actor.organizationId, authority: actor.authority };
+  return { scope };
+}
+
+/** The plane itself as actor: what a timer or a start does. */
+export function systemActor(a: Pick<AuthorityContext, 'plane' | 'authorityId'>, requestId: string): Actor {
+  return { id: `system:${a.plane}`, organizationId: a.authorityId, authority: true, requestId };
+}

@@ -1,0 +1,180 @@
+import { appendAudit } from '#audit';
+import { AuthorityError } from '#kernel';
+import {
+  assembleCertificate,
+  canonicalGeneralName,
+  nameToString,
+  newSerial,
+  prepareCertificate,
+  type GeneralName,
+  type Name,
+  type PreparedCertificate,
+  type SubjectPublicKey,
+} from '#pki';
+import { lintRules, validity, type Profile } from '#policy';
+import { findCertificate, insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
+import { scopeOf, type Actor, type AuthorityContext } from './context.js';
+import { caIssuersUri, crlUri, ocspUri, type Issuer } from './issuer-directory.js';
+
+export interface IssueRequest {
+  profile: Profile;
+  issuer: Issuer;
+  subject: Name;
+  san: GeneralName[];
+  publicKey: SubjectPublicKey;
+  deviceId: string | null;
+  appId: string | null;
+  releaseId: string | null;
+  secretId: string | null;
+  requestLabel: string;
+  requester: string;
+  ownerOrgId: string | null;
+  issuerOrgId: string;
+}
+
+/** An intent not yet recorded: the linted token and the row that will hold its bytes. */
+export interface PreparedIntent {
+  token: PreparedCertificate;
+  row: Omit<IntentRow, 'tbs'>;
+}
+
+/**
+ * Fixes serial, shard, validity and names, builds the to-be-signed certificate from policy and lints it.
+ * Needs no database: call it before a transaction, so that no lock is held meanwhile.
+ */
+export function prepareIntent(a: Pick<AuthorityContext, 'clock'>, request: IssueRequest): PreparedIntent {
+  const { profile, issuer, publicKey } = request;
+  const serial = newSerial();
+  // The first random octet; the octet before it is the epoch.
+  const shard = Number.parseInt(serial.slice(2, 6), 16) % issuer.shards;
+  const { notBefore, notAfter } = validity(profile, a.clock.now(), issuer.notAfter);
+  const hasStatus = profile.revocation !== 'none';
+  const token = prepareCertificate(
+    {
+      serial,
+      issuer: { subjectDer: issuer.subjectDer, keyId: issuer.publicKey.keyId, keyType: issuer.publicKey.keyType },
+      subject: request.subject,
+      publicKey,
+      notBefore,
+      notAfter,
+      keyUsage: [...profile.keyUsage],
+      ...(profile.ca
+        ? { basicConstraints: profile.pathLen === undefined ? { ca: true } : { ca: true, pathLen: profile.pathLen } }
+        : {}),
+      ...(profile.eku.length > 0 ? { eku: [...profile.eku] } : {}),
+      ...(request.san.length > 0 ? { san: request.san } : {}),
+      ...(hasStatus
+        ? {
+            crlUri: crlUri(issuer, issuer.kind === 'root' ? undefined : shard),
+            ocspUri: ocspUri(issuer),
+            caIssuersUri: caIssuersUri(issuer),
+          }
+        : {}),
+      ...(profile.ocspNoCheck ? { ocspNoCheck: true } : {}),
+      ...(request.appId !== null ? { appId: request.appId } : {}),
+    },
+    lintRules(profile, {
+      subjectDer: issuer.subjectDer,
+      keyId: issuer.publicKey.keyId,
+      keyType: issuer.publicKey.keyType,
+      notAfter: issuer.notAfter,
+    }),
+  );
+  return {
+    token,
+    row: {
+      serial: Buffer.from(serial, 'hex'),
+      issuerId: issuer.id,
+      shard,
+      notBefore,
+      notAfter,
+      profile: profile.name,
+      profileVersion: profile.version,
+      spkiSha256: publicKey.sha256,
+      subject: nameToString(request.subject),
+      names: request.san.map(canonicalGeneralName),
+      deviceId: request.deviceId,
+      appId: request.appId,
+      releaseId: request.releaseId,
+      secretId: request.secretId,
+      requestLabel: request.requestLabel,
+      requester: request.requester,
+      ownerOrgId: request.ownerOrgId,
+      issuerOrgId: request.issuerOrgId,
+    },
+  };
+}
+
+/** Makes the intent: serial, exact bytes and audit entry in the caller's transaction. Nothing is signed before it commits. */
+export async function recordIntent(
+  tx: Tx,
+  a: Pick<AuthorityContext, 'clock'>,
+  actor: Actor,
+  intent: PreparedIntent,
+): Promise<IntentRow> {
+  const row: IntentRow = { ...intent.row, tbs: intent.token.consume() };
+  await insertIntent(tx, row);
+  await appendAudit(tx, {
+    ...auditOf(a, actor, row),
+    action: 'certificate.requested',
+    detail: { profile: row.profile, profileVersion: row.profileVersion, subject: row.subject, names: row.names, deviceId: row.deviceId },
+  });
+  return row;
+}
+
+/**
+ * Signs the stored bytes of a committed intent, verifies the signature and stores the certificate; only then it may be
+ * sent. Safe to call again and by several at once: the first one to store wins, the others get what it stored.
+ * Throws `unavailable` when signer or database are not there (the intent stays, a retry resumes it) and when the intent
+ * was abandoned meanwhile.
+ */
+export async function finishIntent(
+  a: Pick<AuthorityContext, 'plane' | 'database' | 'clock' | 'signer'>,
+  actor: Actor,
+  row: IntentRow,
+  issuer: Issuer,
+  supersedes: Buffer | null,
+): Promise<Buffer> {
+  const serial = row.serial.toString('hex');
+  const signature = await a.signer.sign({
+    purpose: 'certificate',
+    keyId: issuer.caKeyId,
+    subject: { intentId: serial },
+    message: row.tbs,
+  });
+  const der = assembleCertificate(row.tbs, signature, issuer.publicKey);
+  return a.database.transaction(async (tx) => {
+    const stored = await storeSigned(tx, {
+      serial: row.serial,
+      notAfter: row.notAfter,
+      der,
+      supersedes,
+      deviceId: row.deviceId,
+    });
+    if (!stored) return storedByAnother(tx, row.serial);
+    await appendAudit(tx, {
+      ...auditOf(a, actor, row),
+      action: 'certificate.issued',
+      detail: { profile: row.profile, deviceId: row.deviceId, supersedes: supersedes?.toString('hex') ?? null },
+    });
+    return der;
+  }, scopeOf(a, actor));
+}
+
+async function storedByAnother(tx: Tx, serial: Buffer): Promise<Buffer> {
+  const row = await findCertificate(tx, serial);
+  if (row?.der) return row.der;
+  throw new AuthorityError('unavailable', 'the request was abandoned before it was signed; try again', { retryAfter: 1 });
+}
+
+function auditOf(a: Pick<AuthorityContext, 'clock'>, actor: Actor, row: Omit<IntentRow, 'tbs'>) {
+  return {
+    at: a.clock.now(),
+    actor: actor.id,
+    subject: `certificate:${row.serial.toString('hex')}`,
+    outcome: 'success' as const,
+    requestId: actor.requestId,
+    ownerOrgId: row.ownerOrgId,
+    issuerOrgId: row.issuerOrgId,
+  };
+}

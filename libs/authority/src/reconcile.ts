@@ -1,0 +1,104 @@
+import { appendAudit } from '#audit';
+import { isAuthorityError } from '#kernel';
+import { restoreCertificate } from '#pki';
+import { lintRules, profiles, type ProfileName } from '#policy';
+import {
+  abandonIntent,
+  findOpenIntents,
+  isKeyBlocked,
+  latestStatus,
+  lockDevice,
+  type CertificateRow,
+  type Tx,
+} from '#store';
+import { certificateAudit, revocation } from './certificates.js';
+import { logStatus } from './change-status.js';
+import { systemActor, type AuthorityContext } from './context.js';
+import { finishIntent } from './issue.js';
+import type { Issuer } from './issuer-directory.js';
+
+/** Older than this, an intent is not signed any more: who asked for it has long gone on. */
+const ABANDON_SECONDS = 600;
+const BATCH = 200;
+const MADE_BY_INIT: readonly string[] = ['root-ca', 'issuing-ca'];
+
+/**
+ * Closes what was left open by a crash or a lost signer: signs exactly the stored bytes, after linting them again, or
+ * abandons the intent where policy, key, device or age stand against it. Younger ones than `minAgeSeconds` are still
+ * being worked on. Run at start and every minute; twice at once is harmless.
+ */
+export async function reconcileIntents(
+  a: AuthorityContext,
+  minAgeSeconds = 30,
+): Promise<{ signed: number; abandoned: number }> {
+  const done = { signed: 0, abandoned: 0 };
+  const open = await a.database.transaction((tx) => findOpenIntents(tx, minAgeSeconds, BATCH));
+  for (const row of open.filter((one) => !MADE_BY_INIT.includes(one.profile))) {
+    try {
+      done[await closeIntent(a, row)] += 1;
+    } catch (error) {
+      a.log.warn({ err: error, serial: row.serial.toString('hex') }, 'intent stays open, next try in a minute');
+    }
+  }
+  return done;
+}
+
+async function closeIntent(a: AuthorityContext, row: CertificateRow): Promise<'signed' | 'abandoned'> {
+  const issuer = await a.issuers.find(row.issuerId);
+  const against = issuer === undefined ? 'its issuer is gone' : await reasonAgainst(a, row, issuer);
+  if (issuer === undefined || against !== undefined) {
+    await abandon(a, row, against ?? 'its issuer is gone');
+    return 'abandoned';
+  }
+  const renews = /^certificate:([0-9a-f]+)$/.exec(row.requester)?.[1];
+  await finishIntent(a, systemActor(a, 'reconcile'), row, issuer, renews === undefined ? null : Buffer.from(renews, 'hex'));
+  return 'signed';
+}
+
+async function reasonAgainst(a: AuthorityContext, row: CertificateRow, issuer: Issuer): Promise<string | undefined> {
+  const ageMs = a.clock.now().getTime() - row.createdAt.getTime();
+  if (ageMs > ABANDON_SECONDS * 1000) return 'older than 10 minutes';
+  const profile = profiles(a.lifetimes)[row.profile as ProfileName];
+  if (profile?.version !== row.profileVersion) return 'its profile has changed';
+  try {
+    restoreCertificate(
+      row.tbs,
+      lintRules(profile, {
+        subjectDer: issuer.subjectDer,
+        keyId: issuer.publicKey.keyId,
+        keyType: issuer.publicKey.keyType,
+        notAfter: issuer.notAfter,
+      }),
+    );
+  } catch (error) {
+    if (isAuthorityError(error)) return `lint: ${error.detail}`;
+    throw error;
+  }
+  return a.database.transaction((tx) => standingAgainst(tx, row));
+}
+
+async function standingAgainst(tx: Tx, row: CertificateRow): Promise<string | undefined> {
+  if (await isKeyBlocked(tx, row.spkiSha256)) return 'its key is blocked';
+  if (row.deviceId === null) return undefined;
+  const device = await lockDevice(tx, row.deviceId);
+  if (!device || device.status === 'revoked' || device.status === 'suspended') return `its device is ${device?.status ?? 'gone'}`;
+  const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
+  return latest?.status === 'revoked' ? 'it is revoked already' : undefined;
+}
+
+/** In one transaction: out of `issuing`, its secret free again, and revoked, because a signature may exist somewhere. */
+async function abandon(a: AuthorityContext, row: CertificateRow, why: string): Promise<void> {
+  const actor = systemActor(a, 'reconcile');
+  await a.database.transaction(async (tx) => {
+    if (!(await abandonIntent(tx, row.serial))) return;
+    const at = a.clock.now();
+    const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
+    const audit = certificateAudit(row, 'certificate.abandoned', { why });
+    if (latest?.status === 'revoked') {
+      await appendAudit(tx, { ...audit, at, actor: actor.id, requestId: actor.requestId, outcome: 'success' });
+      return;
+    }
+    const change = revocation(row, latest, { status: 'revoked', reason: 'unspecified', at, invalidityDate: null });
+    await logStatus(tx, a, actor, at, [audit], [change]);
+  });
+}

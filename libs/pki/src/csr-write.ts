@@ -1,0 +1,69 @@
+import type { KeyObject } from 'node:crypto';
+import { AuthorityError } from '#kernel';
+import { der } from './der/write.js';
+import { encodeExtension, type Extension } from './extension.js';
+import { encodeGeneralName, encodeGeneralNames, type GeneralName } from './general-name.js';
+import { encodeName, type Name } from './name.js';
+import { OID } from './oids.js';
+import type { SubjectPublicKey } from './public-key.js';
+import { signatureAlgorithm, signBytes } from './signature.js';
+
+/** What a client asks for. */
+export interface CsrTemplate {
+  subject: Name;
+  publicKey: SubjectPublicKey;
+  san?: GeneralName[];
+  /** Further extensions of the request, beside the SAN. */
+  extensions?: Extension[];
+  challengePassword?: string;
+  /** RFC 6402 2.8 with the `[1]` of erratum 3943. */
+  changeSubjectName?: { subject?: Name; san?: GeneralName[] };
+  /** Further attributes, each an encoded Attribute SEQUENCE. */
+  attributes?: Buffer[];
+}
+
+/**
+ * A PKCS#10 request (RFC 2986) signed with the private key that belongs to `publicKey`: what a device sends. Throws AuthorityError
+ * 'invalid' for names that cannot be encoded and keys that cannot sign.
+ */
+export function encodeCsr(template: CsrTemplate, privateKey: KeyObject): Buffer {
+  const { keyType, spki } = template.publicKey;
+  const info = der.sequence(
+    der.integer(0),
+    encodeName(template.subject),
+    spki,
+    der.constructed(0, ...attributesOf(template).sort(Buffer.compare)),
+  );
+  const signature = signBytes(keyType, privateKey, info);
+  return der.sequence(info, signatureAlgorithm(keyType).der, der.bitString(signature));
+}
+
+/** An Attribute (RFC 2986 section 4) with one value. */
+export const encodeAttribute = (type: string, value: Buffer): Buffer => der.sequence(der.oid(type), der.setOf(value));
+
+function attributesOf({
+  san,
+  extensions = [],
+  challengePassword,
+  changeSubjectName,
+  attributes = [],
+}: CsrTemplate): Buffer[] {
+  const wanted = [...extensions];
+  if (san !== undefined) wanted.push({ oid: OID.subjectAltName, critical: false, value: encodeGeneralNames(san) });
+  const all = [...attributes];
+  if (wanted.length > 0) all.push(encodeAttribute(OID.extensionRequest, der.sequence(...wanted.map(encodeExtension))));
+  if (challengePassword !== undefined)
+    all.push(encodeAttribute(OID.challengePassword, der.utf8String(challengePassword)));
+  if (changeSubjectName !== undefined)
+    all.push(encodeAttribute(OID.changeSubjectName, encodeChange(changeSubjectName)));
+  return all;
+}
+
+function encodeChange({ subject, san }: NonNullable<CsrTemplate['changeSubjectName']>): Buffer {
+  if (subject === undefined && san === undefined)
+    throw new AuthorityError('invalid', 'ChangeSubjectName changes nothing');
+  return der.sequence(
+    ...(subject === undefined ? [] : [encodeName(subject)]),
+    ...(san === undefined ? [] : [der.constructed(1, ...san.map(encodeGeneralName))]),
+  );
+}
