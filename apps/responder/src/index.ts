@@ -1,1 +1,2 @@
-export {};
+export { createResponder } from './create-responder.js';
+export type { ResponderDeps } from './deps.js';

@@ -1,5 +1,5 @@
 import { isAuthorityError } from '#kernel';
-import { issuerHashes, readPublicKey, toPem, type CertId, type SubjectPublicKey } from '#pki';
+import { issuerHashes, readCertificate, readPublicKey, toPem, type CertId, type SubjectPublicKey } from '#pki';
 import { crlName, crlScopes, OcspDelegates } from '#publication';
 import { findArtifact, listArtifacts, listIssuers, type Artifact } from '#store';
 import type { ResponderDeps } from './deps.js';
@@ -18,8 +18,8 @@ export interface ServedIssuer {
 interface ServedArtifact {
   artifact: Artifact;
   reply: Reply;
-  /** From here on the reply's max-age would reach past nextUpdate. */
-  shrinksAt: Date;
+  /** Milliseconds since the epoch: from here on the reply's max-age would reach past nextUpdate. */
+  shrinksAt: number;
 }
 
 const ISSUER_POLL_MS = 5000;
@@ -67,7 +67,7 @@ export class ServedState {
     const now = this.deps.clock.now();
     const { nextUpdate } = served.artifact;
     if (nextUpdate !== null && now >= nextUpdate) return 'expired';
-    if (now >= served.shrinksAt) this.artifacts.set(name, this.prepare(served.artifact));
+    if (now.getTime() >= served.shrinksAt) this.artifacts.set(name, this.prepare(served.artifact));
     return this.artifacts.get(name)?.reply;
   }
 
@@ -129,17 +129,12 @@ export class ServedState {
         const { nameHash, keyHash } = issuerHashes(issuer.subjectDer, issuer.publicKey, hash);
         this.byHash.set(hashKey(hash, nameHash, keyHash), issuer);
       }
-      this.certificates.set(`${issuer.id}.cer`, this.certificateReply('application/pkix-cert', issuer.certificate));
+      this.certificates.set(`${issuer.id}.cer`, certificateReply('application/pkix-cert', issuer.certificate, issuer));
       if (issuer.kind === 'root' && !this.certificates.has('root.pem')) {
         const pem = Buffer.from(toPem('CERTIFICATE', issuer.certificate));
-        this.certificates.set('root.pem', this.certificateReply('application/x-pem-file', pem));
+        this.certificates.set('root.pem', certificateReply('application/x-pem-file', pem, issuer));
       }
     }
-  }
-
-  private certificateReply(mediaType: string, body: Buffer): Reply {
-    const lastModified = this.deps.clock.now();
-    return cacheable(mediaType, body, { maxAge: CERTIFICATE_MAX_AGE, lastModified, expires: undefined, seq: undefined });
   }
 
   private async readArtifacts(): Promise<void> {
@@ -169,11 +164,16 @@ export class ServedState {
       expires,
       seq: artifact.seq,
     });
-    const shrinksAt = new Date(expires === undefined ? Infinity : expires.getTime() - (maxAge + 1) * 1000);
+    const shrinksAt = expires === undefined ? Infinity : expires.getTime() - (maxAge + 1) * 1000;
     return { artifact, reply, shrinksAt };
   }
 }
 
 function hashKey(hash: string, name: Buffer, key: Buffer): string {
   return `${hash}${name.toString('latin1')}${key.toString('latin1')}`;
+}
+
+function certificateReply(mediaType: string, body: Buffer, issuer: ServedIssuer): Reply {
+  const lastModified = readCertificate(issuer.certificate).notBefore;
+  return cacheable(mediaType, body, { maxAge: CERTIFICATE_MAX_AGE, lastModified, expires: undefined, seq: undefined });
 }

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { domainToASCII, domainToUnicode } from 'node:url';
 import { DerReader } from './der/read.js';
 import { TAG } from './der/tags.js';
+import { isIa5 } from './der/write.js';
 import { canonicalGeneralName, type GeneralName } from './general-name.js';
 import type { LintRule } from './lint.js';
 import { encodeName, type NameAttribute, readName } from './name.js';
@@ -18,8 +19,7 @@ const UPPER_BOUNDS: ReadonlyMap<string, number> = new Map([
   [OID.stateOrProvinceName, 128],
 ]);
 
-// eslint-disable-next-line no-control-regex -- control characters are the subject here
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+const CONTROL = /\p{Cc}/u;
 
 const isBounded = ({ type, value }: NameAttribute): boolean =>
   type === OID.countryName ? /^[A-Z]{2}$/.test(value) : [...value].length <= (UPPER_BOUNDS.get(type) ?? 255);
@@ -77,13 +77,8 @@ function isSmtpUtf8Mailbox(value: Buffer): boolean {
   const text = reader.text();
   const at = text.lastIndexOf('@');
   const host = text.slice(at + 1);
-  return (
-    at > 0 &&
-    !text.startsWith('\ufeff') &&
-    /[^\u0000-\u007f]/.test(text.slice(0, at)) &&
-    isHostName(host) &&
-    host === host.toLowerCase()
-  ); // eslint-disable-line no-control-regex -- the range of ASCII
+  if (at <= 0 || text.startsWith('\ufeff') || isIa5(text.slice(0, at))) return false;
+  return isHostName(host) && host === host.toLowerCase();
 }
 
 const of = <T extends GeneralName['type']>(san: GeneralName[], type: T) =>

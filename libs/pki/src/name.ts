@@ -121,16 +121,15 @@ function attributeToString({ type, value }: NameAttribute): string {
   return `${type}=${value.startsWith('#') ? value : `#${encodeValue(type, value).toString('hex')}`}`;
 }
 
+const hexPairs = (text: string): string => Buffer.from(text, 'utf8').toString('hex').replace(/../g, '\\$&');
+
 /** RFC 4514 2.4; other control characters go out as hex pairs too, so that a log line stays one line. */
 function escapeValue(value: string): string {
-  return (
-    value
-      .replace(/["+,;<>\\]/g, (c) => `\\${c}`)
-      .replace(/^[ #]/, (c) => `\\${c}`)
-      .replace(/ $/, '\\ ')
-      // eslint-disable-next-line no-control-regex -- control characters are the subject here
-      .replace(/[\u0000-\u001f\u007f]/g, (c) => `\\${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
-  );
+  return value
+    .replace(/["+,;<>\\]/g, (c) => `\\${c}`)
+    .replace(/^[ #]/, (c) => `\\${c}`)
+    .replace(/ $/, '\\ ')
+    .replace(/\p{Cc}/gu, hexPairs);
 }
 
 /**

@@ -1,0 +1,40 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { ResponderDeps } from './deps.js';
+import { RESPONDER_DEPS, StatusRoutes } from './status-routes.js';
+import { answerFailure, TextErrors } from './text-errors.js';
+
+/** Room for URLs that are too long to be told so (414); what is longer still, node refuses by itself (431). */
+const MAX_HEADER_BYTES = 64 * 1024;
+const BODY_LIMIT_BYTES = 16 * 1024;
+
+@Module({})
+class ResponderModule {
+  static of(deps: ResponderDeps): DynamicModule {
+    return { module: ResponderModule, providers: [{ provide: RESPONDER_DEPS, useValue: deps }, StatusRoutes] };
+  }
+}
+
+/**
+ * The status plane as an application: CA certificates, CRLs, OCSP, discovery, health, over plain HTTP without
+ * authentication. The caller lets it listen, and closes first it and then what it gave it.
+ */
+export async function createResponder(deps: ResponderDeps): Promise<NestFastifyApplication> {
+  const adapter = new FastifyAdapter({
+    bodyLimit: BODY_LIMIT_BYTES,
+    http: { maxHeaderSize: MAX_HEADER_BYTES },
+    requestTimeout: 15_000,
+    keepAliveTimeout: 65_000,
+    frameworkErrors: (error, request, reply) => answerFailure(deps.log, error, request, reply),
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(ResponderModule.of(deps), adapter, {
+    logger: false,
+    bodyParser: false,
+    abortOnError: false,
+  });
+  adapter.getInstance().removeAllContentTypeParsers();
+  app.useGlobalFilters(new TextErrors(deps.log));
+  await app.init();
+  return app;
+}

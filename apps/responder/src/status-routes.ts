@@ -1,0 +1,86 @@
+import { Inject, Injectable, type OnModuleInit, type OnModuleDestroy } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { MAX_LOG_AGE_MS } from '#publication';
+import type { ResponderDeps } from './deps.js';
+import { registerOcsp } from './ocsp-routes.js';
+import { OcspResponder } from './ocsp-responder.js';
+import { textReply, uncacheable, write, type Reply } from './reply.js';
+import { serve } from './routes.js';
+import { ServedState } from './served-state.js';
+
+export const RESPONDER_DEPS = Symbol('responder dependencies');
+
+const NOT_FOUND = textReply('there is nothing under this path; see /.well-known/touchmark');
+const EXPIRED = textReply('the CRL is past its nextUpdate and no newer one was published yet; try again', ['Retry-After', '30']);
+
+/** The routes of the status plane, on Fastify itself: their answers are finished bytes. */
+@Injectable()
+export class StatusRoutes implements OnModuleInit, OnModuleDestroy {
+  private readonly state: ServedState;
+
+  constructor(
+    @Inject(RESPONDER_DEPS) private readonly deps: ResponderDeps,
+    private readonly adapterHost: HttpAdapterHost,
+  ) {
+    this.state = new ServedState(deps);
+  }
+
+  async onModuleInit(): Promise<void> {
+    await this.state.start();
+    const fastify = this.adapterHost.httpAdapter.getInstance<FastifyInstance>();
+    registerOcsp(fastify, new OcspResponder(this.deps, this.state));
+    serve(fastify, '/crl/:file', { GET: this.byPath((path) => this.crl(path.slice(1))) });
+    serve(fastify, '/crl/:issuerId/:file', { GET: this.byPath((path) => this.crl(path.slice(1))) });
+    serve(fastify, '/ca/:file', { GET: this.byPath((path) => this.found(this.state.certificate(path.slice('/ca/'.length)))) });
+    serve(fastify, '/.well-known/touchmark', { GET: this.byPath(() => this.json(200, this.describe())) });
+    serve(fastify, '/healthz', { GET: this.byPath(() => this.json(200, { status: 'ok' })) });
+    serve(fastify, '/readyz', { GET: this.byPath(() => this.readiness()) });
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await this.state.stop();
+  }
+
+  private byPath(answer: (path: string) => { status: number; reply: Reply }) {
+    return (request: FastifyRequest, reply: FastifyReply): void => {
+      reply.hijack();
+      const [path = ''] = (request.raw.url ?? '').split('?', 1);
+      const { status, reply: ready } = answer(path);
+      write(request.raw, reply.raw, status, ready);
+    };
+  }
+
+  private crl(name: string): { status: number; reply: Reply } {
+    const served = this.state.crl(name);
+    return served === 'expired' ? { status: 503, reply: EXPIRED } : this.found(served);
+  }
+
+  private found(reply: Reply | undefined): { status: number; reply: Reply } {
+    return reply === undefined ? { status: 404, reply: NOT_FOUND } : { status: 200, reply };
+  }
+
+  private json(status: number, value: object): { status: number; reply: Reply } {
+    return { status, reply: uncacheable('application/json; charset=utf-8', Buffer.from(JSON.stringify(value))) };
+  }
+
+  private readiness(): { status: number; reply: Reply } {
+    const { follower } = this.deps;
+    const reasons = this.state.problems();
+    if (follower.broken !== undefined) reasons.push(`the status log is not believed: ${follower.broken.message}`);
+    else if (follower.ageMs > MAX_LOG_AGE_MS) reasons.push('the status log was not followed for a minute');
+    return this.json(reasons.length === 0 ? 200 : 503, { status: reasons.length === 0 ? 'ready' : 'notReady', reasons });
+  }
+
+  private describe(): object {
+    const issuers = this.state.issuers.map(({ id, kind, statusUrl, shards }) => ({
+      id,
+      kind,
+      certificate: `${statusUrl}/ca/${id}.cer`,
+      crl: `${statusUrl}/crl/${id}.crl`,
+      shards: kind === 'root' ? [] : Array.from({ length: shards }, (_, shard) => `${statusUrl}/crl/${id}/${shard}.crl`),
+      ocsp: `${statusUrl}/ocsp`,
+    }));
+    return { issuers, statusSeq: this.deps.follower.index.seq, ...this.deps.discovery?.() };
+  }
+}
