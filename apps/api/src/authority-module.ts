@@ -35,14 +35,14 @@ export const Http = createParamDecorator((_: undefined, context: ExecutionContex
 
 /**
  * A POST that creates: with an `Idempotency-Key` it happens once, and a repetition gets the first answer with
- * `Idempotency-Replayed: true`. `work` must give what can be written as JSON and read again unchanged.
+ * `Idempotency-Replayed: true`. `work` must use the context it is given, and give what JSON keeps unchanged.
  */
 export async function createOnce<T>(
   a: AuthorityContext,
   actor: Actor,
   http: Exchange,
   answer: { secret: boolean },
-  work: () => Promise<T>,
+  work: (joined: AuthorityContext) => Promise<T>,
 ): Promise<T> {
   const { request, reply } = http;
   const header = request.headers['idempotency-key'];
@@ -56,7 +56,7 @@ export async function createOnce<T>(
       body: request.body,
       secret: answer.secret,
     },
-    async () => ({ status: 201, body: await work() }),
+    async (joined) => ({ status: 201, body: await work(joined) }),
   );
   if (result.replayed) void reply.header('idempotency-replayed', 'true');
   void reply.code(result.status);

@@ -1,1 +1,3 @@
-export {};
+export { createApi, renewTls } from './create-api.js';
+export type { ApiDependencies } from './create-api.js';
+export type { TlsCredentials } from './tls.js';

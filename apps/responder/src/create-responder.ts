@@ -1,5 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { ResponderDeps } from './deps.js';
 import { RESPONDER_DEPS, StatusRoutes } from './status-routes.js';
@@ -26,7 +27,7 @@ export async function createResponder(deps: ResponderDeps): Promise<NestFastifyA
     http: { maxHeaderSize: MAX_HEADER_BYTES },
     requestTimeout: 15_000,
     keepAliveTimeout: 65_000,
-    frameworkErrors: (error, request, reply) => answerFailure(deps.log, error, request, reply),
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => answerFailure(deps.log, error, request, reply),
   });
   const app = await NestFactory.create<NestFastifyApplication>(ResponderModule.of(deps), adapter, {
     logger: false,

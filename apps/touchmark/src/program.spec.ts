@@ -77,7 +77,7 @@ const token = () => path.join(home, 'operator.token');
 const root = () => path.join(home, 'root-ca.pem');
 
 async function instanceRuns(): Promise<void> {
-  await writeFile(path.join(home, 'instance.pid'), JSON.stringify(await processIdentity(process.pid)));
+  await writeFile(path.join(home, 'instance-1.pid'), JSON.stringify(await processIdentity(process.pid)));
   await writeReady(home, { pid: process.pid, est: url, api: url, status: url, root: root(), operatorToken: token() });
 }
 

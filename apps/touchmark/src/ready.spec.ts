@@ -47,10 +47,10 @@ describe('ready.json', () => {
 
   test('of a killed instance it is stale, also when the number lives on in another process', async () => {
     const dead = await endedProcess();
-    await writeFile(path.join(home, 'instance.pid'), JSON.stringify(dead));
+    await writeFile(path.join(home, 'instance-1.pid'), JSON.stringify(dead));
     await writeReady(home, { ...ready, pid: dead.pid });
     expect((await readReady(home)).state).toBe('stale');
-    await writeFile(path.join(home, 'instance.pid'), JSON.stringify({ pid: process.pid, started: 'another life' }));
+    await writeFile(path.join(home, 'instance-1.pid'), JSON.stringify({ pid: process.pid, started: 'another life' }));
     await writeReady(home, ready);
     expect((await readReady(home)).state).toBe('stale');
   });
@@ -72,7 +72,7 @@ describe('claim of a home', () => {
   test('what a killed instance left is taken over and its ready.json removed', async () => {
     const dead = await endedProcess();
     expect(await isAlive(dead)).toBe(false);
-    await writeFile(path.join(home, 'instance.pid'), JSON.stringify(dead));
+    await writeFile(path.join(home, 'instance-1.pid'), JSON.stringify(dead));
     await writeReady(home, { ...ready, pid: dead.pid });
     const claim = await claimHome(home);
     expect(await readReady(home)).toEqual({ state: 'absent' });
@@ -80,12 +80,12 @@ describe('claim of a home', () => {
   });
 
   test('of many at once over a dead claim exactly one gets it', async () => {
-    for (let round = 0; round < 20; round++) {
-      await writeFile(path.join(home, 'instance.pid'), JSON.stringify(await endedProcess()));
+    for (let round = 0; round < 60; round++) {
+      await writeFile(path.join(home, 'instance-1.pid'), JSON.stringify(await endedProcess()));
       const results = await Promise.allSettled(Array.from({ length: 8 }, () => claimHome(home)));
       const claims = results.filter((result) => result.status === 'fulfilled');
       expect(claims).toHaveLength(1);
-      expect(await readdir(home)).toEqual(['instance.pid']);
+      expect(await readdir(home)).toEqual(['instance-2.pid']);
       await claims[0]?.value.release();
     }
   });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
@@ -39,8 +39,8 @@ export async function readReady(home: string): Promise<ReadyState> {
   if (!parsed.success) {
     throw new AuthorityError('invalid', `${file} cannot be read: remove it and start the instance again.`);
   }
-  const owner = await readOwner(home);
-  const alive = owner !== undefined && owner.pid === parsed.data.pid && (await isAlive(owner));
+  const owners = (await readClaims(home)).flatMap(({ owner }) => (owner?.pid === parsed.data.pid ? [owner] : []));
+  const alive = (await Promise.all(owners.map(isAlive))).includes(true);
   return { state: alive ? 'running' : 'stale', ready: parsed.data };
 }
 
@@ -52,54 +52,78 @@ export interface HomeClaim {
 
 /**
  * Makes this process the only one that runs an instance on `home`, and clears what a killed one left. `conflict` naming
- * the process while another is alive. A number alone does not tell: in a restarted container the same ones come back.
+ * the process while another is alive. A process number alone does not tell: in a restarted container the same come back.
+ *
+ * A claim is the file `instance-<n>.pid`. A dead one is never replaced, where two could replace each other's: the next
+ * number is taken, which `link` gives to one process only, and then the dead one removed.
  */
 export async function claimHome(home: string): Promise<HomeClaim> {
-  const file = path.join(home, 'instance.pid');
-  const partial = `${file}.${randomBytes(6).toString('hex')}`;
-  const own = await processIdentity(process.pid);
-  await writeFile(partial, JSON.stringify(own), { flag: 'wx', mode: 0o644 });
+  const partial = path.join(home, `.instance-${randomBytes(6).toString('hex')}`);
+  await writeFile(partial, JSON.stringify(await processIdentity(process.pid)), { flag: 'wx', mode: 0o644 });
   try {
-    for (let attempt = 0; ; attempt++) {
+    for (;;) {
+      const before = await readClaims(home);
+      await refuseIfAlive(home, before);
+      const file = claimFile(home, Math.max(0, ...before.map(({ number }) => number)) + 1);
+      if (!(await linked(partial, file))) continue;
       try {
-        await link(partial, file);
-        break;
+        // Another may have begun to count anew after a release in between.
+        const others = (await readClaims(home)).filter(({ number }) => claimFile(home, number) !== file);
+        await refuseIfAlive(home, others);
+        for (const { number } of others) await rm(claimFile(home, number), { force: true });
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || attempt === 5) throw error;
-        await removeDeadClaim(file, home);
+        await rm(file, { force: true });
+        throw error;
       }
+      await removeReady(home);
+      return { release: () => rm(file, { force: true }), releaseNow: () => rmSync(file, { force: true }) };
     }
   } finally {
     await rm(partial, { force: true });
   }
-  await removeReady(home);
-  return { release: () => rm(file, { force: true }), releaseNow: () => rmSync(file, { force: true }) };
 }
 
-/** Moved away first, then looked at again: a start that was faster may have put its own claim there meanwhile. */
-async function removeDeadClaim(file: string, home: string): Promise<void> {
-  const owner = await readOwner(home);
-  if (owner !== undefined && (await isAlive(owner))) {
+interface Claim {
+  number: number;
+  /** undefined for a damaged file. */
+  owner: ProcessIdentity | undefined;
+}
+
+function claimFile(home: string, number: number): string {
+  return path.join(home, `instance-${number}.pid`);
+}
+
+async function readClaims(home: string): Promise<Claim[]> {
+  const numbers = (await readdir(home))
+    .flatMap((name) => /^instance-(\d{1,9})\.pid$/.exec(name)?.[1] ?? [])
+    .map(Number);
+  return Promise.all(numbers.map(async (number) => ({ number, owner: await readOwner(claimFile(home, number)) })));
+}
+
+async function readOwner(file: string): Promise<ProcessIdentity | undefined> {
+  return parseOwner(await readFile(file, 'utf8').catch(() => ''));
+}
+
+async function refuseIfAlive(home: string, claims: readonly Claim[]): Promise<void> {
+  for (const { owner } of claims) {
+    if (owner === undefined || !(await isAlive(owner))) continue;
     throw new AuthorityError(
       'conflict',
       `An instance already runs on ${home} (process ${owner.pid}): stop it, or set another TOUCHMARK_HOME.`,
       { member: 'TOUCHMARK_HOME' },
     );
   }
-  const aside = `${file}.${randomBytes(6).toString('hex')}`;
-  try {
-    await rename(file, aside);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
-  const moved = parseOwner(await readFile(aside, 'utf8'));
-  if (moved !== undefined && (await isAlive(moved))) await link(aside, file).catch(() => undefined);
-  await rm(aside, { force: true });
 }
 
-async function readOwner(home: string): Promise<ProcessIdentity | undefined> {
-  return parseOwner(await readFile(path.join(home, 'instance.pid'), 'utf8').catch(() => ''));
+/** False where the name is taken. */
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 function parseOwner(text: string): ProcessIdentity | undefined {

@@ -129,10 +129,10 @@ describe('secrets', () => {
   test('with several peppers the highest version seals and each opens', () => {
     openSecrets(embedded(), []);
     const older = readFileSync(file('pepper'), 'utf8').trim();
-    const newer = `12:${Buffer.alloc(32, 7).toString('base64')}`;
-    writeFileSync(file('pepper'), `${newer}\n${older}\n`);
-    const { current, byVersion } = openSecrets(embedded(), ['api']).of('api').peppers;
-    expect(current).toEqual({ version: 12, key: Buffer.alloc(32, 7) });
+    const added = `12:${Buffer.alloc(32, 7).toString('base64')}`;
+    writeFileSync(file('pepper'), `${added}\n${older}\n`);
+    const { newest, byVersion } = openSecrets(embedded(), ['api']).of('api').peppers;
+    expect(newest).toEqual({ version: 12, key: Buffer.alloc(32, 7) });
     expect([...byVersion.keys()].sort()).toEqual([1, 12]);
     expect(byVersion.get(1)?.key.toString('base64')).toBe(older.slice(2));
   });

@@ -7,6 +7,7 @@ import {
   newSerial,
   prepareCertificate,
   type GeneralName,
+  type LintRules,
   type Name,
   type PreparedCertificate,
   type SubjectPublicKey,
@@ -73,12 +74,7 @@ export function prepareIntent(a: Pick<AuthorityContext, 'clock'>, request: Issue
       ...(profile.ocspNoCheck ? { ocspNoCheck: true } : {}),
       ...(request.appId !== null ? { appId: request.appId } : {}),
     },
-    lintRules(profile, {
-      subjectDer: issuer.subjectDer,
-      keyId: issuer.publicKey.keyId,
-      keyType: issuer.publicKey.keyType,
-      notAfter: issuer.notAfter,
-    }),
+    lintRules(profile, publicKey.spki.equals(issuer.publicKey.spki) ? undefined : lintIssuer(issuer)),
   );
   return {
     token,
@@ -103,6 +99,12 @@ export function prepareIntent(a: Pick<AuthorityContext, 'clock'>, request: Issue
       issuerOrgId: request.issuerOrgId,
     },
   };
+}
+
+/** What the linter holds a certificate against. */
+export function lintIssuer(issuer: Issuer): NonNullable<LintRules['issuer']> {
+  const { subjectDer, publicKey, notAfter } = issuer;
+  return { subjectDer, keyId: publicKey.keyId, keyType: publicKey.keyType, notAfter };
 }
 
 /** Makes the intent: serial, exact bytes and audit entry in the caller's transaction. Nothing is signed before it commits. */

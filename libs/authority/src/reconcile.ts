@@ -14,7 +14,7 @@ import {
 import { certificateAudit, revocation } from './certificates.js';
 import { logStatus } from './change-status.js';
 import { systemActor, type AuthorityContext } from './context.js';
-import { finishIntent } from './issue.js';
+import { finishIntent, lintIssuer } from './issue.js';
 import type { Issuer } from './issuer-directory.js';
 
 /** Older than this, an intent is not signed any more: who asked for it has long gone on. */
@@ -61,15 +61,7 @@ async function reasonAgainst(a: AuthorityContext, row: CertificateRow, issuer: I
   const profile = profiles(a.lifetimes)[row.profile as ProfileName];
   if (profile?.version !== row.profileVersion) return 'its profile has changed';
   try {
-    restoreCertificate(
-      row.tbs,
-      lintRules(profile, {
-        subjectDer: issuer.subjectDer,
-        keyId: issuer.publicKey.keyId,
-        keyType: issuer.publicKey.keyType,
-        notAfter: issuer.notAfter,
-      }),
-    );
+    restoreCertificate(row.tbs, lintRules(profile, lintIssuer(issuer)));
   } catch (error) {
     if (isAuthorityError(error)) return `lint: ${error.detail}`;
     throw error;

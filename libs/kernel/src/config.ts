@@ -19,7 +19,8 @@ const environment = z.object({
   TOUCHMARK_API_PORT: port.default(8444),
   TOUCHMARK_STATUS_PORT: port.default(8080),
   TOUCHMARK_METRICS_PORT: port.optional(),
-  TOUCHMARK_STATUS_URL: z.url({ protocol: /^https?$/ }).optional(),
+  // Clients fetch status by plain HTTP: over TLS, checking a certificate would need a checked certificate (RFC 5280 section 8).
+  TOUCHMARK_STATUS_URL: z.url({ protocol: /^http$/ }).optional(),
   TOUCHMARK_HOSTNAMES: z.string().min(1).default('localhost,127.0.0.1'),
   TOUCHMARK_SECRETS_DIR: z.string().min(1).optional(),
   TOUCHMARK_DB_API_URL: z.url().optional(),

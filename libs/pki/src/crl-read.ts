@@ -66,7 +66,9 @@ export function readCrl(bytes: Buffer): CertificateList {
   const fields = outer.sequence();
   const signatureAlgorithmDer = outer.peekElement();
   outer.sequence();
-  const signature = outer.wholeBitString();
+  const { unusedBits, bytes: signatureBytes } = outer.bitString();
+  // A signature that does not end on an octet is none: readable, and sure not to verify.
+  const signature = unusedBits === 0 ? signatureBytes : Buffer.alloc(0);
   outer.finish();
 
   const version2 = fields.peekTag() === TAG.integer;

@@ -7,21 +7,7 @@ import { buildTbs } from './template.js';
 import { commonName, DAY_SECONDS, generateKey, NOT_BEFORE, rootRules, secondsLater } from './testing/issuing.js';
 import { BODY_DEFECTS } from './testing/planted-defects.js';
 import { EXTENSION_DEFECTS } from './testing/planted-extension-defects.js';
-import {
-  ca,
-  rsaDevice,
-  edDevice,
-  template,
-  rules,
-  signed,
-  from,
-  without,
-  validity,
-  san,
-  root,
-  delegate,
-  uri,
-} from './testing/tampering.js';
+import { rsaDevice, edDevice, template, rules, signed, from, without, root, delegate } from './testing/tampering.js';
 
 const DEFECTS = [...BODY_DEFECTS, ...EXTENSION_DEFECTS];
 

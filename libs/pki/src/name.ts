@@ -118,7 +118,7 @@ export function nameToString(name: Name): string {
 function attributeToString({ type, value }: NameAttribute): string {
   const short = SHORT_NAMES.get(type);
   if (short !== undefined) return `${short}=${escapeValue(value)}`;
-  return `${type}=${value.startsWith('#') ? value : `#${encodeValue(type, value).toString('hex')}`}`;
+  return `${type}=${/^#([0-9a-f]{2})+$/.test(value) ? value : `#${der.utf8String(value).toString('hex')}`}`;
 }
 
 const hexPairs = (text: string): string => Buffer.from(text, 'utf8').toString('hex').replace(/../g, '\\$&');

@@ -70,6 +70,9 @@ describe('a path', () => {
 
   it('passes only through authorities that may sign certificates, no deeper than they say', () => {
     expect(codeOf(judge(certify(device, 'child'), [device, issuing]))).toBe('notCa');
+    const notCa = [extension(OID.basicConstraints, der.sequence()), ...authority().slice(1)];
+    const named = certify(root, 'False', { extensions: notCa });
+    expect(codeOf(judge(certify(named, 'child'), [named]))).toBe('notCa');
     const crlOnly = certify(root, 'CRL', { extensions: authority(undefined, ['cRLSign']) });
     expect(codeOf(judge(certify(crlOnly, 'child'), [crlOnly]))).toBe('keyUsage');
     const below = certify(issuing, 'Below', { extensions: authority() });

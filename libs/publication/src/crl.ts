@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { appendAudit } from '#audit';
+import { crlUri } from '#authority';
 import { addSeconds, AuthorityError, isAuthorityError, wholeSecond } from '#kernel';
 import {
   assembleCrl,
@@ -126,7 +127,7 @@ function headOf(p: Publisher, issuer: PublishedIssuer, scope: CrlScope, number: 
     number: BigInt(number),
     thisUpdate,
     nextUpdate: addSeconds(thisUpdate, crlLifetime(issuer, p.lifetimes)),
-    distributionPoint: scope === 'full' ? undefined : `${issuer.statusUrl}/${crlName(issuer.id, scope)}`,
+    distributionPoint: scope === 'full' ? undefined : crlUri(issuer, scope),
   };
 }
 

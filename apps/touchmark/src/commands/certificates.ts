@@ -43,11 +43,7 @@ export function addCertificateCommands(program: Command): void {
     .option('--pem', 'print the certificate alone, as PEM')
     .action(async (serial: string, options: ApiOptions & { pem?: boolean }) => {
       const client = await connect(options);
-      const found = await client.get(`/v1/certificates/${segment(serial)}`);
-      if (options.pem !== true) return printRecord(found, options, undefined, ['pem']);
-      const { pem } = found as { pem?: unknown };
-      if (typeof pem !== 'string') throw new AuthorityError('conflict', 'The certificate is not signed yet.');
-      printLines([pem.trim()]);
+      printCertificate(await client.get(`/v1/certificates/${segment(serial)}`), options);
     });
   apiCommand(cert, 'revoke <serial>', 'Revoke a certificate', 'cert revoke 01a4... --reason keyCompromise')
     .requiredOption('--reason <reason>', 'by its RFC 5280 name; certificateHold can be released again')
@@ -73,15 +69,23 @@ function addIssuerCommands(program: Command): void {
     const client = await connect(options);
     printList(await client.get('/v1/issuers', pageQuery(options)), ISSUERS, options);
   });
-  apiCommand(ca, 'show <id>', 'Show an issuer', 'ca show 0197b2c0-... --json').action(
-    async (id: string, options: ApiOptions) => {
+  apiCommand(ca, 'show <id>', 'Show an issuer', 'ca show 0197b2c0-... --pem > issuing-ca.pem')
+    .option('--pem', 'print its certificate alone, as PEM')
+    .action(async (id: string, options: ApiOptions & { pem?: boolean }) => {
       const client = await connect(options);
       const { items = [] } = (await client.get('/v1/issuers')) as { items?: { id?: unknown }[] };
       const issuer = items.find((item) => item.id === id);
       if (issuer === undefined) throw new AuthorityError('notFound', `There is no issuer ${id}: "ca list" names them.`);
-      printRecord(issuer, options);
-    },
-  );
+      printCertificate(issuer, options);
+    });
+}
+
+/** As a record without the PEM, or as the PEM alone. */
+function printCertificate(found: unknown, options: ApiOptions & { pem?: boolean }): void {
+  if (options.pem !== true) return printRecord(found, options, undefined, ['pem']);
+  const { pem } = found as { pem?: unknown };
+  if (typeof pem !== 'string') throw new AuthorityError('conflict', 'The certificate is not signed yet.');
+  printLines([pem.trim()]);
 }
 
 function addAuditCommands(program: Command): void {
@@ -96,7 +100,7 @@ const ISSUERS = [
   { title: 'id', member: 'id' },
   { title: 'name', member: 'name' },
   { title: 'kind', member: 'kind' },
-  { title: 'status', member: 'status' },
+  { title: 'key', member: 'keyType' },
   { title: 'ends', member: 'notAfter' },
 ];
 const CERTIFICATES = [

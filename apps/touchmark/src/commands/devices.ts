@@ -94,9 +94,6 @@ function addGroupCommands(program: Command): void {
     const client = await connect(options);
     printList(await client.get('/v1/device-groups', pageQuery(options)), GROUPS, options);
   });
-  addTransition(group, 'device-groups', 'revoke', 'Revoke a group and all its devices');
-  addTransition(group, 'device-groups', 'suspend', 'Suspend a group and all its devices');
-  addTransition(group, 'device-groups', 'resume', 'End the suspension of a group');
 }
 
 /** `<parent> <verb> <id>`: one POST to the resource's path of that name, with the reason where one is given. */

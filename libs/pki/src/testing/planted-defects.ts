@@ -4,21 +4,7 @@ import { encodeName } from '../name.js';
 import { OID } from '../oids.js';
 import { buildTbs } from '../template.js';
 import { commonName, DAY_SECONDS, NOT_BEFORE, rootRules, secondsLater } from './issuing.js';
-import {
-  device,
-  rules,
-  signed,
-  from,
-  without,
-  swap,
-  extension,
-  validity,
-  san,
-  root,
-  rdn,
-  weakKey,
-  end,
-} from './tampering.js';
+import { device, rules, from, without, swap, extension, validity, root, rdn, weakKey, end } from './tampering.js';
 
 /** Finding that must come, what is wrong, bytes with that defect alone, and rules if others than the device profile's. */
 export type PlantedDefect = [id: string, defect: string, tbs: Buffer, rules?: LintRules];

@@ -1,9 +1,8 @@
 import { der } from '../der/write.js';
-import type { LintRules } from '../lint.js';
 import { encodeName } from '../name.js';
 import { OID } from '../oids.js';
 import { buildTbs } from '../template.js';
-import { commonName, DAY_SECONDS, NOT_BEFORE, rootRules, secondsLater } from './issuing.js';
+import { commonName, rootRules } from './issuing.js';
 import {
   ca,
   device,

@@ -4,6 +4,7 @@ import { encodeExtension, type Extension } from '../extension.js';
 import { encodeGeneralNames } from '../general-name.js';
 import type { LintRules } from '../lint.js';
 import { OID } from '../oids.js';
+import { signatureAlgorithm, signBytes } from '../signature.js';
 import { buildTbs, type CertificateTemplate } from '../template.js';
 import { deviceRules, deviceTemplate, generateKey, rootTemplate } from './issuing.js';
 

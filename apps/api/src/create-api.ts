@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:https';
+import type { Socket } from 'node:net';
+import { Module, StandardSchemaSerializerInterceptor, StandardSchemaValidationPipe, type DynamicModule } from '@nestjs/common';
+import { APP_FILTER, APP_INTERCEPTOR, APP_PIPE, NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { OpenAPIObject } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Registry } from 'prom-client';
+import type { Logger } from 'pino';
+import type { AuthorityContext } from '#authority';
+import { AuthorityError, type Config } from '#kernel';
+import { enforceAccess } from './access.js';
+import { collectMethods } from './allowed-methods.js';
+import { provideAuthority } from './authority-module.js';
+import { acceptJson } from './body.js';
+import { MAX_BODY_BYTES } from './framework-error.js';
+import { IntrospectionModule } from './introspection.js';
+import { describeApi } from './open-api.js';
+import { ProblemFilter, sendProblem } from './problem-filter.js';
+import { toProblem } from './problem.js';
+import { recordRequests } from './request-log.js';
+import { AppRoutes } from './routes/apps.js';
+import { AuditRoutes } from './routes/audit.js';
+import { CatalogueRoutes } from './routes/catalogue.js';
+import { CertificateRoutes } from './routes/certificates.js';
+import { DeviceGroupRoutes } from './routes/device-groups.js';
+import { DeviceRoutes } from './routes/devices.js';
+import { KeyRoutes } from './routes/keys.js';
+import { OrganizationRoutes } from './routes/organizations.js';
+import { PLANE, PlaneRoutes } from './routes/plane.js';
+import { API_DOCUMENT, ReferenceRoutes } from './routes/reference.js';
+import { addSecurityHeaders } from './security-headers.js';
+import { renewSecureContext, tlsOptions, type TlsCredentials } from './tls.js';
+import { fromSchemaIssues } from './validation.js';
+
+export interface ApiDependencies {
+  config: Config;
+  authority: AuthorityContext;
+  tls: TlsCredentials;
+  /** Shared with the other planes of the process. */
+  registry: Registry;
+  log: Logger;
+  /** Why the plane is not ready; empty when it is. */
+  readiness: () => Promise<string[]>;
+  /** Base URLs, known once every plane has its port. */
+  urls: () => { est: string; api: string; status: string };
+}
+
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 15_000;
+
+@Module({})
+class ApiModule {}
+
+/**
+ * The API plane as a Nest application, initialized and not yet listening. Throws when a route declares no access. What it
+ * was given (database, signer, follower) stays the caller's to close, after `app.close()`.
+ */
+export async function createApi(deps: ApiDependencies): Promise<NestFastifyApplication> {
+  const adapter = createAdapter(deps);
+  const instance = adapter.getInstance();
+  const answerOtherMethods = collectMethods(instance);
+  addSecurityHeaders(instance);
+  recordRequests(instance, 'api', deps.log, deps.registry);
+  enforceAccess(instance, deps.authority);
+  acceptJson(instance);
+  let document: OpenAPIObject | undefined;
+  const describe = (): OpenAPIObject => (document ??= describeApi(app, deps.urls().api));
+  const app = await NestFactory.create<NestFastifyApplication>(apiModule(deps, describe), adapter, {
+    bodyParser: false,
+    logger: false,
+    abortOnError: false,
+  });
+  await app.init();
+  answerOtherMethods();
+  return app;
+}
+
+/** A renewed server certificate, for connections from now on. */
+export function renewTls(app: NestFastifyApplication, credentials: TlsCredentials): void {
+  renewSecureContext(app.getHttpServer() as unknown as Server, credentials);
+}
+
+function createAdapter({ tls, log }: ApiDependencies): FastifyAdapter {
+  const adapter = new FastifyAdapter({
+    https: { ...tlsOptions(tls), handshakeTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 2000 },
+    bodyLimit: MAX_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    logger: false,
+    genReqId: () => randomUUID(),
+    requestIdHeader: false,
+    // Nest middleware is not used; each request would pay for it.
+    skipMiddie: true,
+    frameworkErrors: (error, request, reply) => {
+      sendProblem(error, request as unknown as FastifyRequest, reply as unknown as FastifyReply, log);
+    },
+    clientErrorHandler: refuseUnreadable,
+  });
+  const server = adapter.getInstance().server as unknown as Server;
+  server.headersTimeout = HEADERS_TIMEOUT_MS;
+  return adapter;
+}
+
+/** What the HTTP parser itself refuses: no request exists yet, so the answer is written by hand and the connection ends. */
+function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const known = new AuthorityError('malformed', 'this is not a readable HTTP request', { cause: error });
+  const { problem } = toProblem(known, randomUUID());
+  const [status, phrase] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? [431, 'Request Header Fields Too Large']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, 'Request Timeout']
+        : [400, 'Bad Request'];
+  const body = JSON.stringify({ ...problem, type: 'about:blank', title: phrase, status });
+  const head = `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n`;
+  socket.end(`${head}Connection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+}
+
+function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): DynamicModule {
+  const { authority, registry, readiness, log } = deps;
+  return {
+    module: ApiModule,
+    imports: [IntrospectionModule.with(authority)],
+    controllers: [
+      OrganizationRoutes,
+      AppRoutes,
+      KeyRoutes,
+      DeviceGroupRoutes,
+      DeviceRoutes,
+      CertificateRoutes,
+      CatalogueRoutes,
+      AuditRoutes,
+      PlaneRoutes,
+      ReferenceRoutes,
+    ],
+    providers: [
+      provideAuthority(authority),
+      { provide: PLANE, useValue: { registry, readiness } },
+      { provide: API_DOCUMENT, useValue: describe },
+      { provide: APP_FILTER, useValue: new ProblemFilter(log) },
+      { provide: APP_PIPE, useValue: new StandardSchemaValidationPipe({ exceptionFactory: fromSchemaIssues }) },
+      { provide: APP_INTERCEPTOR, useClass: StandardSchemaSerializerInterceptor },
+    ],
+  };
+}

@@ -1,0 +1,100 @@
+import { Readable } from 'node:stream';
+import { Body, Controller, Get, Param, Post, Query, StreamableFile } from '@nestjs/common';
+import { ApiProduces } from '@nestjs/swagger';
+import type { z } from 'zod';
+import { parseSerial, releaseCertificate, revokeCertificate, type Actor, type AuthorityContext } from '#authority';
+import { readCertificate, sdpFingerprints } from '#pki';
+import { findCertificate, isId, listCertificates, type CertificateFilter, type CertificateRow } from '#store';
+import { Access } from '../access.js';
+import { Answers } from '../answers.js';
+import { By, Http, read, TheAuthority, type Exchange } from '../authority-module.js';
+import { certificatesCsv } from '../certificates-csv.js';
+import {
+  certificateJson,
+  certificatePage,
+  certificatePem,
+  certificateQuery,
+  certificateRevocation,
+  certificateWithPemSchema,
+  fingerprintsSchema,
+} from '../schema/certificates.js';
+import { receiptJson, receiptSchema } from '../schema/receipt.js';
+import { nothing } from '../schema/values.js';
+import { absent, found, serialNumber } from './path-forms.js';
+
+@Controller('v1/certificates')
+export class CertificateRoutes {
+  constructor(@TheAuthority() private readonly a: AuthorityContext) {}
+
+  @Get()
+  @Access('operator')
+  @ApiProduces('application/json', 'text/csv')
+  @Answers('List certificates; Accept: text/csv exports every one that the filters let through', certificatePage)
+  async list(
+    @By() by: Actor,
+    @Http() http: Exchange,
+    @Query({ schema: certificateQuery }) query: z.infer<typeof certificateQuery>,
+  ) {
+    const filter = filterOf(query);
+    void http.reply.header('vary', 'Accept');
+    if (/(?:^|,)\s*text\/csv\b/i.test(http.request.headers.accept ?? '')) {
+      void http.reply.header('content-disposition', 'attachment; filename="certificates.csv"');
+      return new StreamableFile(Readable.from(certificatesCsv(this.a, by, filter)), { type: 'text/csv; charset=utf-8' });
+    }
+    if (filter === undefined) return { items: [], nextCursor: null };
+    const page = await read(this.a, by, (tx) => listCertificates(tx, query, filter, this.a.clock.now()));
+    return { items: page.items.map((row) => certificateJson(this.a, row)), nextCursor: page.nextCursor };
+  }
+
+  @Get(':serial')
+  @Access('operator')
+  @Answers('Get a certificate with its PEM', certificateWithPemSchema)
+  async get(@By() by: Actor, @Param('serial', serialNumber) serial: string) {
+    const row = await this.require(by, serial);
+    return { ...certificateJson(this.a, row), pem: certificatePem(row) };
+  }
+
+  @Get(':serial/fingerprints')
+  @Access('operator')
+  @Answers('Fingerprints of a certificate as SDP attribute lines', fingerprintsSchema)
+  async fingerprints(@By() by: Actor, @Param('serial', serialNumber) serial: string) {
+    const row = await this.require(by, serial);
+    if (row.der === null) throw absent('certificate');
+    return { serial: row.serial.toString('hex'), fingerprints: sdpFingerprints(readCertificate(row.der)) };
+  }
+
+  @Post(':serial/revoke')
+  @Access('operator')
+  @Answers('Revoke a certificate, or hold it with reason certificateHold', receiptSchema)
+  async revoke(
+    @By() by: Actor,
+    @Param('serial', serialNumber) serial: string,
+    @Body({ schema: certificateRevocation }) body: z.infer<typeof certificateRevocation>,
+  ) {
+    const invalidityDate = body.invalidityDate === undefined ? undefined : new Date(body.invalidityDate);
+    return receiptJson(await revokeCertificate(this.a, by, serial, { reason: body.reason, invalidityDate }));
+  }
+
+  @Post(':serial/release')
+  @Access('operator')
+  @Answers('Lift the hold of a certificate', receiptSchema)
+  async release(
+    @By() by: Actor,
+    @Param('serial', serialNumber) serial: string,
+    @Body({ schema: nothing }) _: z.infer<typeof nothing>,
+  ) {
+    return receiptJson(await releaseCertificate(this.a, by, serial));
+  }
+
+  private async require(by: Actor, serial: string): Promise<CertificateRow> {
+    const bytes = found(parseSerial(serial), 'certificate');
+    return found(await read(this.a, by, (tx) => findCertificate(tx, bytes)), 'certificate');
+  }
+}
+
+/** undefined: an id of impossible form, which no certificate has. */
+function filterOf(query: z.infer<typeof certificateQuery>): CertificateFilter | undefined {
+  const { status, deviceId, profile, expiresBefore, q } = query;
+  if (deviceId !== undefined && !isId(deviceId)) return undefined;
+  return { status, deviceId, profile, q, ...(expiresBefore !== undefined && { expiresBefore: new Date(expiresBefore) }) };
+}

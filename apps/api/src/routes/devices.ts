@@ -1,0 +1,115 @@
+import { Body, Controller, Get, Param, Patch, Post, Query } from '@nestjs/common';
+import { z } from 'zod';
+import {
+  changeDevice,
+  registerDevice,
+  resetDevice,
+  resumeDevice,
+  revokeDevice,
+  suspendDevice,
+  type Actor,
+  type AuthorityContext,
+} from '#authority';
+import { findDevice, isId, listDevices } from '#store';
+import { Access } from '../access.js';
+import { Answers } from '../answers.js';
+import { By, createOnce, Http, read, TheAuthority, type Exchange } from '../authority-module.js';
+import {
+  deviceChange,
+  deviceJson,
+  devicePage,
+  deviceQuery,
+  deviceRevocation,
+  deviceSchema,
+  enrollmentJson,
+  enrollmentSchema,
+  newDevice,
+  registeredDeviceSchema,
+} from '../schema/devices.js';
+import { receiptJson, receiptSchema } from '../schema/receipt.js';
+import { nothing } from '../schema/values.js';
+import { deviceId, found } from './path-forms.js';
+
+const resetSchema = z.strictObject({ enrollment: enrollmentSchema }).meta({ id: 'DeviceReset' });
+
+@Controller('v1/devices')
+export class DeviceRoutes {
+  constructor(@TheAuthority() private readonly a: AuthorityContext) {}
+
+  @Post()
+  @Access('operator')
+  @Answers('Register a device; its one-time secret is shown only here', registeredDeviceSchema, 201)
+  register(@By() by: Actor, @Http() http: Exchange, @Body({ schema: newDevice }) body: z.infer<typeof newDevice>) {
+    return createOnce(this.a, by, http, { secret: true }, async (a) => {
+      const { device, enrollment } = await registerDevice(a, by, body);
+      return { ...deviceJson(a, device), enrollment: enrollmentJson(enrollment) };
+    });
+  }
+
+  @Get()
+  @Access('operator')
+  @Answers('List devices', devicePage)
+  async list(@By() by: Actor, @Query({ schema: deviceQuery }) query: z.infer<typeof deviceQuery>) {
+    const ids = [query.appId, query.groupId].filter((id) => id !== undefined);
+    if (!ids.every(isId)) return { items: [], nextCursor: null };
+    const { items, nextCursor } = await read(this.a, by, (tx) => listDevices(tx, query, query));
+    return { items: items.map((row) => deviceJson(this.a, row)), nextCursor };
+  }
+
+  @Get(':id')
+  @Access('operator')
+  @Answers('Get a device', deviceSchema)
+  async get(@By() by: Actor, @Param('id', deviceId) id: string) {
+    return deviceJson(this.a, found(await read(this.a, by, (tx) => findDevice(tx, id)), 'device'));
+  }
+
+  @Patch(':id')
+  @Access('operator')
+  @Answers('Move a device to another group or release', deviceSchema)
+  async change(
+    @By() by: Actor,
+    @Param('id', deviceId) id: string,
+    @Body({ schema: deviceChange }) body: z.infer<typeof deviceChange>,
+  ) {
+    return deviceJson(this.a, await changeDevice(this.a, by, id, body));
+  }
+
+  @Post(':id/reset')
+  @Access('operator')
+  @Answers('Grant one re-enrollment: a new one-time secret, shown only here', resetSchema, 201)
+  reset(
+    @By() by: Actor,
+    @Http() http: Exchange,
+    @Param('id', deviceId) id: string,
+    @Body({ schema: nothing }) _: z.infer<typeof nothing>,
+  ) {
+    return createOnce(this.a, by, http, { secret: true }, async (a) => ({
+      enrollment: enrollmentJson((await resetDevice(a, by, id)).enrollment),
+    }));
+  }
+
+  @Post(':id/suspend')
+  @Access('operator')
+  @Answers('Suspend a device: its certificates go on hold', receiptSchema)
+  async suspend(@By() by: Actor, @Param('id', deviceId) id: string, @Body({ schema: nothing }) _: z.infer<typeof nothing>) {
+    return receiptJson(await suspendDevice(this.a, by, id));
+  }
+
+  @Post(':id/resume')
+  @Access('operator')
+  @Answers('Lift the suspension of a device', receiptSchema)
+  async resume(@By() by: Actor, @Param('id', deviceId) id: string, @Body({ schema: nothing }) _: z.infer<typeof nothing>) {
+    return receiptJson(await resumeDevice(this.a, by, id));
+  }
+
+  @Post(':id/revoke')
+  @Access('operator')
+  @Answers('Revoke a device and every certificate of it', receiptSchema)
+  async revoke(
+    @By() by: Actor,
+    @Param('id', deviceId) id: string,
+    @Body({ schema: deviceRevocation }) body: z.infer<typeof deviceRevocation>,
+  ) {
+    return receiptJson(await revokeDevice(this.a, by, id, body));
+  }
+}

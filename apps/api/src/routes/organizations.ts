@@ -1,0 +1,41 @@
+import { Body, Controller, Get, Param, Post, Query } from '@nestjs/common';
+import { z } from 'zod';
+import { createOrganization, type Actor, type AuthorityContext } from '#authority';
+import { findOrganization, listOrganizations } from '#store';
+import { Access } from '../access.js';
+import { Answers } from '../answers.js';
+import { By, createOnce, Http, read, TheAuthority, type Exchange } from '../authority-module.js';
+import { newOrganization, organizationJson, organizationPage, organizationSchema } from '../schema/registry.js';
+import { pageQuery } from '../schema/values.js';
+import { found, organizationId } from './path-forms.js';
+
+const query = z.strictObject(pageQuery('id'));
+
+@Controller('v1/organizations')
+export class OrganizationRoutes {
+  constructor(@TheAuthority() private readonly a: AuthorityContext) {}
+
+  @Post()
+  @Access('authority')
+  @Answers('Create an organization', organizationSchema, 201)
+  create(@By() by: Actor, @Http() http: Exchange, @Body({ schema: newOrganization }) body: z.infer<typeof newOrganization>) {
+    return createOnce(this.a, by, http, { secret: false }, async (a) =>
+      organizationJson(await createOrganization(a, by, body)),
+    );
+  }
+
+  @Get()
+  @Access('operator')
+  @Answers('List organizations', organizationPage)
+  async list(@By() by: Actor, @Query({ schema: query }) page: z.infer<typeof query>) {
+    const { items, nextCursor } = await read(this.a, by, (tx) => listOrganizations(tx, page));
+    return { items: items.map(organizationJson), nextCursor };
+  }
+
+  @Get(':id')
+  @Access('operator')
+  @Answers('Get an organization', organizationSchema)
+  async get(@By() by: Actor, @Param('id', organizationId) id: string) {
+    return organizationJson(found(await read(this.a, by, (tx) => findOrganization(tx, id)), 'organization'));
+  }
+}

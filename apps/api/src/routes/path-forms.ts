@@ -1,0 +1,34 @@
+import type { PipeTransform } from '@nestjs/common';
+import { parseSerial } from '#authority';
+import { AuthorityError } from '#kernel';
+import { isId } from '#store';
+import { isKeyId } from '../schema/keys.js';
+
+/** A path parameter that can be nobody's id answers exactly as an unknown one: 404. */
+class PathForm implements PipeTransform<string, string> {
+  constructor(
+    private readonly what: string,
+    private readonly possible: (value: string) => boolean,
+  ) {}
+
+  transform(value: string): string {
+    if (!this.possible(value)) throw absent(this.what);
+    return value;
+  }
+}
+
+export const absent = (what: string): AuthorityError => new AuthorityError('notFound', `no such ${what}`);
+
+/** The row, or the one answer for an absent and a foreign one. */
+export function found<T>(row: T | undefined, what: string): T {
+  if (row === undefined) throw absent(what);
+  return row;
+}
+
+export const organizationId = new PathForm('organization', isId);
+export const appId = new PathForm('app', isId);
+export const releaseId = new PathForm('release', isId);
+export const groupId = new PathForm('device group', isId);
+export const deviceId = new PathForm('device', isId);
+export const keyId = new PathForm('key', isKeyId);
+export const serialNumber = new PathForm('certificate', (value) => parseSerial(value) !== undefined);

@@ -1,0 +1,53 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { createSecretKey } from 'node:crypto';
+import type { Logger } from 'pino';
+import { systemClock, type Config } from '#kernel';
+import { ensureAuthority, ensureHierarchy, issueOperatorToken } from '#authority';
+import { InProcessSigner } from '#signing';
+import { Database, migrate } from '#store';
+import type { DatabaseServer } from './database-server.js';
+import { replaceFile } from './home.js';
+import type { Secrets } from './secrets.js';
+
+export const operatorTokenFile = (config: Config): string => path.join(config.home, 'operator.token');
+
+/**
+ * What a first start makes and every later one finds: schema, the authority's organization, root and issuing CA, the
+ * bootstrap operator token. Done as the owner of the schema; no plane can do any of it.
+ */
+export async function bootstrap(
+  config: Config,
+  server: DatabaseServer,
+  secrets: Secrets,
+  statusUrl: string,
+  log: Logger,
+): Promise<void> {
+  const applied = await migrate(
+    server.connectionOf('migrate'),
+    secrets.of('migrate').databasePasswords,
+    systemClock.now(),
+  );
+  if (applied.length > 0) log.info({ applied }, 'schema brought up to date');
+  const onError = (err: Error) => log.warn({ err }, 'database connection lost');
+  const owner = await Database.open(server.connectionOf('migrate'), 2, onError, 'tm_owner');
+  const signerDatabase = await Database.open(server.connectionOf('signer'), 2, onError);
+  try {
+    const base = { plane: 'init' as const, database: owner, clock: systemClock, log, lifetimes: config.lifetimes };
+    const authorityId = await ensureAuthority(base);
+    const signer = new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock);
+    await ensureHierarchy({ ...base, signer, authorityId }, statusUrl);
+    const file = operatorTokenFile(config);
+    if (!existsSync(file)) {
+      const { peppers, statusMacKey } = secrets.of('worker');
+      const macKey = createSecretKey(statusMacKey);
+      const context = { ...base, authorityId, macKey, pepper: peppers.current };
+      const token = await issueOperatorToken(context, authorityId, 'bootstrap');
+      await replaceFile(file, `${token.text}\n`, 0o600);
+      log.info({ tokenId: token.id, file }, 'operator token issued');
+    }
+  } finally {
+    await owner.close();
+    await signerDatabase.close();
+  }
+}

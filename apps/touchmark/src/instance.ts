@@ -1,0 +1,161 @@
+import path from 'node:path';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Logger } from 'pino';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { IssuerDirectory } from '#authority';
+import type { Config } from '#kernel';
+import { toPem } from '#pki';
+import { bootstrap, operatorTokenFile } from './bootstrap.js';
+import { openDatabaseServer, type DatabaseServer } from './database-server.js';
+import { replaceFile } from './home.js';
+import { startMetrics } from './metrics.js';
+import { openPlaneDatabase, type PlaneParts } from './plane-context.js';
+import { choosePorts, portProblem, type Listener } from './ports.js';
+import { openSecrets } from './secrets.js';
+import { startApi } from './start-api.js';
+import { startEst } from './start-est.js';
+import { startStatus } from './start-status.js';
+import { startWorker } from './start-worker.js';
+
+/** What can run for itself. `status` is the responder. */
+export type Plane = 'est' | 'api' | 'status' | 'worker';
+export const ALL_PLANES: readonly Plane[] = ['worker', 'status', 'est', 'api'];
+
+/** Base URLs. */
+export interface Urls {
+  est: string;
+  api: string;
+  status: string;
+}
+
+export interface Instance {
+  urls: Urls;
+  rootCertificatePath: string;
+  operatorTokenPath: string;
+  /** Graceful: finishes what is in flight, then stops the planes, then the database. At most once. */
+  stop(): Promise<void>;
+}
+
+/** One plane that runs: how it listens, if it does, and how it ends. */
+export interface RunningPlane {
+  app?: { listener: Exclude<Listener, 'metrics'>; nest: NestFastifyApplication };
+  stop(): Promise<void>;
+}
+
+export interface PlaneOptions extends PlaneParts {
+  registry: Registry;
+  urls: Urls;
+}
+
+type PlaneSecrets = 'est' | 'api' | 'worker' | 'responder' | 'signer' | 'migrate';
+
+/** Whose secrets a plane opens; the first is its own database role. */
+const ROLES: Readonly<Record<Plane, readonly [Exclude<PlaneSecrets, 'signer' | 'migrate'>, ...PlaneSecrets[]]>> = {
+  est: ['est', 'signer'],
+  api: ['api', 'signer'],
+  worker: ['worker', 'signer'],
+  status: ['responder'],
+};
+
+const START: Readonly<Record<Plane, (options: PlaneOptions) => Promise<RunningPlane>>> = {
+  est: startEst,
+  api: startApi,
+  status: startStatus,
+  worker: startWorker,
+};
+
+/**
+ * Starts the given planes (default: all) in this process. With all of them, or on embedded Postgres, it brings the schema
+ * up to date and makes what a first start makes; single planes on an external database expect that `init` has run.
+ * Resolves when every plane listens and the first CRLs and OCSP signers are published.
+ */
+export async function startInstance(options: { config: Config; log: Logger; planes?: Plane[] }): Promise<Instance> {
+  const { config, log } = options;
+  const planes = ALL_PLANES.filter((plane) => options.planes === undefined || options.planes.includes(plane));
+  const setsUp = options.planes === undefined || planes.length === 0 || config.databaseUrl === undefined;
+  const ports = await choosePorts(config, listenersOf(planes));
+  const urls = urlsOf(config, ports);
+  const secrets = openSecrets(config, rolesOf(planes, setsUp));
+  const server = await openDatabaseServer(config, secrets, log);
+  const running: RunningPlane[] = [];
+  const stop = once(() => stopAll(running, server, log));
+  try {
+    if (setsUp) await bootstrap(config, server, secrets, config.statusUrl ?? urls.status, log);
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry });
+    const parts: PlaneOptions = { config, server, secrets, log, registry, urls };
+    // The worker first: what the others serve exists once it has started.
+    for (const plane of planes) running.push(await START[plane](parts));
+    for (const { app } of running) if (app) await listen(app.nest, config, app.listener, ports[app.listener] ?? 0);
+    if (ports.metrics !== undefined && planes.length > 0) {
+      running.push(await startMetrics(registry, config.host, ports.metrics));
+    }
+    const rootCertificatePath = await writeRoot(parts, planes, setsUp);
+    return { urls, rootCertificatePath, operatorTokenPath: operatorTokenFile(config), stop };
+  } catch (error) {
+    await stop().catch((err: unknown) => log.warn({ err }, 'stopping after a failed start'));
+    throw error;
+  }
+}
+
+function listenersOf(planes: readonly Plane[]): Listener[] {
+  const listeners = planes.filter((plane) => plane !== 'worker');
+  return planes.length > 0 ? [...listeners, 'metrics'] : [];
+}
+
+function rolesOf(planes: readonly Plane[], setsUp: boolean): PlaneSecrets[] {
+  const setUp: PlaneSecrets[] = setsUp ? ['migrate', 'worker', 'signer'] : [];
+  return [...new Set([...setUp, ...planes.flatMap((plane) => ROLES[plane])])];
+}
+
+/** What clients call; behind a wildcard address that is the first of TOUCHMARK_HOSTNAMES. */
+function urlsOf(config: Config, ports: Partial<Record<Listener, number>>): Urls {
+  const wildcard = config.host === '0.0.0.0' || config.host === '::';
+  const name = wildcard ? (config.hostnames[0] ?? 'localhost') : config.host;
+  const host = name.includes(':') ? `[${name}]` : name;
+  return {
+    est: `https://${host}:${ports.est ?? config.ports.est}`,
+    api: `https://${host}:${ports.api ?? config.ports.api}`,
+    status: `http://${host}:${ports.status ?? config.ports.status}`,
+  };
+}
+
+async function listen(
+  nest: NestFastifyApplication,
+  config: Config,
+  listener: Exclude<Listener, 'metrics'>,
+  port: number,
+): Promise<void> {
+  try {
+    await nest.listen(port, config.host);
+  } catch (error) {
+    throw portProblem(error as NodeJS.ErrnoException, config.host, port, listener);
+  }
+}
+
+/** `root-ca.pem` in the home: the one thing that clients must get by another way than this server. */
+async function writeRoot(parts: PlaneOptions, planes: readonly Plane[], setsUp: boolean): Promise<string> {
+  const file = path.join(parts.config.home, 'root-ca.pem');
+  const database = await openPlaneDatabase(parts, setsUp ? 'worker' : ROLES[planes[0] ?? 'worker'][0]);
+  try {
+    const root = await new IssuerDirectory(database).root();
+    await replaceFile(file, toPem('CERTIFICATE', root.certificate), 0o644);
+  } finally {
+    await database.close();
+  }
+  return file;
+}
+
+/** Listening planes first, in the order that lets requests end; the worker after them; the database last. */
+async function stopAll(running: readonly RunningPlane[], server: DatabaseServer, log: Logger): Promise<void> {
+  const quietly = (plane: RunningPlane) =>
+    plane.stop().catch((err: unknown) => log.warn({ err }, 'a plane did not stop cleanly'));
+  await Promise.all(running.filter((plane) => plane.app).map(quietly));
+  await Promise.all(running.filter((plane) => !plane.app).map(quietly));
+  await server.stop();
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined;
+  return () => (done ??= work());
+}

@@ -1,0 +1,26 @@
+import type { AuthorityContext } from '#authority';
+import type { Config } from '#kernel';
+import { currentServerTls, type ServerTls } from './server-tls.js';
+
+const CHECK_MS = 3_600_000;
+
+/** Looks hourly whether the server's certificate is due and swaps it without a restart. Returns how to end that. */
+export function keepTlsFresh(
+  config: Config,
+  authority: AuthorityContext,
+  plane: 'api' | 'est',
+  key: string,
+  swap: (tls: ServerTls) => void,
+): () => void {
+  const check = async () => {
+    const { tls, renewed } = await currentServerTls(config, authority, plane, key);
+    if (!renewed) return;
+    swap(tls);
+    authority.log.info('TLS server certificate renewed');
+  };
+  const timer = setInterval(() => {
+    check().catch((err: unknown) => authority.log.error({ err }, 'the TLS server certificate could not be renewed'));
+  }, CHECK_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+}

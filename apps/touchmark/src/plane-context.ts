@@ -1,0 +1,96 @@
+import { createSecretKey } from 'node:crypto';
+import type { Logger } from 'pino';
+import { FailedAttempts, IssuerDirectory, type AuthorityContext } from '#authority';
+import { AuthorityError, systemClock, type Config } from '#kernel';
+import { InProcessSigner } from '#signing';
+import { Follower, type FollowerOptions } from '#status';
+import { Database, findAuthority } from '#store';
+import type { DatabaseServer } from './database-server.js';
+import type { Secrets } from './secrets.js';
+
+const POOL_SIZE = { api: 12, est: 12, worker: 12, responder: 6, signer: 2 } as const;
+
+/** What one plane works with, and how it is given back. */
+export interface PlaneContext {
+  authority: AuthorityContext;
+  database: Database;
+  follower: Follower;
+  close(): Promise<void>;
+}
+
+export interface PlaneParts {
+  config: Config;
+  server: DatabaseServer;
+  secrets: Secrets;
+  log: Logger;
+}
+
+export function openPlaneDatabase(parts: PlaneParts, plane: keyof typeof POOL_SIZE): Promise<Database> {
+  const onError = (err: Error) => parts.log.warn({ err, plane }, 'database connection lost');
+  return Database.open(parts.server.connectionOf(plane), POOL_SIZE[plane], onError);
+}
+
+/** Database under the plane's own role, signer, and a follower that has applied the whole status log. */
+export async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Promise<PlaneContext> {
+  const { config, secrets } = parts;
+  const log = parts.log.child({ plane });
+  const { peppers, statusMacKey } = secrets.of(plane);
+  const macKey = createSecretKey(statusMacKey);
+  const database = await openPlaneDatabase(parts, plane);
+  const signerDatabase = await openPlaneDatabase(parts, 'signer');
+  const follower = await startFollower(parts, { database, macKey, peppers: peppers.byVersion }, log);
+  const authority: AuthorityContext = {
+    plane,
+    database,
+    independent: database,
+    clock: systemClock,
+    signer: new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock),
+    follower,
+    macKey,
+    pepper: peppers.current,
+    peppers: peppers.byVersion,
+    rootsPublicKey: plane === 'api' ? secrets.of('api').rootsPublicKey : undefined,
+    issuers: new IssuerDirectory(database),
+    lifetimes: config.lifetimes,
+    authorityId: await readAuthorityId(database, plane),
+    failedAttempts: new FailedAttempts(systemClock, config.failedAuth),
+    log,
+  };
+  return {
+    authority,
+    database,
+    follower,
+    close: async () => {
+      await follower.stop();
+      await Promise.all([database.close(), signerDatabase.close()]);
+    },
+  };
+}
+
+export async function startFollower(
+  parts: PlaneParts,
+  options: Pick<FollowerOptions, 'database' | 'macKey' | 'peppers'>,
+  log: Logger,
+): Promise<Follower> {
+  const follower = new Follower({
+    ...options,
+    clock: systemClock,
+    pollMs: parts.config.lifetimes.followerPollMs,
+    onError: (err) => log.error({ err }, 'following the status log'),
+  });
+  await follower.start();
+  return follower;
+}
+
+async function readAuthorityId(database: Database, plane: string): Promise<string> {
+  // The api role sees organizations by scope; the authority's own is what is looked for.
+  const scope = { organizationId: '00000000-0000-0000-0000-000000000000', authority: true };
+  const found = await database.transaction(findAuthority, plane === 'api' ? { scope } : {});
+  if (!found) {
+    throw new AuthorityError(
+      'unavailable',
+      'the database holds no authority yet: run "touchmark init" once, then start the planes',
+    );
+  }
+  return found.id;
+}

@@ -1,0 +1,64 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { renewServerCertificate, type AuthorityContext } from '#authority';
+import { addSeconds, type Config } from '#kernel';
+import { canonicalGeneralName, fromPem, readCertificate, toPem, type Certificate } from '#pki';
+import { replaceFile } from './home.js';
+
+export interface ServerTls {
+  /** PEM. */
+  key: string;
+  /** Leaf and issuing CA, PEM. */
+  cert: string;
+}
+
+/**
+ * The plane's certificate: the kept one while it fits, else a new one from our own issuing CA. It does not fit when it
+ * nears its end, names other hosts, has another key, or another issuer.
+ */
+export async function currentServerTls(
+  config: Config,
+  authority: AuthorityContext,
+  plane: 'api' | 'est',
+  key: string,
+): Promise<{ tls: ServerTls; renewed: boolean }> {
+  const file = path.join(config.secretsDir, `tls-${plane}.pem`);
+  const kept = await readFile(file, 'utf8').catch(() => undefined);
+  if (kept !== undefined && (await fits(config, authority, kept, key)))
+    return { tls: { key, cert: kept }, renewed: false };
+  const { chain } = await renewServerCertificate(authority, {
+    plane,
+    privateKey: createPrivateKey(key),
+    hostnames: config.hostnames,
+  });
+  const cert = chain.map((der) => toPem('CERTIFICATE', der)).join('');
+  await replaceFile(file, cert, 0o600);
+  return { tls: { key, cert }, renewed: true };
+}
+
+async function fits(config: Config, authority: AuthorityContext, pem: string, key: string): Promise<boolean> {
+  const leaf = readLeaf(pem);
+  if (!leaf) return false;
+  const issuer = await authority.issuers.issuing();
+  const now = authority.clock.now();
+  const spki = createPublicKey(createPrivateKey(key)).export({ type: 'spki', format: 'der' });
+  const names = leaf.san.map(canonicalGeneralName);
+  return (
+    leaf.publicKey.spki.equals(spki) &&
+    leaf.authorityKeyId?.equals(issuer.publicKey.keyId) === true &&
+    leaf.notAfter > addSeconds(now, config.lifetimes.serverCertificateRenew) &&
+    names.length === config.hostnames.length &&
+    config.hostnames.every((host) => names.some((name) => name.endsWith(`:${host.toLowerCase()}`)))
+  );
+}
+
+function readLeaf(pem: string): Certificate | undefined {
+  try {
+    const [der] = fromPem(pem, 'CERTIFICATE');
+    return der && readCertificate(der);
+  } catch {
+    // A file that cannot be read is one that does not fit: a new certificate replaces it.
+    return undefined;
+  }
+}

@@ -1,0 +1,32 @@
+import { createApi, renewTls } from '#apps/api';
+import type { PlaneOptions, RunningPlane } from './instance.js';
+import { keepTlsFresh } from './keep-tls-fresh.js';
+import { openPlane } from './plane-context.js';
+import { planeReadiness } from './readiness.js';
+import { currentServerTls } from './server-tls.js';
+
+export async function startApi(options: PlaneOptions): Promise<RunningPlane> {
+  const { config, secrets, registry, urls } = options;
+  const plane = await openPlane(options, 'api');
+  const { authority } = plane;
+  const { tlsKey } = secrets.of('api');
+  const { tls } = await currentServerTls(config, authority, 'api', tlsKey);
+  const nest = await createApi({
+    config,
+    authority,
+    tls,
+    registry,
+    log: authority.log,
+    readiness: () => planeReadiness(plane),
+    urls: () => urls,
+  });
+  const stopRenewing = keepTlsFresh(config, authority, 'api', tlsKey, (renewed) => renewTls(nest, renewed));
+  return {
+    app: { listener: 'api', nest },
+    stop: async () => {
+      stopRenewing();
+      await nest.close();
+      await plane.close();
+    },
+  };
+}

@@ -1,0 +1,31 @@
+import { createSecretKey } from 'node:crypto';
+import { createResponder } from '#apps/responder';
+import { systemClock } from '#kernel';
+import type { PlaneOptions, RunningPlane } from './instance.js';
+import { openPlaneDatabase, startFollower } from './plane-context.js';
+
+export async function startStatus(options: PlaneOptions): Promise<RunningPlane> {
+  const { config, secrets, urls } = options;
+  const log = options.log.child({ plane: 'status' });
+  const { ocspKek, statusMacKey } = secrets.of('responder');
+  const database = await openPlaneDatabase(options, 'responder');
+  const macKey = createSecretKey(statusMacKey);
+  const follower = await startFollower(options, { database, macKey, peppers: undefined }, log);
+  const nest = await createResponder({
+    config,
+    database,
+    follower,
+    ocspKek,
+    clock: systemClock,
+    log,
+    discovery: () => ({ planes: urls }),
+  });
+  return {
+    app: { listener: 'status', nest },
+    stop: async () => {
+      await nest.close();
+      await follower.stop();
+      await database.close();
+    },
+  };
+}

@@ -1,0 +1,111 @@
+import { reconcileIntents } from '#authority';
+import { AuthorityError } from '#kernel';
+import { OcspDelegates, publishNeededCrls, type Publisher } from '#publication';
+import type { WorkerDeps } from './deps.js';
+import { renewDelegates, type JobContext } from './jobs.js';
+import { OutboxRelay } from './outbox-relay.js';
+import { queueBackend } from './queue-backend.js';
+import { Queues } from './queues.js';
+import { findProblems } from './readiness.js';
+
+export interface Worker {
+  /** Publishes what has to stand published, then takes up the jobs. Throws when that cannot be done. */
+  start(): Promise<void>;
+  /** At most 10 s; jobs that are cut off are taken up by the next start. */
+  stop(): Promise<void>;
+  /** Why it is not ready; empty when it is. */
+  ready(): string[];
+}
+
+const CHECK_MS = 5000;
+
+export async function createWorker(deps: WorkerDeps): Promise<Worker> {
+  const { authority, config, database, follower, ocspKek } = deps;
+  const { clock, log, signer } = authority;
+  const delegates = new OcspDelegates(ocspKek, (issuerId, error) =>
+    log.error({ issuerId, err: error }, 'ALARM: a published OCSP delegate is not usable'),
+  );
+  const publisher: Publisher = { database, clock, signer, follower, delegates, lifetimes: config.lifetimes, log };
+  const context: JobContext = { authority, publisher, ocspKek };
+  const backend = queueBackend(config.redisUrl, deps.connection, log);
+  return new RunningWorker(context, backend);
+}
+
+class RunningWorker implements Worker {
+  private problems: string[] = ['the worker is starting'];
+  private queues: Queues | undefined;
+  private relay: OutboxRelay | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private checking: Promise<void> | undefined;
+  private stopped = false;
+
+  constructor(
+    private readonly context: JobContext,
+    private readonly backend: ReturnType<typeof queueBackend>,
+  ) {}
+
+  async start(): Promise<void> {
+    const { authority, publisher } = this.context;
+    const issuers = await authority.issuers.list();
+    if (issuers.length === 0) throw new AuthorityError('unavailable', 'no certification authority is set up yet');
+    await Promise.all([this.backend.prepare(), this.publishFirst()]);
+    this.queues = new Queues(this.backend, publisher.lifetimes, publisher.log);
+    await this.queues.ensureSchedules(
+      issuers.map(({ id }) => id),
+      true,
+    );
+    this.queues.run(this.context);
+    this.relay = new OutboxRelay(publisher.database, this.queues, publisher.log);
+    await this.relay.start();
+    await this.check();
+    this.schedule();
+  }
+
+  ready(): string[] {
+    return [...this.problems];
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.problems = ['the worker is stopping'];
+    clearTimeout(this.timer);
+    await this.checking;
+    await this.relay?.stop();
+    await this.queues?.close();
+  }
+
+  /** The same functions as the jobs, at once: nobody is told that this instance is ready before status is published. */
+  private async publishFirst(): Promise<void> {
+    const { authority, publisher } = this.context;
+    await reconcileIntents(authority);
+    await renewDelegates(this.context);
+    for (const issuer of await authority.issuers.list()) await publishNeededCrls(publisher, issuer);
+  }
+
+  private schedule(): void {
+    if (this.stopped) return;
+    this.timer = setTimeout(() => {
+      this.checking = this.check();
+      void this.checking.then(() => this.schedule());
+    }, CHECK_MS);
+    this.timer.unref();
+  }
+
+  /** Also gives a queue that lost its schedules new ones, and takes over delegates that another worker renewed. */
+  private async check(): Promise<void> {
+    const { authority, publisher } = this.context;
+    try {
+      const issuers = await authority.issuers.list();
+      await publisher.delegates.refresh(publisher.database, issuers);
+      await this.queues?.ensureSchedules(
+        issuers.map(({ id }) => id),
+        false,
+      );
+      const problems = await findProblems(publisher, issuers);
+      if (!this.stopped) this.problems = problems;
+    } catch (error) {
+      publisher.log.warn({ err: error }, 'the worker cannot check itself just now');
+      if (!this.stopped) this.problems = ['the database or the queue cannot be reached'];
+    }
+  }
+}

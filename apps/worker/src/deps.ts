@@ -1,0 +1,19 @@
+import type { AuthorityContext } from '#authority';
+import type { Config } from '#kernel';
+import type { Follower } from '#status';
+import type { Database, DatabaseConnection } from '#store';
+
+/** What the worker is made of. It closes nothing that it was given. */
+export interface WorkerDeps {
+  config: Pick<Config, 'lifetimes' | 'redisUrl'>;
+  /** Plane `worker`; of the same database and follower. */
+  authority: AuthorityContext;
+  /** With the role tm_worker, at least 6 connections. */
+  database: Database;
+  /** Started. */
+  follower: Follower;
+  /** As tm_worker: BullMQ makes its own connections, to the schema `bull`, where no `config.redisUrl` is set. */
+  connection: DatabaseConnection;
+  /** secrets/ocsp.kek, 32 bytes. */
+  ocspKek: Buffer;
+}

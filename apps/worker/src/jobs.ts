@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { recordExpirations, reconcileIntents, renewOcspDelegate, type AuthorityContext, type Issuer } from '#authority';
+import { AuthorityError } from '#kernel';
+import { publishNeededCrls, publishOcspAnswer, refreshOcspAnswers, type Publisher } from '#publication';
+import { ensurePartitions, purgeTrail } from '#store';
+
+/** What every processor works with. */
+export interface JobContext {
+  authority: AuthorityContext;
+  publisher: Publisher;
+  ocspKek: Buffer;
+}
+
+const OCSP_REFRESH_LIMIT = 20_000;
+const OUTBOX_KEPT_DAYS = 7;
+
+const IssuerJob = z.strictObject({ issuerId: z.string() });
+const SerialJob = z.strictObject({ serial: z.string().regex(/^([0-9a-f]{2}){1,20}$/) });
+
+/**
+ * Every job by its name. Each parses its ids and calls one function that asks for itself what is wanted: run twice or
+ * late, it finds nothing to do.
+ */
+export const PROCESSORS = {
+  'crl.publish': async (context: JobContext, data: unknown) =>
+    publishNeededCrls(context.publisher, await findIssuer(context, IssuerJob.parse(data).issuerId)),
+
+  'ocsp.publish': async ({ authority, publisher }: JobContext, data: unknown) =>
+    publishOcspAnswer(publisher, await authority.issuers.list(), SerialJob.parse(data).serial),
+
+  'ocsp.refresh': async ({ authority, publisher }: JobContext) =>
+    refreshOcspAnswers(publisher, await authority.issuers.list(), OCSP_REFRESH_LIMIT),
+
+  'ocsp.delegates': renewDelegates,
+
+  'intents.reconcile': ({ authority }: JobContext) => reconcileIntents(authority),
+
+  'expiry.sweep': ({ authority }: JobContext) => recordExpirations(authority),
+
+  housekeeping: async ({ publisher }: JobContext) => ({
+    partitions: await publisher.database.transaction(ensurePartitions),
+    purged: await publisher.database.transaction((tx) => purgeTrail(tx, OUTBOX_KEPT_DAYS)),
+  }),
+} as const;
+
+export type JobName = keyof typeof PROCESSORS;
+
+export function isJobName(name: string): name is JobName {
+  return Object.hasOwn(PROCESSORS, name);
+}
+
+/** Every issuer has a delegate with time left, and this process holds it. Returns how many were renewed. */
+export async function renewDelegates({ authority, publisher, ocspKek }: JobContext): Promise<number> {
+  const issuers = await authority.issuers.list();
+  let renewed = 0;
+  for (const issuer of issuers) if (await renewOcspDelegate(authority, issuer, { ocspKek })) renewed++;
+  await publisher.delegates.refresh(publisher.database, issuers);
+  return renewed;
+}
+
+async function findIssuer({ authority }: JobContext, id: string): Promise<Issuer> {
+  const issuer = await authority.issuers.find(id);
+  if (issuer === undefined) throw new AuthorityError('notFound', `there is no issuer ${id}`);
+  return issuer;
+}

@@ -1,0 +1,116 @@
+import type { JobsOptions, Queue, Worker } from 'bullmq';
+import type { Logger } from 'pino';
+import type { Lifetimes } from '#kernel';
+import { isJobName, PROCESSORS, type JobContext, type JobName } from './jobs.js';
+import type { QueueBackend } from './queue-backend.js';
+
+/** Two queues, so that what a revocation waits for never stands behind upkeep. */
+const PUBLICATION = 'touchmark-publication';
+const UPKEEP = 'touchmark-upkeep';
+const CONCURRENCY = { [PUBLICATION]: 4, [UPKEEP]: 2 } as const;
+
+const RETRY: JobsOptions = { attempts: 5, backoff: { type: 'exponential', delay: 500 } };
+const CLOSE_LIMIT_MS = 8000;
+
+interface Schedule {
+  id: string;
+  queue: Queue;
+  everyMs: number;
+  name: JobName;
+  data: Record<string, string>;
+}
+
+/** The queues, their workers and their schedules. What is queued is only what to look at; the database says what to do. */
+export class Queues {
+  private readonly publication: Queue;
+  private readonly upkeep: Queue;
+  private workers: Worker[] = [];
+
+  constructor(
+    private readonly backend: QueueBackend,
+    private readonly lifetimes: Lifetimes,
+    private readonly log: Logger,
+  ) {
+    this.publication = backend.queue(PUBLICATION);
+    this.upkeep = backend.queue(UPKEEP);
+  }
+
+  /** At most one job of an issuer runs and one waits; changes in between are gathered for `crlDebounceMs`. */
+  async wantCrls(issuerIds: readonly string[]): Promise<void> {
+    for (const issuerId of issuerIds) await this.publication.add('crl.publish', { issuerId }, this.crlOptions(issuerId));
+  }
+
+  async wantOcspAnswers(serials: readonly string[]): Promise<void> {
+    if (serials.length === 0) return;
+    await this.publication.addBulk(
+      serials.map((serial) => ({
+        name: 'ocsp.publish',
+        data: { serial },
+        opts: { ...RETRY, deduplication: { id: `ocsp-${serial}`, keepLastIfActive: true } },
+      })),
+    );
+  }
+
+  run(context: JobContext): void {
+    this.workers = [PUBLICATION, UPKEEP].map((name) => {
+      const worker = this.backend.worker(
+        name,
+        async (job) => {
+          if (!isJobName(job.name)) throw new Error(`there is no job ${job.name}`);
+          return PROCESSORS[job.name](context, job.data);
+        },
+        CONCURRENCY[name as keyof typeof CONCURRENCY],
+      );
+      worker.on('failed', (job, error) => this.log.error({ err: error, job: job?.name, data: job?.data as unknown }, 'job failed'));
+      return worker;
+    });
+  }
+
+  /** Makes the schedules that are missing: at start all are set anew, later a lost queue gets its own back. */
+  async ensureSchedules(issuerIds: readonly string[], all: boolean): Promise<void> {
+    for (const { id, queue, everyMs, name, data } of this.schedules(issuerIds)) {
+      if (!all && (await queue.getJobScheduler(id)) !== undefined) continue;
+      await queue.upsertJobScheduler(id, { every: everyMs }, { name, data, opts: RETRY });
+    }
+  }
+
+  /** Lets running jobs end for 8 s; what is cut off then is given back when its lock ends. */
+  async close(): Promise<void> {
+    await Promise.all(
+      this.workers.map(async (worker) => {
+        const timer = setTimeout(() => void worker.close(true), CLOSE_LIMIT_MS);
+        await worker.close().catch((error: unknown) => this.log.warn({ err: error }, 'worker close'));
+        clearTimeout(timer);
+      }),
+    );
+    await Promise.all([this.publication, this.upkeep].map((queue) => queue.close().catch(() => undefined)));
+  }
+
+  private crlOptions(issuerId: string): JobsOptions {
+    return {
+      ...RETRY,
+      delay: this.lifetimes.crlDebounceMs,
+      deduplication: { id: `crl-${issuerId}`, keepLastIfActive: true },
+    };
+  }
+
+  private schedules(issuerIds: readonly string[]): Schedule[] {
+    const minute = 60_000;
+    const upkeep = (name: JobName, everyMs: number): Schedule => ({ id: name, queue: this.upkeep, everyMs, name, data: {} });
+    return [
+      // Looks each time whether a CRL is due; it is published anew only at its rebuild age or after a change.
+      ...issuerIds.map((issuerId) => ({
+        id: `crl.publish-${issuerId}`,
+        queue: this.publication,
+        everyMs: Math.min(minute, this.lifetimes.crlRebuild * 500),
+        name: 'crl.publish' as const,
+        data: { issuerId },
+      })),
+      upkeep('ocsp.refresh', Math.min(10 * minute, this.lifetimes.ocspRenew * 500)),
+      upkeep('ocsp.delegates', 60 * minute),
+      upkeep('intents.reconcile', minute),
+      upkeep('expiry.sweep', minute),
+      upkeep('housekeeping', 24 * 60 * minute),
+    ];
+  }
+}
