@@ -5,7 +5,7 @@ import { Module, StandardSchemaSerializerInterceptor, StandardSchemaValidationPi
 import { APP_FILTER, APP_INTERCEPTOR, APP_PIPE, NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { OpenAPIObject } from '@nestjs/swagger';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { Logger } from 'pino';
 import type { AuthorityContext } from '#authority';
@@ -92,8 +92,8 @@ function createAdapter({ tls, log }: ApiDependencies): FastifyAdapter {
     requestIdHeader: false,
     // Nest middleware is not used; each request would pay for it.
     skipMiddie: true,
-    frameworkErrors: (error, request, reply) => {
-      sendProblem(error, request as unknown as FastifyRequest, reply as unknown as FastifyReply, log);
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      sendProblem(error, request, reply, log);
     },
     clientErrorHandler: refuseUnreadable,
   });

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { execFileSync, spawn } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import pg from 'pg';
 import { pino } from 'pino';
@@ -97,6 +97,16 @@ describe('embedded Postgres', () => {
     const second = await start(home);
     expect(second.adopted).toBe(false);
     expect(await query(second, 'select n from kept')).toEqual([{ n: 42 }]);
+  });
+
+  test('what starts killed during the first one left is removed, unless one may still be at it', async () => {
+    const home = await newHome();
+    await (await start(home)).stop();
+    for (const name of ['pg.new-old', 'pg.new-now']) await mkdir(path.join(home, name));
+    await writeFile(path.join(home, '.pw-old'), 'x');
+    for (const name of ['pg.new-old', '.pw-old']) await utimes(path.join(home, name), 1, 1);
+    await start(home);
+    expect((await readdir(home)).sort()).toEqual(['pg', 'pg.new-now']);
   });
 
   test('a start adopts the server of a process that was killed', async () => {

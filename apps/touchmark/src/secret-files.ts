@@ -19,7 +19,7 @@ import { AuthorityError } from '#kernel';
 
 /** Peppers by version; rows are sealed under the newest and opened under the one they name. */
 export interface Peppers {
-  newest: Pepper;
+  current: Pepper;
   byVersion: ReadonlyMap<number, Pepper>;
 }
 
@@ -108,9 +108,10 @@ export function readPeppers(directory: string, plane: string): Peppers {
     }
     byVersion.set(Number(number), { version: Number(number), key: keyBytes(base64, file) });
   }
-  const newest = byVersion.get(Math.max(...byVersion.keys()));
-  if (newest === undefined) throw new AuthorityError('invalid', `${file} is empty: restore it from where it was kept.`);
-  return { newest, byVersion };
+  const current = byVersion.get(Math.max(...byVersion.keys()));
+  if (current === undefined)
+    throw new AuthorityError('invalid', `${file} is empty: restore it from where it was kept.`);
+  return { current, byVersion };
 }
 
 /** PEM (PKCS#8), checked to be readable. */

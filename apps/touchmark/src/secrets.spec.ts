@@ -131,8 +131,8 @@ describe('secrets', () => {
     const older = readFileSync(file('pepper'), 'utf8').trim();
     const added = `12:${Buffer.alloc(32, 7).toString('base64')}`;
     writeFileSync(file('pepper'), `${added}\n${older}\n`);
-    const { newest, byVersion } = openSecrets(embedded(), ['api']).of('api').peppers;
-    expect(newest).toEqual({ version: 12, key: Buffer.alloc(32, 7) });
+    const { current, byVersion } = openSecrets(embedded(), ['api']).of('api').peppers;
+    expect(current).toEqual({ version: 12, key: Buffer.alloc(32, 7) });
     expect([...byVersion.keys()].sort()).toEqual([1, 12]);
     expect(byVersion.get(1)?.key.toString('base64')).toBe(older.slice(2));
   });

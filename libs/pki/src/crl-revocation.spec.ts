@@ -106,4 +106,14 @@ describe('revocation by CRL (RFC 5280 section 6.3)', () => {
     const leaf = certify(plain, 'leaf');
     expect(judge(leaf, [signCrl(root, []), signCrl(signer, [])], [plain, signer])).toBe('revocationUnknown');
   });
+
+  it('answers as often as it is asked, also about signers that need a path of their own', () => {
+    const plain = certify(root, 'Split', { serial: '0ab0', extensions: authority(undefined, ['keyCertSign']) });
+    const signer = certify(root, 'Split', { serial: '0ab1', extensions: authority(undefined, ['cRLSign']) });
+    const leaf = certify(plain, 'leaf').certificate;
+    const certificates = [plain.certificate, signer.certificate];
+    const crls = [signCrl(root, []), signCrl(signer, [])].map(readCrl);
+    const revocation = crlRevocation(crls, AT, { certificates });
+    for (let i = 0; i < 100; i++) expect(revocation(leaf, plain.certificate, anchorOf(root))).toBe('good');
+  });
 });

@@ -16,7 +16,7 @@ export interface CrlRevocationOptions {
   certificates?: Certificate[];
 }
 
-/** Nested validations of CRL issuers that one callback may cause over its life. */
+/** Nested validations of CRL issuers that one question may cause. */
 const MAX_NESTED_PATHS = 64;
 
 /**
@@ -58,6 +58,7 @@ class CrlChecker {
   check(certificate: Certificate, issuer: PathIssuer, anchor: TrustAnchor): RevocationAnswer {
     const id = certificate.sha256.toString('hex');
     if (this.asked.has(id)) return 'unknown';
+    if (this.asked.size === 0) this.nestedPathsLeft = MAX_NESTED_PATHS;
     this.asked.add(id);
     try {
       return this.determine(certificate, issuer, anchor);

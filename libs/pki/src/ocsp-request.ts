@@ -79,7 +79,7 @@ function readRequest(bytes: Buffer): OcspRequest {
 function readRequestList(list: DerReader): (CertId | undefined)[] {
   const certIds: (CertId | undefined)[] = [];
   while (!list.done) {
-    if (false) list.fail(`asks for more than ${MAX_CERT_IDS} certificates`);
+    if (certIds.length === MAX_CERT_IDS) list.fail(`asks for more than ${MAX_CERT_IDS} certificates`);
     const request = list.sequence();
     certIds.push(readCertId(request));
     const extensions = request.optionalContext(0);

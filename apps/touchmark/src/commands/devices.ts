@@ -50,7 +50,7 @@ export function addDeviceCommands(program: Command): void {
     },
   );
   addTransition(device, 'devices', 'revoke', 'Revoke a device and its certificates for good');
-  addTransition(device, 'devices', 'suspend', 'Suspend a device: its certificates are put on hold');
+  addTransition(device, 'devices', 'suspend', 'Suspend a device: its certificates go on hold');
   addTransition(device, 'devices', 'resume', 'End the suspension of a device');
   apiCommand(device, 'reset <id>', 'Grant one enrollment anew', 'device reset 0197b2c6-...').action(
     async (id: string, options: ApiOptions) => {
@@ -96,7 +96,7 @@ function addGroupCommands(program: Command): void {
   });
 }
 
-/** `<parent> <verb> <id>`: one POST to the resource's path of that name, with the reason where one is given. */
+/** `<parent> <verb> <id>`: one POST to the resource's path of that name; revoking takes a reason. */
 export function addTransition(
   parent: Command,
   path: string,
@@ -105,9 +105,9 @@ export function addTransition(
 ): void {
   const reason = verb === 'revoke' ? ' --reason keyCompromise' : '';
   const command = apiCommand(parent, `${verb} <id>`, description, `${parent.name()} ${verb} 0197b2c6-...${reason}`);
-  if (verb === 'revoke')
+  if (verb === 'revoke') {
     command.requiredOption('--reason <reason>', 'keyCompromise, superseded, cessationOfOperation, ...');
-  else command.option('--reason <reason>', 'why, for the audit trail');
+  }
   command.action(async (id: string, options: ApiOptions & { reason?: string }) => {
     const client = await connect(options);
     printRecord(await client.post(`/v1/${path}/${segment(id)}/${verb}`, body({ reason: options.reason })), options);

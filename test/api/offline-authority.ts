@@ -1,0 +1,101 @@
+import { createSecretKey, randomBytes } from 'node:crypto';
+import { pino } from 'pino';
+import { FailedAttempts, IssuerDirectory, type AuthorityContext } from '#authority';
+import { mintApiKey, mintOperatorToken, verifierHash } from '#credential';
+import { AuthorityError, loadConfig, systemClock, type Config } from '#kernel';
+import type { KeyEntry, TokenEntry } from '#status';
+import type { Database, Tx } from '#store';
+
+export interface OfflineAuthority {
+  config: Config;
+  authority: AuthorityContext;
+  /** Of an operator of the authority itself. */
+  operatorToken: string;
+  /** Of an operator of a vendor. */
+  vendorToken: string;
+  apiKey: string;
+}
+
+const AUTHORITY = '01900000-0000-7000-8000-000000000001';
+const VENDOR = '01900000-0000-7000-8000-000000000002';
+
+/**
+ * An authority whose database is down: two operator tokens and one API key stand in the in-memory index, the organizations
+ * of the two can be read, everything else is `unavailable`. For what is decided before the database is asked.
+ */
+export function offlineAuthority(settings: Record<string, string> = {}): OfflineAuthority {
+  const config = loadConfig(settings);
+  const operator = mintOperatorToken();
+  const vendor = mintOperatorToken();
+  const key = mintApiKey('live');
+  const tokens = new Map<string, TokenEntry>(
+    [
+      { credential: operator, organizationId: AUTHORITY },
+      { credential: vendor, organizationId: VENDOR },
+    ].map(({ credential, organizationId }) => [
+      credential.id,
+      { id: credential.id, verifier: verifierHash(credential), organizationId, name: 't', expiresAt: null, status: 'active', seq: 1 },
+    ]),
+  );
+  const entry: KeyEntry = {
+    id: key.id,
+    verifier: verifierHash(key),
+    releaseId: VENDOR,
+    environment: 'live',
+    audience: 'all',
+    audienceValues: [],
+    ownerOrgId: VENDOR,
+    issuerOrgId: AUTHORITY,
+    expiresAt: new Date(Date.now() + 3_600_000),
+    status: 'active',
+    reason: null,
+    endsAt: null,
+    seq: 3,
+  };
+  const database = { transaction: <T>(work: (tx: Tx) => Promise<T>) => work(onlyOrganizations) };
+  const authority: AuthorityContext = {
+    plane: 'api',
+    database,
+    independent: database,
+    clock: systemClock,
+    signer: { sign: () => Promise.reject(down()), createKey: () => Promise.reject(down()) },
+    follower: {
+      index: {
+        seq: 3,
+        certificateCount: 0,
+        certificate: () => undefined,
+        device: () => undefined,
+        group: () => undefined,
+        key: (id) => (id === key.id ? entry : undefined),
+        token: (id) => tokens.get(id),
+      },
+      catchUp: () => Promise.resolve(),
+      assertFresh: () => undefined,
+    },
+    macKey: createSecretKey(randomBytes(32)),
+    pepper: { version: 1, key: randomBytes(32) },
+    peppers: new Map(),
+    rootsPublicKey: undefined,
+    issuers: new IssuerDirectory(database as unknown as Database),
+    lifetimes: config.lifetimes,
+    authorityId: AUTHORITY,
+    failedAttempts: new FailedAttempts(systemClock, config.failedAuth),
+    log: pino({ level: 'silent' }),
+  };
+  return { config, authority, operatorToken: operator.text, vendorToken: vendor.text, apiKey: key.text };
+}
+
+function down(): AuthorityError {
+  return new AuthorityError('unavailable', 'the database cannot be reached just now', { retryAfter: 2 });
+}
+
+const onlyOrganizations: Tx = {
+  rows: <T extends object>(sql: string, values: readonly unknown[] = []): Promise<T[]> => {
+    const id = values[0];
+    if (!sql.includes('from organizations where id') || (id !== AUTHORITY && id !== VENDOR)) return Promise.reject(down());
+    const kind = id === AUTHORITY ? 'authority' : 'vendor';
+    return Promise.resolve([{ id, kind, name: kind, country: null, createdAt: new Date(0) } as unknown as T]);
+  },
+  run: () => Promise.reject(down()),
+  client: () => Promise.reject(down()),
+};

@@ -1,0 +1,190 @@
+import { createSecretKey, randomBytes, type KeyObject } from 'node:crypto';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { pino } from 'pino';
+import { startEmbeddedPostgres } from '../../apps/touchmark/src/embedded-postgres.js';
+import { ensureHierarchy, FailedAttempts, IssuerDirectory, renewOcspDelegate, type AuthorityContext, type Issuer } from '#authority';
+import { addSeconds, loadConfig, systemClock, type Clock, type Lifetimes } from '#kernel';
+import { newSerial } from '#pki';
+import { OcspDelegates, type Publisher } from '#publication';
+import { InProcessSigner } from '#signing';
+import { Follower } from '#status';
+import {
+  appendStatusChanges,
+  Database,
+  insertIntent,
+  insertOrganization,
+  migrate,
+  newId,
+  PLANE_ROLES,
+  storeSigned,
+  type DatabaseConnection,
+  type LoginPlane,
+} from '#store';
+
+export const STATUS_URL = 'http://status.example.test';
+
+/** A database with root, issuing CA and their delegates, and what publishing needs; no plane is running. */
+export interface PublishingInstance {
+  home: string;
+  clock: Clock;
+  lifetimes: Lifetimes;
+  authority: AuthorityContext;
+  publisher: Publisher;
+  root: Issuer;
+  issuing: Issuer;
+  macKey: KeyObject;
+  ocspKek: Buffer;
+  /** May do everything: for arranging and for tampering. */
+  owner: Database;
+  databases: Record<'worker' | 'responder', Database>;
+  connection(plane: LoginPlane): DatabaseConnection;
+  follow(plane: 'worker' | 'responder', pollMs?: number): Promise<Follower>;
+  issue(options?: { issuer?: Issuer; notAfter?: Date; state?: 'issuing' | 'issued' }): Promise<string>;
+  change(serial: string, status: 'revoked' | 'onHold' | 'active', reason: string | null, at?: Date): Promise<number>;
+  /** Stops the database server, and starts it again, under the planes that go on. */
+  stopDatabase(): Promise<void>;
+  startDatabase(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export const silent = pino({ level: 'silent' });
+
+export async function startInstance(
+  options: { clock?: Clock; lifetimes?: Partial<Lifetimes>; shards?: number } = {},
+): Promise<PublishingInstance> {
+  const clock = options.clock ?? systemClock;
+  const lifetimes: Lifetimes = { ...loadConfig({}).lifetimes, ...options.lifetimes };
+  const parent = await mkdtemp('/tmp/tm-pub-');
+  await chmod(parent, 0o755);
+  const home = path.join(parent, 'var');
+  let postgres = await startEmbeddedPostgres({ home, password: 'superuser', log: silent });
+  const { host, port, database } = postgres;
+  const superuser = { host, port, user: 'postgres', password: 'superuser', database, ssl: false };
+  const password = (plane: LoginPlane): string => `password of ${plane}`;
+  const passwords = Object.fromEntries(PLANE_ROLES.map((plane) => [plane, password(plane)])) as Record<LoginPlane, string>;
+  await migrate(superuser, passwords, clock.now());
+
+  const ignore = (): void => undefined;
+  const connection = (plane: LoginPlane): DatabaseConnection => ({
+    ...superuser,
+    user: `tm_${plane}`,
+    password: password(plane),
+  });
+  const owner = await Database.open(superuser, 4, ignore, 'tm_owner');
+  const databases = {
+    worker: await Database.open(connection('worker'), 8, ignore),
+    responder: await Database.open(connection('responder'), 6, ignore),
+  };
+  const signing = await Database.open(connection('signer'), 2, ignore);
+
+  const macKey = createSecretKey(randomBytes(32));
+  const ocspKek = randomBytes(32);
+  const signer = new InProcessSigner(signing, randomBytes(32), clock);
+  const followers: Follower[] = [];
+  const follow = async (plane: 'worker' | 'responder', pollMs = 50): Promise<Follower> => {
+    const follower = new Follower({ database: databases[plane], macKey, clock, pollMs, peppers: undefined, onError: ignore });
+    await follower.start();
+    followers.push(follower);
+    return follower;
+  };
+  const authorityId = newId(clock);
+  await owner.transaction((tx) =>
+    insertOrganization(tx, { id: authorityId, kind: 'authority', name: 'Test Authority', country: null }),
+  );
+  const follower = await follow('worker');
+  const pepper = { version: 1, key: randomBytes(32) };
+  const authority: AuthorityContext = {
+    plane: 'worker',
+    database: databases.worker,
+    independent: databases.worker,
+    clock,
+    signer,
+    follower,
+    macKey,
+    pepper,
+    peppers: new Map([[1, pepper]]),
+    rootsPublicKey: undefined,
+    issuers: new IssuerDirectory(databases.worker),
+    lifetimes,
+    authorityId,
+    failedAttempts: new FailedAttempts(clock, { perAddressPerMinute: 100, perSecretPerMinute: 5 }),
+    log: silent,
+  };
+  await ensureHierarchy({ ...authority, plane: 'init', database: owner }, STATUS_URL);
+  if (options.shards !== undefined) await owner.rows(`update issuers set shards = $1 where kind = 'issuing'`, [options.shards]);
+  const delegates = new OcspDelegates(ocspKek, ignore);
+  const publisher: Publisher = { database: databases.worker, clock, signer, follower, delegates, lifetimes, log: silent };
+  const root = await authority.issuers.root();
+  const issuing = await authority.issuers.issuing();
+  for (const issuer of [root, issuing]) await renewOcspDelegate(authority, issuer, { ocspKek });
+  await delegates.refresh(databases.worker, [root, issuing]);
+
+  return {
+    home,
+    clock,
+    lifetimes,
+    authority,
+    publisher,
+    root,
+    issuing,
+    macKey,
+    ocspKek,
+    owner,
+    databases,
+    connection,
+    follow,
+    issue: async ({ issuer = issuing, notAfter = addSeconds(clock.now(), 86_400), state = 'issued' } = {}) => {
+      const serial = newSerial();
+      await owner.transaction(async (tx) => {
+        const bytes = Buffer.from(serial, 'hex');
+        const shard = Number.parseInt(serial.slice(2, 6), 16) % issuer.shards;
+        await insertIntent(tx, {
+          serial: bytes,
+          issuerId: issuer.id,
+          shard,
+          notBefore: addSeconds(notAfter, -86_400 * 90),
+          notAfter,
+          profile: 'device',
+          profileVersion: 1,
+          tbs: randomBytes(32),
+          spkiSha256: randomBytes(32),
+          subject: 'CN=test',
+          names: [],
+          deviceId: null,
+          appId: null,
+          releaseId: null,
+          secretId: null,
+          requestLabel: '',
+          requester: 'system:test',
+          ownerOrgId: null,
+          issuerOrgId: authorityId,
+        });
+        if (state === 'issued') await storeSigned(tx, { serial: bytes, notAfter, der: randomBytes(32), supersedes: null, deviceId: null });
+      });
+      return serial;
+    },
+    change: async (serial, status, reason, at = clock.now()) => {
+      const [row] = await owner.rows<{ issuerId: string; shard: number; notAfter: Date }>(
+        `select issuer_id as "issuerId", shard, not_after as "notAfter" from serials where serial = decode($1, 'hex')`,
+        [serial],
+      );
+      if (row === undefined) throw new Error(`no serial ${serial}`);
+      return owner.transaction((tx) =>
+        appendStatusChanges(tx, macKey, [
+          { kind: 'certificate', subject: serial, status, reason, at, invalidityDate: null, endsAt: null, ...row },
+        ]),
+      );
+    },
+    stopDatabase: () => postgres.stop(),
+    startDatabase: async () => {
+      postgres = await startEmbeddedPostgres({ home, password: 'superuser', log: silent });
+    },
+    close: async () => {
+      for (const one of followers) await one.stop();
+      for (const one of [owner, databases.worker, databases.responder, signing]) await one.close();
+      await postgres.stop();
+      await rm(parent, { recursive: true, force: true });
+    },
+  };
+}
