@@ -80,7 +80,7 @@ describe('what is sent', () => {
   const key = { releaseId: 'x', audience: 'all', environment: 'live' };
   const cases: [string, string, unknown, string, string][] = [
     ['an unknown member', '/v1/keys', { ...key, extra: 1 }, 'extra', 'unknownMember'],
-    ['an unknown member within a member', '/v1/keys', { ...key, audience: { providers: ['x'], more: 1 } }, 'audience', 'malformed'],
+    ['an unknown member within a member', '/v1/keys', { ...key, audience: { providers: ['x'], more: 1 } }, 'audience.more', 'unknownMember'],
     ['a wrong type', '/v1/apps', { name: 7, vendorId: 'x' }, 'name', 'malformed'],
     ['a missing member', '/v1/apps', { name: 'x' }, 'vendorId', 'malformed'],
     ['a control character', '/v1/apps', { name: 'a\u0000b', vendorId: 'x' }, 'name', 'malformed'],

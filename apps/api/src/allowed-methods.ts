@@ -13,20 +13,28 @@ export function collectMethods(instance: FastifyInstance): () => void {
     byPath.set(route.url, methods);
   });
   return () => {
-    for (const [url, methods] of [...byPath]) {
-      const allow = [...methods].sort().join(', ');
-      const missing = instance.supportedMethods.filter((method) => !methods.has(method)) as HTTPMethods[];
-      instance.route({
-        method: missing,
-        url,
-        exposeHeadRoute: false,
-        config: { access: 'public' },
-        onRequest: (_request, reply) => {
-          void reply.header('allow', allow);
-          return Promise.reject(new AuthorityError('methodNotAllowed', `this path allows ${allow}`));
-        },
-        handler: () => undefined,
-      });
-    }
+    // As a plugin, so that it comes after those that register routes of their own.
+    void instance.register((last, _options, done) => {
+      addOtherMethods(last, byPath);
+      done();
+    });
   };
+}
+
+function addOtherMethods(instance: FastifyInstance, byPath: ReadonlyMap<string, ReadonlySet<string>>): void {
+  for (const [url, methods] of [...byPath]) {
+    const allow = [...methods].sort().join(', ');
+    const missing = instance.supportedMethods.filter((method) => !methods.has(method)) as HTTPMethods[];
+    instance.route({
+      method: missing,
+      url,
+      exposeHeadRoute: false,
+      config: { access: 'public' },
+      onRequest: (_request, reply) => {
+        void reply.header('allow', allow);
+        return Promise.reject(new AuthorityError('methodNotAllowed', `this path allows ${allow}`));
+      },
+      handler: () => undefined,
+    });
+  }
 }

@@ -30,7 +30,7 @@ import { KeyRoutes } from './routes/keys.js';
 import { OrganizationRoutes } from './routes/organizations.js';
 import { PLANE, PlaneRoutes } from './routes/plane.js';
 import { API_DOCUMENT, ReferenceRoutes } from './routes/reference.js';
-import { addSecurityHeaders } from './security-headers.js';
+import { addSecurityHeaders, setSecurityHeaders } from './security-headers.js';
 import { renewSecureContext, tlsOptions, type TlsCredentials } from './tls.js';
 import { fromSchemaIssues } from './validation.js';
 
@@ -93,6 +93,7 @@ function createAdapter({ tls, log }: ApiDependencies): FastifyAdapter {
     // Nest middleware is not used; each request would pay for it.
     skipMiddie: true,
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      setSecurityHeaders(request, reply);
       sendProblem(error, request, reply, log);
     },
     clientErrorHandler: refuseUnreadable,

@@ -41,10 +41,11 @@ export class IntrospectionModule implements OnModuleInit {
     return { module: IntrospectionModule, providers: [provideAuthority(a)] };
   }
 
-  async onModuleInit(): Promise<void> {
+  onModuleInit(): void {
     const a = this.a;
     const root = this.host.httpAdapter.getInstance<FastifyInstance>();
-    await root.register((instance, _options, done) => {
+    // Not awaited: that would start Fastify before Nest has given it its error handler.
+    void root.register((instance, _options, done) => {
       instance.removeAllContentTypeParsers();
       instance.addContentTypeParser(FORM, { parseAs: 'string', bodyLimit: MAX_FORM_BYTES }, (_request, body, parsed) => {
         parsed(null, body);

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 /**
  * No Strict-Transport-Security: it binds every port of a host, and CRLs and OCSP are served over plain HTTP by design
@@ -14,7 +14,12 @@ const HEADERS = {
 /** On every answer, errors included. The request id is ours: one that a caller sends is ignored. */
 export function addSecurityHeaders(instance: FastifyInstance): void {
   instance.addHook('onRequest', (request, reply, done) => {
-    void reply.headers(HEADERS).header('x-request-id', request.id);
+    setSecurityHeaders(request, reply);
     done();
   });
+}
+
+/** For answers that are given before any hook runs. */
+export function setSecurityHeaders(request: FastifyRequest, reply: FastifyReply): void {
+  void reply.headers(HEADERS).header('x-request-id', request.id);
 }

@@ -1,0 +1,324 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createHash, randomBytes } from 'node:crypto';
+import { addSeconds } from '#kernel';
+import { OID, readCertificate, readOcspResponse, verifyBytes, type BasicOcspResponse } from '#pki';
+import { publishOcspAnswer } from '#publication';
+import { findOcspAnswer } from '#store';
+import { startInstance, type PublishingInstance } from '../publication/instance.js';
+import {
+  certIdOf,
+  contextTag,
+  der,
+  extension,
+  nonceExtension,
+  ocspRequest,
+  startResponder,
+  type Exchange,
+  type RunningResponder,
+} from './exchange.js';
+
+let instance: PublishingInstance;
+let responder: RunningResponder;
+let good: string;
+beforeAll(async () => {
+  instance = await startInstance();
+  responder = await startResponder(instance);
+  good = await instance.issue();
+});
+afterAll(async () => {
+  await responder.close();
+  await instance.close();
+});
+
+/** Reads an answer as a client must: media type, signature by the delegate in it, delegate by the CA (O33). */
+function verified(exchange: Exchange, issuer = instance.issuing): BasicOcspResponse {
+  expect(exchange.status).toBe(200);
+  expect(exchange.headers['content-type']).toBe('application/ocsp-response');
+  const response = readOcspResponse(exchange.body);
+  expect(response.status).toBe('successful');
+  const delegate = readCertificate(response.certificates[0] ?? Buffer.alloc(0));
+  expect(verifyBytes(delegate.signatureAlgorithmDer, issuer.publicKey.keyObject, delegate.tbs, delegate.signature)).toBe(true);
+  expect(verifyBytes(response.signatureAlgorithmDer, delegate.publicKey.keyObject, response.data, response.signature)).toBe(true);
+  expect(response.responderKeyId).toEqual(delegate.publicKey.keyId);
+  return response;
+}
+
+function failed(exchange: Exchange): string {
+  expect(exchange.status).toBe(200);
+  expect(exchange.headers['content-type']).toBe('application/ocsp-response');
+  expect(exchange.headers['cache-control']).toBe('no-store');
+  return readOcspResponse(exchange.body).status;
+}
+
+const ask = async (serial: string, issuer = instance.issuing): Promise<Exchange> =>
+  responder.post(ocspRequest([certIdOf(issuer, serial)]));
+const statusOf = async (serial: string): Promise<string | undefined> => verified(await ask(serial)).responses[0]?.status.status;
+
+async function changed(...change: Parameters<PublishingInstance['change']>): Promise<void> {
+  const seq = await instance.change(...change);
+  await responder.follower.catchUp(seq);
+}
+
+describe('an OCSP answer', () => {
+  test('is good for an issued certificate, under SHA-1 and SHA-256, with the CertID as sent (O21, O22, O24)', async () => {
+    for (const hash of ['sha1', 'sha256'] as const) {
+      const certId = certIdOf(instance.issuing, good, hash);
+      const [single] = verified(await responder.post(ocspRequest([certId]))).responses;
+      expect(single?.status).toEqual({ status: 'good' });
+      expect(single?.certId.der).toEqual(certId.der);
+    }
+  });
+
+  test('repeats a CertID that another client encodes differently, also from what is published', async () => {
+    const serial = await instance.issue();
+    await changed(serial, 'revoked', 'superseded');
+    await publishOcspAnswer(instance.publisher, [instance.issuing], serial);
+    const usual = certIdOf(instance.issuing, serial);
+    const withoutNull = der.sequence(
+      der.sequence(der.oid(OID.sha256)),
+      der.octetString(usual.issuerNameHash),
+      der.octetString(usual.issuerKeyHash),
+      der.tagged(0x02, Buffer.from(serial, 'hex')),
+    );
+    expect(verified(await responder.post(ocspRequest([withoutNull]))).responses[0]?.certId.der).toEqual(withoutNull);
+  });
+
+  test('changes at once when the follower applies: revoked, hold, release (O24, O41)', async () => {
+    const serial = await instance.issue();
+    expect(await statusOf(serial)).toBe('good');
+    await changed(serial, 'onHold', 'certificateHold');
+    expect(verified(await ask(serial)).responses[0]?.status).toMatchObject({ status: 'revoked', reason: 'certificateHold' });
+    await changed(serial, 'active', null);
+    expect(await statusOf(serial)).toBe('good');
+    const at = addSeconds(instance.clock.now(), -60);
+    await changed(serial, 'revoked', 'keyCompromise', at);
+    expect(verified(await ask(serial)).responses[0]?.status).toEqual({
+      status: 'revoked',
+      at: new Date(Math.floor(at.getTime() / 1000) * 1000),
+      reason: 'keyCompromise',
+    });
+  });
+
+  test('is unknown for a serial never issued, one not yet signed, and one of another issuer (O25)', async () => {
+    expect(await statusOf('01' + '42'.repeat(16))).toBe('unknown');
+    expect(await statusOf(await instance.issue({ state: 'issuing' }))).toBe('unknown');
+    expect(await statusOf(await instance.issue({ issuer: instance.root }))).toBe('unknown');
+  });
+
+  test('is unknown for negative, zero and overlong serials (OX10)', async () => {
+    for (const serial of ['ff', '00', '01'.repeat(21), '01'.repeat(200)]) expect(await statusOf(serial)).toBe('unknown');
+  });
+
+  test('exists for the issuing CA, signed by the delegate of the root (O33, O35, O41)', async () => {
+    const { serial } = readCertificate(instance.issuing.certificate);
+    const [single] = verified(await ask(serial, instance.root), instance.root).responses;
+    expect(single?.status.status).toBe('good');
+  });
+
+  test('echoes a nonce of 1 to 128 octets and may not be cached (O11, O37)', async () => {
+    for (const length of [1, 16, 32, 128]) {
+      const nonce = randomBytes(length);
+      const exchange = await responder.post(ocspRequest([certIdOf(instance.issuing, good)], [nonceExtension(nonce)]));
+      expect(verified(exchange).nonce).toEqual(nonce);
+      expect(exchange.headers['cache-control']).toMatch(/^max-age=0,/);
+    }
+  });
+
+  test('covers several certificates of one issuer, in order (O21, O40)', async () => {
+    const revoked = await instance.issue();
+    await changed(revoked, 'revoked', 'superseded');
+    const ids = [good, revoked, '0199'].map((serial) => certIdOf(instance.issuing, serial));
+    const { responses } = verified(await responder.post(ocspRequest(ids)));
+    expect(responses.map((one) => one.status.status)).toEqual(['good', 'revoked', 'unknown']);
+    expect(responses.map((one) => one.certId.serial)).toEqual(ids.map((one) => one.serial));
+  });
+
+  test('carries times and headers that belong together (O06-O10, O30)', async () => {
+    const exchange = await ask(good);
+    const response = verified(exchange);
+    const [single] = response.responses;
+    const { headers } = exchange;
+    expect(single?.thisUpdate).toEqual(response.producedAt);
+    expect(single?.nextUpdate).toEqual(addSeconds(response.producedAt, instance.lifetimes.ocspNextUpdate));
+    expect(headers['last-modified']).toBe(response.producedAt.toUTCString());
+    expect(headers.expires).toBe(single?.nextUpdate.toUTCString());
+    expect(headers.etag).toBe(`"${createHash('sha256').update(exchange.body).digest('hex')}"`);
+    expect(headers['cache-control']).toBe('max-age=60, public, no-transform, must-revalidate');
+    expect(headers['content-length']).toBe(String(exchange.body.length));
+    expect(headers.date).toBeDefined();
+    expect(headers['touchmark-seq']).toMatch(/^\d+$/);
+    const again = await responder.exchange('GET', `/ocsp/${encodeURIComponent(ocspRequest([certIdOf(instance.issuing, good)]).toString('base64'))}`, {
+      headers: { 'If-None-Match': headers.etag },
+    });
+    expect(again.status).toBe(304);
+    expect(again.body.length).toBe(0);
+    expect(again.headers.etag).toBe(headers.etag);
+  });
+
+  test('of a revoked certificate may be cached longer', async () => {
+    const serial = await instance.issue();
+    await changed(serial, 'revoked', 'superseded');
+    expect((await ask(serial)).headers['cache-control']).toMatch(/^max-age=3600,/);
+  });
+
+  test('comes from what is published, if that is young and knows the last change', async () => {
+    const serial = await instance.issue();
+    await changed(serial, 'revoked', 'superseded');
+    expect(await publishOcspAnswer(instance.publisher, [instance.issuing], serial)).toBe('published');
+    expect(await publishOcspAnswer(instance.publisher, [instance.issuing], serial)).toBe('current');
+    const stored = await instance.owner.transaction((tx) => findOcspAnswer(tx, Buffer.from(serial, 'hex'), 'sha256'));
+    expect((await ask(serial)).body).toEqual(stored?.der);
+  });
+
+  test('never is an old good one put back into the table', async () => {
+    const serial = await instance.issue();
+    const old = (await ask(serial)).body;
+    await changed(serial, 'revoked', 'keyCompromise');
+    await publishOcspAnswer(instance.publisher, [instance.issuing], serial);
+    const { thisUpdate, nextUpdate } = readOcspResponse(old).responses[0] ?? {};
+    await instance.owner.rows(
+      `update ocsp_answers set der = $1, seq = seq + 1000, this_update = $2, next_update = $3 where serial = decode($4, 'hex')`,
+      [old, thisUpdate ?? null, nextUpdate ?? null, serial],
+    );
+    expect(await statusOf(serial)).toBe('revoked');
+  });
+});
+
+describe('by GET', () => {
+  const pathOf = (text: string): string => `/ocsp/${text}`;
+
+  /** A request whose base64 has `/`, `//` or `+` in it, found by trying nonces of the wanted kind. */
+  function requestWith(pattern: RegExp): string {
+    for (let at = 0; at < 200_000; at++) {
+      const nonce = createHash('sha256').update(String(at)).digest();
+      const text = ocspRequest([certIdOf(instance.issuing, good)], [nonceExtension(nonce)]).toString('base64');
+      if (pattern.test(text)) return text;
+    }
+    throw new Error('no such request found');
+  }
+
+  test.each([
+    ['percent-encoded', /[+/].*=$/, (text: string) => encodeURIComponent(text)],
+    ['bare slash and plus', /\+.*\/|\/.*\+/, (text: string) => text],
+    ['two slashes in a row', /\/\//, (text: string) => text],
+    ['two encoded slashes in a row', /\/\//, (text: string) => encodeURIComponent(text)],
+    ['missing padding', /=$/, (text: string) => text.replace(/=+$/, '')],
+    ['lower-case escapes', /[+/]/, (text: string) => text.replaceAll('/', '%2f').replaceAll('+', '%2b')],
+  ])('the request arrives as it is: %s (O02, O03)', async (_name, pattern, encode) => {
+    const text = requestWith(pattern);
+    const exchange = await responder.exchange('GET', pathOf(encode(text)));
+    expect(verified(exchange).nonce).toBeDefined();
+  });
+
+  test('HEAD answers like GET', async () => {
+    const path = pathOf(encodeURIComponent(ocspRequest([certIdOf(instance.issuing, good)]).toString('base64')));
+    const get = await responder.exchange('GET', path);
+    const head = await responder.exchange('HEAD', path);
+    expect(head.status).toBe(200);
+    expect(head.body.length).toBe(0);
+    expect({ ...head.headers, date: '' }).toEqual({ ...get.headers, date: '' });
+  });
+
+  test.each(['!!!', '%zz', '%ff%fe', 'AAAA', 'a-_b', 'MEIw?x=1'])('no request in it is malformed: %s (OX04)', async (text) => {
+    expect(failed(await responder.exchange('GET', pathOf(text)))).toBe('malformedRequest');
+  });
+
+  test('without a request is 400, too long is 414 (OX05, OX20)', async () => {
+    for (const path of ['/ocsp', '/ocsp/']) {
+      const exchange = await responder.exchange('GET', path);
+      expect([exchange.status, exchange.headers['cache-control']]).toEqual([400, 'no-store']);
+    }
+    expect((await responder.exchange('GET', pathOf('A'.repeat(20_000)))).status).toBe(414);
+  });
+});
+
+describe('bad requests', () => {
+  const valid = (): Buffer => ocspRequest([certIdOf(instance.issuing, good)]);
+  const id = () => certIdOf(instance.issuing, good);
+
+  const malformed: [string, () => Buffer][] = [
+    ['OX01 empty', () => Buffer.alloc(0)],
+    ['OX02 truncated', () => valid().subarray(0, -3)],
+    ['OX02 not DER', () => Buffer.from('GET / HTTP/1.1')],
+    ['OX03 trailing bytes', () => Buffer.concat([valid(), Buffer.of(0)])],
+    ['OX06 empty list', () => ocspRequest([])],
+    ['OX07 version v2', () => der.sequence(der.sequence(der.constructed(0, der.integer(1)), der.sequence(der.sequence(id().der))))],
+    [
+      'OX09 hash of wrong length',
+      () =>
+        ocspRequest([
+          der.sequence(
+            der.sequence(der.oid(OID.sha256), der.null()),
+            der.octetString(Buffer.alloc(20)),
+            der.octetString(Buffer.alloc(20)),
+            der.integer(1),
+          ),
+        ]),
+    ],
+    ['OX11 empty nonce', () => ocspRequest([id()], [nonceExtension(Buffer.alloc(0))])],
+    ['OX11 nonce of 129', () => ocspRequest([id()], [nonceExtension(Buffer.alloc(129))])],
+    ['OX11 bare nonce', () => ocspRequest([id()], [extension(OID.ocspNonce, Buffer.from('0102', 'hex'))])],
+    ['OX12 nonce twice', () => ocspRequest([id()], [nonceExtension(randomBytes(16)), nonceExtension(randomBytes(16))])],
+    ['OX13 unknown critical', () => ocspRequest([id()], [extension('1.2.3.4', der.null(), true)])],
+    ['OX16 33 entries', () => ocspRequest(Array.from({ length: 33 }, id))],
+  ];
+  test.each(malformed)('%s -> malformedRequest', async (_name, make) => {
+    expect(failed(await responder.post(make()))).toBe('malformedRequest');
+  });
+
+  const unauthorized: [string, () => Buffer][] = [
+    [
+      'OX08 unknown hash',
+      () =>
+        ocspRequest([
+          der.sequence(
+            der.sequence(der.oid('1.2.840.113549.2.5'), der.null()),
+            der.octetString(Buffer.alloc(16)),
+            der.octetString(Buffer.alloc(16)),
+            der.integer(1),
+          ),
+        ]),
+    ],
+    ['SHA-384', () => ocspRequest([certIdOf(instance.issuing, good, 'sha384')])],
+    [
+      'OX14 another issuer',
+      () => {
+        const { hash, serial } = id();
+        const other = { ...instance.issuing, subjectDer: der.sequence() };
+        return ocspRequest([certIdOf(other, serial, hash)]);
+      },
+    ],
+    ['OX15 name of one CA, key of another', () => ocspRequest([certIdOf({ ...instance.issuing, publicKey: instance.root.publicKey }, good)])],
+    ['O40 two issuers', () => ocspRequest([id(), certIdOf(instance.root, readCertificate(instance.issuing.certificate).serial)])],
+    ['OX22 no basic', () => ocspRequest([id()], [extension(OID.ocspAcceptableResponses, der.sequence(der.oid('1.2.3')))])],
+  ];
+  test.each(unauthorized)('%s -> unauthorized', async (_name, make) => {
+    expect(failed(await responder.post(make()))).toBe('unauthorized');
+  });
+
+  test('an unknown non-critical extension is ignored, requestorName is served (O39)', async () => {
+    const name = der.tagged(contextTag(4) | 0x20, der.sequence());
+    const request = der.sequence(der.sequence(der.constructed(1, name), der.sequence(der.sequence(id().der))));
+    expect(verified(await responder.post(request)).responses).toHaveLength(1);
+    expect(verified(await responder.post(ocspRequest([id()], [extension('1.2.3.4', der.null())]))).responses).toHaveLength(1);
+  });
+
+  test('OX18 wrong or no Content-Type -> 415', async () => {
+    expect((await responder.post(valid(), 'application/json')).status).toBe(415);
+    expect((await responder.exchange('POST', '/ocsp', { body: valid() })).status).toBe(415);
+    expect((await responder.post(valid(), 'Application/OCSP-Request; x=1')).status).toBe(200);
+  });
+
+  test('OX19 other methods -> 405 with Allow, whatever the body', async () => {
+    for (const method of ['PUT', 'DELETE', 'PATCH']) {
+      const exchange = await responder.exchange(method, '/ocsp', { body: Buffer.alloc(30_000) });
+      expect([exchange.status, exchange.headers.allow]).toEqual([405, 'GET, HEAD, POST']);
+    }
+  });
+
+  test('OX20 over 16 KiB -> 413, nothing is kept of it', async () => {
+    expect((await responder.post(Buffer.alloc(16 * 1024))).status).toBe(200);
+    const exchange = await responder.post(Buffer.alloc(16 * 1024 + 1));
+    expect([exchange.status, exchange.headers['cache-control']]).toEqual([413, 'no-store']);
+  });
+});
