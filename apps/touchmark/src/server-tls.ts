@@ -23,7 +23,7 @@ export async function currentServerTls(
   plane: 'api' | 'est',
   key: string,
 ): Promise<{ tls: ServerTls; renewed: boolean }> {
-  const file = path.join(config.secretsDir, `tls-${plane}.pem`);
+  const file = path.join(config.home, `tls-${plane}.pem`);
   const kept = await readFile(file, 'utf8').catch(() => undefined);
   if (kept !== undefined && (await fits(config, authority, kept, key)))
     return { tls: { key, cert: kept }, renewed: false };
@@ -33,7 +33,7 @@ export async function currentServerTls(
     hostnames: config.hostnames,
   });
   const cert = chain.map((der) => toPem('CERTIFICATE', der)).join('');
-  await replaceFile(file, cert, 0o600);
+  await replaceFile(file, cert, 0o644);
   return { tls: { key, cert }, renewed: true };
 }
 
