@@ -2,38 +2,49 @@ import path from 'node:path';
 import { z } from 'zod';
 import { AuthorityError } from './errors.js';
 
-const port = z.coerce.number().int().min(0).max(65535);
-const seconds = z.coerce.number().int().positive();
+/** Digits only: what Number() makes of "", "0x10" or "1e3" is nobody's wish. */
+function integer(least: number, most: number, unit: string) {
+  const what = `must be ${unit}, a whole number from ${least} to ${most}`;
+  const range = z.number().min(least, what).max(most, what);
+  return z.string().regex(/^[0-9]{1,12}$/, what).transform(Number).pipe(range);
+}
+
+const databaseUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
+const port = integer(0, 65_535, 'a port');
+/** 100 years: beyond that, dates leave what certificates can say. */
+const seconds = integer(1, 3_153_600_000, 'seconds');
+const count = integer(1, 1_000_000, 'a count');
 
 export const PLANES = ['api', 'est', 'responder', 'worker', 'signer', 'migrate'] as const;
 export type PlaneRole = (typeof PLANES)[number];
 
 const DAY = 86_400;
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 const environment = z.object({
   TOUCHMARK_HOME: z.string().min(1).default('./var'),
-  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
-  REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
+  DATABASE_URL: databaseUrl.optional(),
+  REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be a redis:// or rediss:// URL' }).optional(),
   TOUCHMARK_HOST: z.string().min(1).default('127.0.0.1'),
   TOUCHMARK_EST_PORT: port.default(8443),
   TOUCHMARK_API_PORT: port.default(8444),
   TOUCHMARK_STATUS_PORT: port.default(8080),
   TOUCHMARK_METRICS_PORT: port.optional(),
   // Clients fetch status by plain HTTP: over TLS, checking a certificate would need a checked certificate (RFC 5280 section 8).
-  TOUCHMARK_STATUS_URL: z.url({ protocol: /^http$/ }).optional(),
+  TOUCHMARK_STATUS_URL: z.url({ protocol: /^http$/, error: 'must be an http:// URL' }).optional(),
   TOUCHMARK_HOSTNAMES: z.string().min(1).default('localhost,127.0.0.1'),
   TOUCHMARK_SECRETS_DIR: z.string().min(1).optional(),
-  TOUCHMARK_DB_API_URL: z.url().optional(),
-  TOUCHMARK_DB_EST_URL: z.url().optional(),
-  TOUCHMARK_DB_RESPONDER_URL: z.url().optional(),
-  TOUCHMARK_DB_WORKER_URL: z.url().optional(),
-  TOUCHMARK_DB_SIGNER_URL: z.url().optional(),
-  TOUCHMARK_DB_MIGRATE_URL: z.url().optional(),
-  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  TOUCHMARK_DB_API_URL: databaseUrl.optional(),
+  TOUCHMARK_DB_EST_URL: databaseUrl.optional(),
+  TOUCHMARK_DB_RESPONDER_URL: databaseUrl.optional(),
+  TOUCHMARK_DB_WORKER_URL: databaseUrl.optional(),
+  TOUCHMARK_DB_SIGNER_URL: databaseUrl.optional(),
+  TOUCHMARK_DB_MIGRATE_URL: databaseUrl.optional(),
+  LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
   NODE_ENV: z.string().optional(),
   TOUCHMARK_CRL_NEXT_UPDATE_SECONDS: seconds.default(7 * DAY),
   TOUCHMARK_CRL_REBUILD_SECONDS: seconds.default(3600),
-  TOUCHMARK_CRL_DEBOUNCE_MS: z.coerce.number().int().min(0).max(60_000).default(500),
+  TOUCHMARK_CRL_DEBOUNCE_MS: integer(0, 60_000, 'milliseconds').default(500),
   TOUCHMARK_ROOT_CRL_NEXT_UPDATE_SECONDS: seconds.default(30 * DAY),
   TOUCHMARK_OCSP_NEXT_UPDATE_SECONDS: seconds.default(48 * 3600),
   TOUCHMARK_OCSP_RENEW_SECONDS: seconds.default(12 * 3600),
@@ -41,7 +52,7 @@ const environment = z.object({
   TOUCHMARK_OCSP_MAX_AGE_REVOKED_SECONDS: seconds.default(3600),
   TOUCHMARK_OCSP_DELEGATE_SECONDS: seconds.default(30 * DAY),
   TOUCHMARK_OCSP_DELEGATE_RENEW_SECONDS: seconds.default(10 * DAY),
-  TOUCHMARK_FOLLOWER_POLL_MS: z.coerce.number().int().min(10).max(5000).default(250),
+  TOUCHMARK_FOLLOWER_POLL_MS: integer(10, 5000, 'milliseconds').default(250),
   TOUCHMARK_ENROLLMENT_SECRET_SECONDS: seconds.default(7 * DAY),
   TOUCHMARK_DEVICE_CERTIFICATE_SECONDS: seconds.default(90 * DAY),
   TOUCHMARK_SERVER_CERTIFICATE_SECONDS: seconds.default(90 * DAY),
@@ -49,8 +60,8 @@ const environment = z.object({
   TOUCHMARK_ISSUING_CA_SECONDS: seconds.default(5 * 365 * DAY),
   TOUCHMARK_ROOT_CA_SECONDS: seconds.default(10 * 365 * DAY),
   TOUCHMARK_API_KEY_MAX_SECONDS: seconds.default(398 * DAY),
-  TOUCHMARK_FAILED_AUTH_PER_ADDRESS: seconds.default(100),
-  TOUCHMARK_FAILED_AUTH_PER_SECRET: seconds.default(5),
+  TOUCHMARK_FAILED_AUTH_PER_ADDRESS: count.default(100),
+  TOUCHMARK_FAILED_AUTH_PER_SECRET: count.default(5),
 });
 
 /** All durations in seconds unless the name says otherwise. */
@@ -104,7 +115,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const name = String(issue?.path[0] ?? 'environment');
-    throw new AuthorityError('invalid', `${name}: ${issue?.message ?? 'not usable'}`, { member: name });
+    // A database URL may hold a password.
+    const held = name.endsWith('_URL') ? '' : ` is ${JSON.stringify(given[name])}, but`;
+    throw new AuthorityError('invalid', `${name}${held} ${issue?.message ?? 'is not usable'}`, { member: name });
   }
   const e = parsed.data;
   const lifetimes: Lifetimes = {

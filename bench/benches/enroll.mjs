@@ -1,0 +1,161 @@
+import tls from 'node:tls';
+import { basic, certificatePem, estRequest, makeDevice, makeRelease, makeRequest } from '../lib/client.mjs';
+import { each, load, median } from '../lib/load.mjs';
+import { cpuSeconds, startBaseline, startInstance } from '../lib/processes.mjs';
+import { selfSigned } from '../lib/self-signed.mjs';
+
+const WIDTH = 8;
+
+/** One request over a connection of its own, to its end. */
+function once(port, secure, request) {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({ host: '127.0.0.1', port, ...secure });
+    let reply = Buffer.alloc(0);
+    socket.on('error', reject);
+    socket.once('secureConnect', () => request && socket.write(request));
+    socket.on('data', (data) => {
+      reply = Buffer.concat([reply, data]);
+      if (request === undefined) {
+        socket.destroy();
+        resolve(reply);
+        return;
+      }
+      const head = reply.indexOf('\r\n\r\n');
+      const length = Number(/content-length: (\d+)/i.exec(reply.latin1Slice(0, Math.max(head, 0)))?.[1] ?? NaN);
+      if (head < 0 || reply.length < head + 4 + length) return;
+      socket.destroy();
+      if (reply.latin1Slice(9, 12) !== '200') reject(new Error(reply.toString()));
+      else resolve(reply.subarray(head + 4));
+    });
+  });
+}
+
+async function devices(instance, count) {
+  const release = await makeRelease(instance);
+  const made = [];
+  await each(count, 8, async () => {
+    made.push(await makeDevice(instance, release));
+  });
+  return made;
+}
+
+/** Bare handshakes and enrollments in turns; both clients present a certificate over new connections. */
+export async function simpleEnroll({ count = 400, rounds = 5 } = {}) {
+  const instance = await startInstance();
+  const server = selfSigned();
+  const client = selfSigned();
+  const baseline = await startBaseline('handshake', { ...server, ca: client.cert });
+  const port = Number(new URL(instance.urls.est).port);
+  const fleet = await devices(instance, count * rounds + 50);
+  const enroll = async (device) => {
+    const secure = { ca: instance.rootPem, servername: 'localhost', cert: client.cert, key: client.key };
+    await once(port, secure, estRequest('simpleenroll', device.csr, basic(device)));
+  };
+  const handshake = () =>
+    once(baseline.port, { rejectUnauthorized: false, cert: client.cert, key: client.key }, undefined);
+  try {
+    await each(50, WIDTH, (i) => enroll(fleet[i]));
+    await each(100, WIDTH, handshake);
+    const results = [];
+    for (let round = 0; round < rounds; round++) {
+      const cpu0 = cpuSeconds([baseline.pid]);
+      const b = await each(count, WIDTH, handshake);
+      const cpu1 = cpuSeconds([baseline.pid]);
+      const own0 = cpuSeconds([instance.pid]);
+      const pg0 = cpuSeconds(instance.postgresPids());
+      const o = await each(count, WIDTH, (i) => enroll(fleet[50 + round * count + i]));
+      const own1 = cpuSeconds([instance.pid]);
+      const pg1 = cpuSeconds(instance.postgresPids());
+      results.push({
+        ours: o,
+        baseline: b,
+        ratio: o.perSecond / b.perSecond,
+        cpuMicros: ((own1 - own0) / count) * 1e6,
+        handshakeCpuMicros: ((cpu1 - cpu0) / count) * 1e6,
+        postgresCpuMicros: ((pg1 - pg0) / count) * 1e6,
+      });
+    }
+    const of = (pick) => median(results.map(pick));
+    const ratio = of((r) => r.ratio);
+    const p99 = of((r) => r.ours.p99);
+    const cpuRatio = of((r) => r.cpuMicros / r.handshakeCpuMicros);
+    return [
+      {
+        name: 'simpleenroll, new connections',
+        target: 'ratio >= 0.35, p99 < 150 ms, CPU <= 3 x',
+        met: ratio >= 0.35 && p99 < 150 && cpuRatio <= 3,
+        perSecond: of((r) => r.ours.perSecond),
+        baselinePerSecond: of((r) => r.baseline.perSecond),
+        ratio,
+        p99,
+        cpuMicros: of((r) => r.cpuMicros),
+        handshakeCpuMicros: of((r) => r.handshakeCpuMicros),
+        cpuRatio,
+        postgresCpuMicros: of((r) => r.postgresCpuMicros),
+        ratios: results.map((r) => r.ratio),
+      },
+    ];
+  } finally {
+    await baseline.stop();
+    await instance.stop();
+  }
+}
+
+/** Renewals with a new key each over kept connections, one per device. */
+export async function simpleReenroll({ seconds = 4, rounds = 5 } = {}) {
+  const instance = await startInstance();
+  const port = Number(new URL(instance.urls.est).port);
+  const secure = { ca: instance.rootPem, servername: 'localhost' };
+  const fleet = await devices(instance, WIDTH);
+  try {
+    for (const device of fleet) {
+      const reply = await once(port, secure, estRequest('simpleenroll', device.csr, basic(device)));
+      device.certificate = certificatePem(reply);
+    }
+    const results = [];
+    for (let round = 0; round < rounds; round++) {
+      const requests = fleet.map((device) =>
+        Array.from({ length: 700 }, () => estRequest('simplereenroll', makeRequest(device).csr)),
+      );
+      const own0 = cpuSeconds([instance.pid]);
+      const pg0 = cpuSeconds(instance.postgresPids());
+      const client0 = process.cpuUsage();
+      const lanes = await Promise.all(
+        fleet.map((device, lane) =>
+          load({
+            port,
+            secure: { ...secure, cert: device.certificate, key: device.key },
+            connections: 1,
+            seconds,
+            next: () => requests[lane].pop(),
+          }),
+        ),
+      );
+      const count = lanes.reduce((sum, lane) => sum + lane.count, 0);
+      const client = process.cpuUsage(client0);
+      results.push({
+        perSecond: lanes.reduce((sum, lane) => sum + lane.perSecond, 0),
+        p99: Math.max(...lanes.map((lane) => lane.p99)),
+        cpuMicros: ((cpuSeconds([instance.pid]) - own0) / count) * 1e6,
+        postgresCpuMicros: ((cpuSeconds(instance.postgresPids()) - pg0) / count) * 1e6,
+        clientCpuMicros: (client.user + client.system) / count,
+      });
+    }
+    const of = (member) => median(results.map((r) => r[member]));
+    const perSecond = of('perSecond');
+    return [
+      {
+        name: 'simplereenroll, kept connections',
+        target: '250/s',
+        met: perSecond >= 250,
+        perSecond,
+        p99: of('p99'),
+        cpuMicros: of('cpuMicros'),
+        postgresCpuMicros: of('postgresCpuMicros'),
+        clientCpuMicros: of('clientCpuMicros'),
+      },
+    ];
+  } finally {
+    await instance.stop();
+  }
+}

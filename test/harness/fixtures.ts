@@ -1,0 +1,93 @@
+import { randomUUID } from 'node:crypto';
+import {
+  createApp,
+  createOrganization,
+  createRelease,
+  enrollOverEst,
+  registerDevice,
+  type Actor,
+  type AuthorityContext,
+  type EstRequest,
+} from '#authority';
+import { readCsr, type CsrTemplate } from '#pki';
+import type { Device } from '#store';
+import { csrOf, newKey, type DeviceKey } from './device.js';
+import type { TestDatabase } from './database.js';
+
+export interface Product {
+  vendorId: string;
+  appId: string;
+  releaseId: string;
+}
+
+let counter = 0;
+
+/** Vendor, app and release of their own. */
+export async function makeProduct(api: AuthorityContext, actor: Actor): Promise<Product> {
+  const n = ++counter;
+  const vendor = await createOrganization(api, actor, { name: `Vendor ${n}`, kind: 'vendor' });
+  const app = await createApp(api, actor, { name: `App ${n}`, vendorId: vendor.id });
+  const release = await createRelease(api, actor, app.id, { version: '1.0.0' });
+  return { vendorId: vendor.id, appId: app.id, releaseId: release.id };
+}
+
+export interface TestDevice {
+  device: Device;
+  secret: string;
+}
+
+export async function makeDevice(db: TestDatabase, product?: Product): Promise<TestDevice> {
+  const api = await db.context('api');
+  const { appId, releaseId } = product ?? (await makeProduct(api, db.operator));
+  const { device, enrollment } = await registerDevice(api, db.operator, { appId, releaseId });
+  return { device, secret: enrollment.secret };
+}
+
+const ANY_ADDRESS = '192.0.2.1';
+
+export function enrollRequest(
+  { device, secret }: TestDevice,
+  key: DeviceKey,
+  rest: Partial<EstRequest> & { wishes?: Partial<CsrTemplate> } = {},
+): EstRequest {
+  const { wishes, ...request } = rest;
+  return {
+    operation: 'simpleenroll',
+    label: undefined,
+    csr: readCsr(csrOf(device, key, wishes)),
+    basic: { user: device.id, password: secret },
+    peerCertificate: undefined,
+    address: ANY_ADDRESS,
+    requestId: randomUUID(),
+    ...request,
+  };
+}
+
+export function renewRequest(
+  device: Pick<Device, 'id' | 'instanceId'>,
+  current: Buffer,
+  key: DeviceKey,
+  rest: Partial<EstRequest> = {},
+): EstRequest {
+  return {
+    operation: 'simplereenroll',
+    label: undefined,
+    csr: readCsr(csrOf(device, key)),
+    basic: undefined,
+    peerCertificate: current,
+    address: ANY_ADDRESS,
+    requestId: randomUUID(),
+    ...rest,
+  };
+}
+
+/** A device with its first certificate. */
+export async function makeEnrolled(
+  db: TestDatabase,
+  product?: Product,
+): Promise<TestDevice & { key: DeviceKey; certificate: Buffer }> {
+  const made = await makeDevice(db, product);
+  const key = newKey();
+  const certificate = await enrollOverEst(await db.context('est'), enrollRequest(made, key));
+  return { ...made, key, certificate };
+}
