@@ -1,4 +1,3 @@
-drop trigger status_no_truncate on status_changes;
-drop trigger status_append_only on status_changes;
 drop table expirations, idempotency, outbox, audit;
-drop function refuse_rewrite;
+-- With its triggers on status_changes and all partitions of it.
+drop function refuse_rewrite cascade;

@@ -59,3 +59,6 @@ create trigger audit_append_only before update or delete on audit for each row e
 create trigger audit_no_truncate before truncate on audit for each statement execute function refuse_rewrite();
 create trigger status_append_only before update or delete on status_changes for each row execute function refuse_rewrite();
 create trigger status_no_truncate before truncate on status_changes for each statement execute function refuse_rewrite();
+-- Statement triggers are not inherited: each partition needs its own (ensure_partitions makes those of the later ones).
+create trigger audit_no_truncate before truncate on audit_default for each statement execute function refuse_rewrite();
+create trigger status_no_truncate before truncate on status_changes_default for each statement execute function refuse_rewrite();

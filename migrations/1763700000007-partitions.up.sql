@@ -25,6 +25,7 @@ begin
     if to_regclass(name) is null then
       execute format('create table %I partition of status_changes for values from (%s) to (%s)',
         name, (block + i) * step, (block + i + 1) * step);
+      execute format('create trigger status_no_truncate before truncate on %I for each statement execute function refuse_rewrite()', name);
       made := made + 1;
     end if;
   end loop;
@@ -34,6 +35,7 @@ begin
     if to_regclass(name) is null then
       execute format('create table %I partition of audit for values from (%s) to (%s)',
         name, (block + i) * step, (block + i + 1) * step);
+      execute format('create trigger audit_no_truncate before truncate on %I for each statement execute function refuse_rewrite()', name);
       made := made + 1;
     end if;
   end loop;

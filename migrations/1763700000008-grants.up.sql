@@ -46,6 +46,7 @@ grant update (state, bound_serial, bound_request) on enrollment_secrets to tm_wo
 grant update (relayed_at, done_at) on outbox to tm_worker;
 grant update on artifacts, ocsp_answers to tm_worker;
 grant update (number) on crl_scopes to tm_worker;
+grant update (sealed) on idempotency to tm_worker;
 grant delete on outbox, idempotency, ocsp_answers to tm_worker;
 
 -- signer: its keys, and what it may sign
@@ -84,6 +85,8 @@ create policy audit_api_append on audit for insert to tm_api with check (true);
 
 alter table organizations enable row level security;
 alter table organizations force row level security;
-create policy organizations_api on organizations to tm_api using (
+create policy organizations_api_read on organizations for select to tm_api using (
   current_setting('app.scope', true) = 'authority' or id = nullif(current_setting('app.org', true), '')::uuid or kind = 'provider');
+create policy organizations_api_make on organizations for insert to tm_api with check (
+  current_setting('app.scope', true) = 'authority' and kind <> 'authority');
 create policy organizations_planes on organizations to tm_est, tm_worker, tm_owner using (true) with check (true);

@@ -1,34 +1,9 @@
-import tls from 'node:tls';
 import { basic, certificatePem, estRequest, makeDevice, makeRelease, makeRequest } from '../lib/client.mjs';
-import { each, load, median } from '../lib/load.mjs';
+import { each, load, median, once } from '../lib/load.mjs';
 import { cpuSeconds, startBaseline, startInstance } from '../lib/processes.mjs';
 import { selfSigned } from '../lib/self-signed.mjs';
 
 const WIDTH = 8;
-
-/** One request over a connection of its own, to its end. */
-function once(port, secure, request) {
-  return new Promise((resolve, reject) => {
-    const socket = tls.connect({ host: '127.0.0.1', port, ...secure });
-    let reply = Buffer.alloc(0);
-    socket.on('error', reject);
-    socket.once('secureConnect', () => request && socket.write(request));
-    socket.on('data', (data) => {
-      reply = Buffer.concat([reply, data]);
-      if (request === undefined) {
-        socket.destroy();
-        resolve(reply);
-        return;
-      }
-      const head = reply.indexOf('\r\n\r\n');
-      const length = Number(/content-length: (\d+)/i.exec(reply.latin1Slice(0, Math.max(head, 0)))?.[1] ?? NaN);
-      if (head < 0 || reply.length < head + 4 + length) return;
-      socket.destroy();
-      if (reply.latin1Slice(9, 12) !== '200') reject(new Error(reply.toString()));
-      else resolve(reply.subarray(head + 4));
-    });
-  });
-}
 
 async function devices(instance, count) {
   const release = await makeRelease(instance);

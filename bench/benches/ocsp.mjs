@@ -1,37 +1,21 @@
 import { randomBytes } from 'node:crypto';
-import { der, makeCertId, OID, readCertificate, readOcspResponse } from '#pki';
+import { der, fromPem, makeCertId, OID, readCertificate, readOcspResponse } from '#pki';
 import { api, basic, certificatePem, estRequest, makeDevice, makeRelease } from '../lib/client.mjs';
-import { load, median } from '../lib/load.mjs';
+import { load, median, once } from '../lib/load.mjs';
 import { cpuSeconds, startBaseline, startInstance } from '../lib/processes.mjs';
-import { fromPem } from '#pki';
 
 const ROUNDS = 5;
 const SECONDS = 3;
 const CONNECTIONS = 16;
 
 /** One enrolled device; its certificate and that of its issuer. */
-export async function enrolled(instance) {
+async function enrolled(instance) {
   const device = await makeDevice(instance, await makeRelease(instance));
   const port = Number(new URL(instance.urls.est).port);
-  let certificate;
-  const request = estRequest('simpleenroll', device.csr, basic(device));
-  let sent = false;
-  await load({
-    port,
-    secure: { ca: instance.rootPem, servername: 'localhost' },
-    connections: 1,
-    seconds: 60,
-    next: () => (sent ? Buffer.alloc(0) : ((sent = true), request)),
-    check: (body) => {
-      certificate = certificatePem(body);
-      throw new Done();
-    },
-  }).catch((error) => {
-    if (!(error instanceof Done)) throw error;
-  });
-  return { device, certificate };
+  const secure = { ca: instance.rootPem, servername: 'localhost' };
+  const reply = await once(port, secure, estRequest('simpleenroll', device.csr, basic(device)));
+  return { device, certificate: certificatePem(reply) };
 }
-class Done extends Error {}
 
 export function ocspRequest(leaf, issuer, nonce) {
   const certId = makeCertId('sha1', issuer.subjectDer, issuer.publicKey, leaf.serial);

@@ -6,7 +6,7 @@ import tls from 'node:tls';
  * `next(i)` gives the bytes of request i. Every answer must have `expect` as status.
  * @returns {Promise<{perSecond: number, count: number, p50: number, p99: number, seconds: number}>} latencies in ms
  */
-export async function load({ port, host = '127.0.0.1', secure, connections, seconds, next, expect = 200, check }) {
+export async function load({ port, host = '127.0.0.1', secure, connections, seconds, next, expect = 200 }) {
   const latencies = [];
   let counter = 0;
   const began = performance.now();
@@ -35,7 +35,6 @@ export async function load({ port, host = '127.0.0.1', secure, connections, seco
           reject(new Error(`expected ${expect}, got ${reply.status}: ${reply.text()}`));
           return;
         }
-        check?.(reply.body());
         latencies.push(performance.now() - sentAt);
         send();
       });
@@ -44,6 +43,30 @@ export async function load({ port, host = '127.0.0.1', secure, connections, seco
     });
   await Promise.all(Array.from({ length: connections }, one));
   return summary(latencies, (performance.now() - began) / 1000);
+}
+
+/** One request over a connection of its own, to its end; without a request, the handshake alone. */
+export function once(port, secure, request) {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({ host: '127.0.0.1', port, ...secure });
+    let reply = Buffer.alloc(0);
+    socket.on('error', reject);
+    socket.once('secureConnect', () => request && socket.write(request));
+    socket.on('data', (data) => {
+      reply = Buffer.concat([reply, data]);
+      if (request === undefined) {
+        socket.destroy();
+        resolve(reply);
+        return;
+      }
+      const head = reply.indexOf('\r\n\r\n');
+      const length = Number(/content-length: (\d+)/i.exec(reply.latin1Slice(0, Math.max(head, 0)))?.[1] ?? NaN);
+      if (head < 0 || reply.length < head + 4 + length) return;
+      socket.destroy();
+      if (reply.latin1Slice(9, 12) !== '200') reject(new Error(reply.toString()));
+      else resolve(reply.subarray(head + 4));
+    });
+  });
 }
 
 function takeReply(buffer) {

@@ -24,6 +24,7 @@ export async function startInstance({ planes, home: given } = {}) {
     NODE_ENV: 'production',
   };
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });
+  process.once('exit', () => child.kill('SIGTERM'));
   const ready = await readyFile(home, child);
   return {
     home,
@@ -59,6 +60,7 @@ export async function startBaseline(kind, input) {
   const child = spawn(process.execPath, [path.join(ROOT, 'bench/lib/baseline.mjs'), kind], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
+  process.once('exit', () => child.kill('SIGKILL'));
   child.stdin.end(JSON.stringify(input));
   const [line] = await new Promise((resolve) => child.stdout.once('data', (data) => resolve(data.toString().split('\n'))));
   return {

@@ -34,7 +34,15 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
       { credential: vendor, organizationId: VENDOR },
     ].map(({ credential, organizationId }) => [
       credential.id,
-      { id: credential.id, verifier: verifierHash(credential), organizationId, name: 't', expiresAt: null, status: 'active', seq: 1 },
+      {
+        id: credential.id,
+        verifier: verifierHash(credential),
+        organizationId,
+        name: 't',
+        expiresAt: null,
+        status: 'active',
+        seq: 1,
+      },
     ]),
   );
   const entry: KeyEntry = {
@@ -92,7 +100,8 @@ function down(): AuthorityError {
 const onlyOrganizations: Tx = {
   rows: <T extends object>(sql: string, values: readonly unknown[] = []): Promise<T[]> => {
     const id = values[0];
-    if (!sql.includes('from organizations where id') || (id !== AUTHORITY && id !== VENDOR)) return Promise.reject(down());
+    if (!sql.includes('from organizations where id') || (id !== AUTHORITY && id !== VENDOR))
+      return Promise.reject(down());
     const kind = id === AUTHORITY ? 'authority' : 'vendor';
     return Promise.resolve([{ id, kind, name: kind, country: null, createdAt: new Date(0) } as unknown as T]);
   },

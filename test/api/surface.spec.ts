@@ -33,9 +33,15 @@ afterAll(() => app.close());
 type Options = NonNullable<Parameters<typeof httpsRequest>[2]>;
 const call = (method: string, path: string, options: Options = {}): Promise<HttpsAnswer> =>
   httpsRequest(base, path, { method, rejectUnauthorized: false, ...options });
-const asOperator = (more: Record<string, string> = {}) => ({ authorization: `Bearer ${offline.operatorToken}`, ...more });
+const asOperator = (more: Record<string, string> = {}) => ({
+  authorization: `Bearer ${offline.operatorToken}`,
+  ...more,
+});
 const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
-  call('POST', path, { headers: asOperator({ 'content-type': 'application/json', ...headers }), body: JSON.stringify(body) });
+  call('POST', path, {
+    headers: asOperator({ 'content-type': 'application/json', ...headers }),
+    body: JSON.stringify(body),
+  });
 
 function expectProblem(answer: HttpsAnswer, status: number, code: string): Record<string, unknown> {
   expect({ status: answer.status, body: answer.text }).toMatchObject({ status });
@@ -50,7 +56,12 @@ function expectProblem(answer: HttpsAnswer, status: number, code: string): Recor
 describe('who may call', () => {
   it('answers 401 with a challenge, one text for a missing, a malformed and an unknown token (TX10)', async () => {
     const texts = new Set<unknown>();
-    for (const authorization of [undefined, 'Bearer x', 'Basic eDp5', `Bearer ${offline.operatorToken.slice(0, -1)}0`]) {
+    for (const authorization of [
+      undefined,
+      'Bearer x',
+      'Basic eDp5',
+      `Bearer ${offline.operatorToken.slice(0, -1)}0`,
+    ]) {
       const answer = await call('GET', '/v1/apps', { headers: authorization === undefined ? {} : { authorization } });
       expect(answer.headers['www-authenticate']).toMatch(/^Bearer/);
       texts.add(expectProblem(answer, 401, 'unauthenticated')['detail']);
@@ -80,14 +91,26 @@ describe('what is sent', () => {
   const key = { releaseId: 'x', audience: 'all', environment: 'live' };
   const cases: [string, string, unknown, string, string][] = [
     ['an unknown member', '/v1/keys', { ...key, extra: 1 }, 'extra', 'unknownMember'],
-    ['an unknown member within a member', '/v1/keys', { ...key, audience: { providers: ['x'], more: 1 } }, 'audience.more', 'unknownMember'],
+    [
+      'an unknown member within a member',
+      '/v1/keys',
+      { ...key, audience: { providers: ['x'], more: 1 } },
+      'audience.more',
+      'unknownMember',
+    ],
     ['a wrong type', '/v1/apps', { name: 7, vendorId: 'x' }, 'name', 'malformed'],
     ['a missing member', '/v1/apps', { name: 'x' }, 'vendorId', 'malformed'],
     ['a control character', '/v1/apps', { name: 'a\u0000b', vendorId: 'x' }, 'name', 'malformed'],
     ['a value outside its list', '/v1/keys', { ...key, environment: 'prod' }, 'environment', 'malformed'],
     ['a time that is none', '/v1/keys', { ...key, expiresAt: 'tomorrow' }, 'expiresAt', 'malformed'],
     ['a fraction', '/v1/keys/AAAAAAAAAAAAAA/rotate', { overlapSeconds: 0.5 }, 'overlapSeconds', 'malformed'],
-    ['a reason that RFC 5280 does not know (CX03)', '/v1/certificates/0a/revoke', { reason: 'lost' }, 'reason', 'malformed'],
+    [
+      'a reason that RFC 5280 does not know (CX03)',
+      '/v1/certificates/0a/revoke',
+      { reason: 'lost' },
+      'reason',
+      'malformed',
+    ],
     ['an upper-case instanceId', '/v1/devices', { appId: 'x', instanceId: 'F'.repeat(8) }, 'instanceId', 'malformed'],
     ['a body where none is wanted', '/v1/keys/AAAAAAAAAAAAAA/suspend', { force: true }, 'force', 'unknownMember'],
   ];
@@ -124,7 +147,14 @@ describe('what is sent', () => {
   });
 
   it('answers 404 to ids of impossible form, unknown paths and undecodable ones alike', async () => {
-    for (const path of ['/v1/keys/x', '/v1/devices/1', '/v1/certificates/zz', '/v1/apps/x/releases', '/nowhere', '/v1/approvals']) {
+    for (const path of [
+      '/v1/keys/x',
+      '/v1/devices/1',
+      '/v1/certificates/zz',
+      '/v1/apps/x/releases',
+      '/nowhere',
+      '/v1/approvals',
+    ]) {
       expectProblem(await call('GET', path, { headers: asOperator() }), 404, 'notFound');
     }
     expectProblem(await call('GET', `/v1/keys/${'a'.repeat(2000)}`, { headers: asOperator() }), 404, 'notFound');
@@ -153,7 +183,9 @@ describe('introspection', () => {
     const answer = await ask(`token=${offline.apiKey}`);
     expect(JSON.parse(answer.text)).toMatchObject({ active: true, token_type: 'api_key', status: 'active' });
     expect(answer.headers['cache-control']).toBe('no-store');
-    expect(JSON.parse((await ask(`token_type_hint=x&token=%22${offline.apiKey}%22`)).text)).toMatchObject({ active: true });
+    expect(JSON.parse((await ask(`token_type_hint=x&token=%22${offline.apiKey}%22`)).text)).toMatchObject({
+      active: true,
+    });
   });
 
   it('tells nothing of an unknown token', async () => {

@@ -23,7 +23,12 @@ export function httpsRequest(
       incoming.on('error', reject);
       incoming.on('end', () => {
         const bytes = Buffer.concat(chunks);
-        resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: bytes, text: bytes.toString('utf8') });
+        resolve({
+          status: incoming.statusCode ?? 0,
+          headers: incoming.headers,
+          body: bytes,
+          text: bytes.toString('utf8'),
+        });
       });
     });
     outgoing.on('error', reject);

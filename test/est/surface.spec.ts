@@ -48,8 +48,12 @@ const enroll = (body: Buffer | string, headers: Record<string, string> = {}, pat
 function csr(challengePassword?: string): Buffer {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const spki = publicKey.export({ type: 'spki', format: 'der' });
-  const attributes = challengePassword === undefined ? [] : [encodeAttribute(OID.challengePassword, der.utf8String(challengePassword))];
-  return encodeCsr({ subject: [[{ type: OID.commonName, value: 'x' }]], publicKey: readPublicKey(spki), attributes }, privateKey);
+  const attributes =
+    challengePassword === undefined ? [] : [encodeAttribute(OID.challengePassword, der.utf8String(challengePassword))];
+  return encodeCsr(
+    { subject: [[{ type: OID.commonName, value: 'x' }]], publicKey: readPublicKey(spki), attributes },
+    privateKey,
+  );
 }
 
 function expectText(answer: HttpsAnswer, status: number, text: RegExp): void {
@@ -62,7 +66,11 @@ function expectText(answer: HttpsAnswer, status: number, text: RegExp): void {
 
 describe('cacerts', () => {
   it('answers without any authentication, at every form of path (E04, E05, E23b, E30, E35)', async () => {
-    for (const path of ['/.well-known/est/cacerts', '/.well-known/est/device/cacerts', '/device/.well-known/est/cacerts']) {
+    for (const path of [
+      '/.well-known/est/cacerts',
+      '/.well-known/est/device/cacerts',
+      '/device/.well-known/est/cacerts',
+    ]) {
       const answer = await call('GET', path);
       expect(answer.status).toBe(200);
       expect(answer.headers['content-type']).toMatch(/^application\/pkcs7-mime/);
@@ -81,7 +89,11 @@ describe('cacerts', () => {
     const again = await call('GET', '/.well-known/est/cacerts', { headers: { 'if-none-match': `"x", W/${etag}` } });
     expect([again.status, again.body.length, again.headers.etag]).toEqual([304, 0, etag]);
     const head = await call('HEAD', '/.well-known/est/cacerts');
-    expect([head.status, head.body.length, head.headers['content-length']]).toEqual([200, 0, String(first.body.length)]);
+    expect([head.status, head.body.length, head.headers['content-length']]).toEqual([
+      200,
+      0,
+      String(first.body.length),
+    ]);
   });
 });
 
@@ -144,7 +156,12 @@ describe('bodies', () => {
     ['not base64 (EX01)', '!!!!', 400, /base64/],
     ['base64url (EX01)', 'ab-_', 400, /base64/],
     ['wrong padding (EX01)', 'QUJD=', 400, /padding/],
-    ['PEM (E24)', `-----BEGIN CERTIFICATE REQUEST-----\n${good.toString('base64')}\n-----END CERTIFICATE REQUEST-----`, 400, /PEM/],
+    [
+      'PEM (E24)',
+      `-----BEGIN CERTIFICATE REQUEST-----\n${good.toString('base64')}\n-----END CERTIFICATE REQUEST-----`,
+      400,
+      /PEM/,
+    ],
     ['raw DER (E20)', good, 400, /base64/],
     ['truncated DER (EX02)', good.subarray(0, -9).toString('base64'), 400, /CSR/],
     ['trailing octets (EX03)', Buffer.concat([good, Buffer.of(5, 0)]).toString('base64'), 400, /CSR/],
@@ -162,7 +179,12 @@ describe('bodies', () => {
     const chunked = await new Promise<number>((resolve, reject) => {
       const outgoing = send(
         `${base}${ENROLL}`,
-        { method: 'POST', agent: false, rejectUnauthorized: false, headers: { 'content-type': 'application/pkcs10', 'transfer-encoding': 'chunked' } },
+        {
+          method: 'POST',
+          agent: false,
+          rejectUnauthorized: false,
+          headers: { 'content-type': 'application/pkcs10', 'transfer-encoding': 'chunked' },
+        },
         (incoming) => {
           incoming.resume();
           resolve(incoming.statusCode ?? 0);
@@ -177,7 +199,11 @@ describe('bodies', () => {
   it('reads white space anywhere and does not care for Content-Transfer-Encoding (E21, E22)', async () => {
     const spaced = good.toString('base64').replace(/.{10}/g, '$& \t\r\n');
     for (const encoding of ['base64', 'binary', 'junk']) {
-      expectText(await enroll(spaced, { 'content-transfer-encoding': encoding, 'content-type': 'Application/PKCS10; x=y' }), 401, /./);
+      expectText(
+        await enroll(spaced, { 'content-transfer-encoding': encoding, 'content-type': 'Application/PKCS10; x=y' }),
+        401,
+        /./,
+      );
     }
   });
 
@@ -199,22 +225,36 @@ describe('bodies', () => {
 
 describe('linking to the connection', () => {
   /** Opens a connection, lets `bind` compute the challenge on it, and enrolls over it. */
-  async function enrollLinked(version: SecureVersion, bind: (socket: TLSSocket) => Buffer, secureOptions = 0): Promise<HttpsAnswer> {
+  async function enrollLinked(
+    version: SecureVersion,
+    bind: (socket: TLSSocket) => Buffer,
+    secureOptions = 0,
+  ): Promise<HttpsAnswer> {
     const { port } = app.getHttpServer().address() as AddressInfo;
-    const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, minVersion: version, maxVersion: version, secureOptions });
+    const socket = connect({
+      host: '127.0.0.1',
+      port,
+      rejectUnauthorized: false,
+      minVersion: version,
+      maxVersion: version,
+      secureOptions,
+    });
     await once(socket, 'secureConnect');
     const body = csr(bind(socket).toString('base64')).toString('base64');
     const answer = await httpsRequest(base, ENROLL, {
       method: 'POST',
       headers: { 'content-type': 'application/pkcs10' },
       body,
+      agent: undefined,
       createConnection: () => socket,
+      rejectUnauthorized: false,
     });
     socket.destroy();
     return answer;
   }
   const finished = (socket: TLSSocket): Buffer => socket.getFinished() ?? Buffer.alloc(0);
-  const exported = (socket: TLSSocket): Buffer => socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0));
+  const exported = (socket: TLSSocket): Buffer =>
+    socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0));
 
   it('goes on to authentication when the challengePassword fits, on TLS 1.2 and 1.3 (E61, E65)', async () => {
     expectText(await enrollLinked('TLSv1.2', finished), 401, /./);

@@ -143,7 +143,9 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
     dump: () => dump(sql, path.join(home, 'pg', 'dump.txt')),
     untilWaiting: async (count) => {
       for (;;) {
-        const [row] = await sql<{ n: number }>(`select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock'`);
+        const [row] = await sql<{ n: number }>(
+          `select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock'`,
+        );
         if (row!.n >= count) return;
         await delay(5);
       }
@@ -185,7 +187,14 @@ class Server {
   }
 }
 
-const SIZES: Readonly<Record<LoginPlane | 'owner', number>> = { api: 20, est: 12, worker: 12, responder: 4, signer: 4, owner: 4 };
+const SIZES: Readonly<Record<LoginPlane | 'owner', number>> = {
+  api: 20,
+  est: 12,
+  worker: 12,
+  responder: 4,
+  signer: 4,
+  owner: 4,
+};
 
 class Pools {
   private readonly databases = new Map<string, Promise<Database>>();

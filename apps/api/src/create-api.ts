@@ -1,7 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
-import { Module, StandardSchemaSerializerInterceptor, StandardSchemaValidationPipe, type DynamicModule } from '@nestjs/common';
+import {
+  Module,
+  StandardSchemaSerializerInterceptor,
+  StandardSchemaValidationPipe,
+  type DynamicModule,
+} from '@nestjs/common';
 import { APP_FILTER, APP_INTERCEPTOR, APP_PIPE, NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { OpenAPIObject } from '@nestjs/swagger';
@@ -14,6 +19,7 @@ import { enforceAccess } from './access.js';
 import { collectMethods } from './allowed-methods.js';
 import { provideAuthority } from './authority-module.js';
 import { acceptJson } from './body.js';
+import { drainOnClose } from './drain.js';
 import { MAX_BODY_BYTES } from './framework-error.js';
 import { IntrospectionModule } from './introspection.js';
 import { describeApi } from './open-api.js';
@@ -60,6 +66,7 @@ class ApiModule {}
 export async function createApi(deps: ApiDependencies): Promise<NestFastifyApplication> {
   const adapter = createAdapter(deps);
   const instance = adapter.getInstance();
+  drainOnClose(instance);
   const answerOtherMethods = collectMethods(instance);
   addSecurityHeaders(instance);
   recordRequests(instance, 'api', deps.log, deps.registry);

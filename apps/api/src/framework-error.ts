@@ -6,10 +6,14 @@ export const MAX_BODY_BYTES = 65_536;
 const BY_CODE: Readonly<Record<string, () => AuthorityError>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: () => new AuthorityError('tooLarge', `the body is larger than ${MAX_BODY_BYTES} bytes`),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
-    new AuthorityError('unsupportedType', 'the body must have the Content-Type that this route names, application/json unless told otherwise'),
+    new AuthorityError(
+      'unsupportedType',
+      'the body must have the Content-Type that this route names, application/json unless told otherwise',
+    ),
   FST_ERR_CTP_EMPTY_JSON_BODY: () => new AuthorityError('malformed', 'the body is empty; send a JSON object'),
   FST_ERR_CTP_INVALID_JSON_BODY: () => new AuthorityError('malformed', 'the body is not JSON'),
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => new AuthorityError('malformed', 'the body is not as long as Content-Length says'),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
+    new AuthorityError('malformed', 'the body is not as long as Content-Length says'),
   FST_ERR_BAD_URL: () => new AuthorityError('malformed', 'the path cannot be decoded'),
 };
 
@@ -19,7 +23,8 @@ export function fromFramework(error: unknown): unknown {
   const code = (cause as { code?: unknown } | null)?.code;
   const known = typeof code === 'string' ? BY_CODE[code]?.() : undefined;
   if (known !== undefined) return known;
-  const status = error instanceof HttpException ? error.getStatus() : (cause as { statusCode?: unknown } | null)?.statusCode;
+  const status =
+    error instanceof HttpException ? error.getStatus() : (cause as { statusCode?: unknown } | null)?.statusCode;
   switch (status) {
     case 400:
       return new AuthorityError('malformed', 'the request cannot be read', { cause: error });

@@ -47,9 +47,13 @@ export class IntrospectionModule implements OnModuleInit {
     // Not awaited: that would start Fastify before Nest has given it its error handler.
     void root.register((instance, _options, done) => {
       instance.removeAllContentTypeParsers();
-      instance.addContentTypeParser(FORM, { parseAs: 'string', bodyLimit: MAX_FORM_BYTES }, (_request, body, parsed) => {
-        parsed(null, body);
-      });
+      instance.addContentTypeParser(
+        FORM,
+        { parseAs: 'string', bodyLimit: MAX_FORM_BYTES },
+        (_request, body, parsed) => {
+          parsed(null, body);
+        },
+      );
       instance.post('/v1/introspect', { config: { access: 'operator', hot: true } }, (request, reply) => {
         const { organization } = callerOf(request);
         const provider = organization.kind === 'provider' ? organization : undefined;

@@ -7,7 +7,8 @@ import { PROBLEM_JSON } from './problem.js';
 const METHODS = ['get', 'post', 'patch', 'put', 'delete'] as const;
 const PUBLIC = new Set(['/healthz', '/readyz', '/openapi.json', '/docs']);
 /** POSTs that create, and so take an Idempotency-Key. */
-const CREATES = /^\/v1\/(?:organizations|apps|apps\/\{id\}\/releases|keys|keys\/\{id\}\/rotate|devices|devices\/\{id\}\/reset|device-groups)$/;
+const CREATES =
+  /^\/v1\/(?:organizations|apps|apps\/\{id\}\/releases|keys|keys\/\{id\}\/rotate|devices|devices\/\{id\}\/reset|device-groups)$/;
 
 const problemSchema = {
   type: 'object' as const,
@@ -35,7 +36,10 @@ export function describeApi(app: NestFastifyApplication, serverUrl: string): Ope
     .build();
   const document = SwaggerModule.createDocument(app, config);
   document.paths['/v1/introspect'] = introspectionPath();
-  document.components = { ...document.components, schemas: { ...document.components?.schemas, Problem: problemSchema } };
+  document.components = {
+    ...document.components,
+    schemas: { ...document.components?.schemas, Problem: problemSchema },
+  };
   for (const [path, item] of Object.entries(document.paths)) {
     for (const method of METHODS) {
       const operation = item[method];
@@ -45,7 +49,8 @@ export function describeApi(app: NestFastifyApplication, serverUrl: string): Ope
         content: { [PROBLEM_JSON]: { schema: { $ref: '#/components/schemas/Problem' } } },
       };
       if (!PUBLIC.has(path)) operation.security = [{ operator: [] }];
-      if (method === 'post' && CREATES.test(path)) operation.parameters = [...(operation.parameters ?? []), idempotencyKey];
+      if (method === 'post' && CREATES.test(path))
+        operation.parameters = [...(operation.parameters ?? []), idempotencyKey];
     }
   }
   return document;
@@ -55,7 +60,8 @@ const idempotencyKey = {
   name: 'Idempotency-Key',
   in: 'header' as const,
   required: false,
-  description: '8 to 200 visible ASCII characters; a repetition gets the first answer (10 minutes where it holds a secret)',
+  description:
+    '8 to 200 visible ASCII characters; a repetition gets the first answer (10 minutes where it holds a secret)',
   schema: { type: 'string' as const },
 };
 

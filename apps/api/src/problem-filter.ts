@@ -22,7 +22,10 @@ export function sendProblem(raised: unknown, request: FastifyRequest, reply: Fas
   const { status, headers, problem } = toProblem(error, request.id);
   if (status >= 500) {
     const level = isAuthorityError(error, 'unavailable') ? 'warn' : 'error';
-    log[level]({ err: error, cause: (error as { cause?: unknown } | null)?.cause, requestId: request.id }, 'request failed');
+    log[level](
+      { err: error, cause: (error as { cause?: unknown } | null)?.cause, requestId: request.id },
+      'request failed',
+    );
   }
   if (reply.sent || reply.raw.headersSent) {
     reply.raw.destroy();

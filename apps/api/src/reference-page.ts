@@ -49,9 +49,14 @@ function describe(method: string, path: string, operation: Operation): string {
     return [row(name, `${place}, ${kind}: ${typeText(parameter.schema as SchemaLike)}`, description)];
   });
   const body = operation.requestBody as { content?: Record<string, { schema?: SchemaLike }> } | undefined;
-  const bodies = Object.entries(body?.content ?? {}).map(([type, { schema }]) => row('body', `${type}: ${typeText(schema)}`));
+  const bodies = Object.entries(body?.content ?? {}).map(([type, { schema }]) =>
+    row('body', `${type}: ${typeText(schema)}`),
+  );
   const answers = Object.entries(operation.responses).map(([status, answer]) => {
-    const { content, description } = answer as { content?: Record<string, { schema?: SchemaLike }>; description?: string };
+    const { content, description } = answer as {
+      content?: Record<string, { schema?: SchemaLike }>;
+      description?: string;
+    };
     const types = Object.entries(content ?? {}).map(([type, { schema }]) => `${type}: ${typeText(schema)}`);
     return row(status, types.join('<br>'), description);
   });
@@ -61,7 +66,11 @@ function describe(method: string, path: string, operation: Operation): string {
 
 function describeSchema(name: string, schema: SchemaLike): string {
   const members = Object.entries(schema.properties ?? {}).map(([member, value]) =>
-    row(member, `${schema.required?.includes(member) === true ? '' : 'optional '}${typeText(value)}`, value.description),
+    row(
+      member,
+      `${schema.required?.includes(member) === true ? '' : 'optional '}${typeText(value)}`,
+      value.description,
+    ),
   );
   const body = members.length > 0 ? `<table>${members.join('')}</table>` : `<p>${typeText(schema)}</p>`;
   return `<h3 id="${escape(name)}">${escape(name)}</h3><p>${escape(schema.description ?? '')}</p>${body}`;
@@ -76,7 +85,8 @@ function typeText(schema: SchemaLike | undefined): string {
   if (schema.$ref !== undefined) return link(schema.$ref);
   const variants = schema.anyOf ?? schema.allOf;
   if (variants !== undefined) return variants.map(typeText).join(' or ');
-  if (schema.enum !== undefined) return schema.enum.map((value) => `<code>${escape(JSON.stringify(value))}</code>`).join(' | ');
+  if (schema.enum !== undefined)
+    return schema.enum.map((value) => `<code>${escape(JSON.stringify(value))}</code>`).join(' | ');
   if (schema.items !== undefined) return `array of ${typeText(schema.items)}`;
   if (schema.properties !== undefined) {
     const members = Object.entries(schema.properties).map(([name, value]) => `${escape(name)}: ${typeText(value)}`);

@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { AddressInfo } from 'node:net';
-import { connect, createServer, type ConnectionOptions, type SecureVersion, type Server, type TLSSocket } from 'node:tls';
+import {
+  connect,
+  createServer,
+  type ConnectionOptions,
+  type SecureVersion,
+  type Server,
+  type TLSSocket,
+} from 'node:tls';
 import { once } from 'node:events';
 import { isAuthorityError } from '#kernel';
 import { selfSigned } from '../../../test/est/self-signed.js';
@@ -30,7 +37,9 @@ afterAll(() => {
 });
 
 /** Both ends of one connection. The first byte has arrived, so the handshake is over on both. */
-async function pair(options: ConnectionOptions): Promise<{ client: TLSSocket; ours: TLSSocket; session: Buffer | undefined }> {
+async function pair(
+  options: ConnectionOptions,
+): Promise<{ client: TLSSocket; ours: TLSSocket; session: Buffer | undefined }> {
   accepted = [];
   const { port } = server.address() as AddressInfo;
   const client = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ...options });
@@ -78,7 +87,9 @@ describe('channel binding', () => {
   it('on TLS 1.2 without extended master secret is refused, right or not (E63)', async () => {
     const { client, ours } = await pair({ ...on('TLSv1.2'), secureOptions: SSL_OP_NO_EXTENDED_MASTER_SECRET });
     expect(hasExtendedMasterSecret(ours.getSession())).toBe(false);
-    expect(refusal(() => checkChannelBinding(ours, client.getFinished()?.toString('base64')))).toContain('extended master secret');
+    expect(refusal(() => checkChannelBinding(ours, client.getFinished()?.toString('base64')))).toContain(
+      'extended master secret',
+    );
     client.destroy();
   });
 
@@ -98,7 +109,13 @@ describe('channel binding', () => {
       const foreign = channelBinding(one.ours).toString('base64');
       expect(refusal(() => checkChannelBinding(other.ours, foreign))).toContain('RFC 7030 section 3.5');
       const own = channelBinding(other.ours).toString('base64');
-      for (const near of ['x', own.slice(1), `${own} `, own.toLowerCase(), channelBinding(other.ours).toString('hex')]) {
+      for (const near of [
+        'x',
+        own.slice(1),
+        `${own} `,
+        own.toLowerCase(),
+        channelBinding(other.ours).toString('hex'),
+      ]) {
         if (near !== own) refusal(() => checkChannelBinding(other.ours, near));
       }
       one.client.destroy();
@@ -131,7 +148,14 @@ describe('extended master secret', () => {
 describe('the transport', () => {
   it('refuses TLS 1.1 and renegotiation (E02, E66)', async () => {
     const { port } = server.address() as AddressInfo;
-    const old = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' });
+    const old = connect({
+      host: '127.0.0.1',
+      port,
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1',
+      maxVersion: 'TLSv1.1',
+      ciphers: 'DEFAULT@SECLEVEL=0',
+    });
     await expect(once(old, 'secureConnect')).rejects.toThrow();
     const { client } = await pair(on('TLSv1.2'));
     const failure = await new Promise((resolve) => {
@@ -150,7 +174,13 @@ describe('the transport', () => {
     async (cipher) => {
       const { port } = server.address() as AddressInfo;
       const attempt = async () => {
-        const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, maxVersion: 'TLSv1.2', ciphers: `${cipher}:@SECLEVEL=0` });
+        const socket = connect({
+          host: '127.0.0.1',
+          port,
+          rejectUnauthorized: false,
+          maxVersion: 'TLSv1.2',
+          ciphers: `${cipher}:@SECLEVEL=0`,
+        });
         await once(socket, 'secureConnect');
         socket.destroy();
       };

@@ -10,6 +10,7 @@ import type { Registry } from 'prom-client';
 import type { AuthorityContext } from '#authority';
 import { MAX_BODY_BYTES } from '#est';
 import type { Config } from '#kernel';
+import { drainOnClose } from './drain.js';
 import { EstFilter, sendError } from './est-filter.js';
 import { registerEstRoutes } from './est-routes.js';
 import { fromFramework } from './framework-error.js';
@@ -46,6 +47,7 @@ class EstModule {}
 export async function createEst(deps: EstDependencies): Promise<NestFastifyApplication> {
   const adapter = createAdapter(deps);
   const instance = adapter.getInstance();
+  drainOnClose(instance);
   recordRequests(instance, deps.log, deps.registry);
   registerEstRoutes(instance, deps);
   const app = await NestFactory.create<NestFastifyApplication>(estModule(deps), adapter, {

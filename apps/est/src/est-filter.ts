@@ -2,7 +2,7 @@ import { Catch, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common'
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { recordRefusal, type AuthorityContext } from '#authority';
-import { errorResponse } from '#est';
+import { errorResponse, readBasic } from '#est';
 import { isAuthorityError, type AuthorityError } from '#kernel';
 import { sendEst } from './est-routes.js';
 import { fromFramework } from './framework-error.js';
@@ -30,9 +30,12 @@ export class EstFilter implements ExceptionFilter {
     request.refusalAudited = true;
     const { ip: address, id: requestId } = request;
     const operation = request.estOperation ?? 'unknown';
-    await recordRefusal(this.authority, { address, requestId, operation, error }).catch((cause: unknown) => {
-      this.log.error({ err: cause, requestId }, 'a refusal could not be audited');
-    });
+    const claimedUser = userOf(request);
+    await recordRefusal(this.authority, { address, requestId, operation, claimedUser, error }).catch(
+      (cause: unknown) => {
+        this.log.error({ err: cause, requestId }, 'a refusal could not be audited');
+      },
+    );
   }
 }
 
@@ -41,11 +44,23 @@ function asksForCertificate(request: FastifyRequest): boolean {
   return enrolls && request.method === 'POST' && !request.refusalAudited;
 }
 
+/** Who the refused one says it is, where that can be read; nobody has checked it. */
+function userOf(request: FastifyRequest): string | undefined {
+  try {
+    return readBasic(request.headers.authorization)?.user;
+  } catch {
+    return undefined;
+  }
+}
+
 export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): void {
   const response = errorResponse(error, request.headers.accept);
   if (response.status >= 500) {
     const level = isAuthorityError(error, 'unavailable') ? 'warn' : 'error';
-    log[level]({ err: error, cause: (error as { cause?: unknown } | null)?.cause, requestId: request.id }, 'request failed');
+    log[level](
+      { err: error, cause: (error as { cause?: unknown } | null)?.cause, requestId: request.id },
+      'request failed',
+    );
   }
   if (reply.sent || reply.raw.headersSent) reply.raw.destroy();
   else void sendEst(reply, response);

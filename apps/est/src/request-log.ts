@@ -16,7 +16,13 @@ export function recordRequests(instance: FastifyInstance, log: Logger, registry:
     seconds.observe({ plane: 'est', method: request.method, route, status: reply.statusCode }, ms / 1000);
     const level = request.method === 'POST' || reply.statusCode >= 400 ? 'info' : 'debug';
     if (log.isLevelEnabled(level)) {
-      const line = { plane: 'est', method: request.method, route, status: reply.statusCode, ms: Math.round(ms * 10) / 10 };
+      const line = {
+        plane: 'est',
+        method: request.method,
+        route,
+        status: reply.statusCode,
+        ms: Math.round(ms * 10) / 10,
+      };
       log[level]({ ...line, requestId: request.id }, 'request');
     }
     done();

@@ -5,7 +5,7 @@ import { findOcspAnswer, type KnownSerial, type StoredOcspAnswer } from '#store'
 import { BoundedCache } from './bounded-cache.js';
 import type { ResponderDeps } from './deps.js';
 import { OCSP_ERRORS, OCSP_RESPONSE_TYPE } from './ocsp-errors.js';
-import { boundedMaxAge, cacheable, type Reply } from './reply.js';
+import { boundedMaxAge, cacheable, momentary, type Reply } from './reply.js';
 import { SerialLookup } from './serial-lookup.js';
 import type { ServedIssuer, ServedState } from './served-state.js';
 
@@ -171,12 +171,7 @@ export class OcspResponder {
     const [only] = responses;
     const keep = responses.length === 1 && nonce === undefined && only !== undefined && only.status.status !== 'unknown';
     if (keep) return this.keep(key, only.certId.serial, answer, index.seq, only.status);
-    return cacheable(OCSP_RESPONSE_TYPE, answer.der, {
-      maxAge: 0,
-      lastModified: thisUpdate,
-      expires: answer.nextUpdate,
-      seq: index.seq,
-    });
+    return momentary(OCSP_RESPONSE_TYPE, answer.der, index.seq);
   }
 
   private keep(key: string, serial: string, answer: OcspAnswer, seq: number, status: CertStatus | undefined): Reply {

@@ -3,7 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 /** An answer ready to be written: nothing is computed per request. */
 export interface Reply {
-  body: Buffer;
+  /** A small body stands as latin1 text: node sends it and its head in one write, a Buffer in two parts. */
+  body: Buffer | string;
   /** Names and values in turn, as `writeHead` takes them; Date is added by node. */
   headers: string[];
   /** Quoted; undefined where conditional requests make no sense. */
@@ -11,6 +12,9 @@ export interface Reply {
   /** Headers of a 304. */
   unchanged: string[];
 }
+
+/** Up to here one copy per answer is cheaper than a vectored write. */
+const TEXT_BYTES = 16 * 1024;
 
 export interface Caching {
   /** Seconds; 0 also where the answer is for one client. */
@@ -34,12 +38,20 @@ export function cacheable(mediaType: string, body: Buffer, caching: Caching): Re
   ];
   if (caching.expires !== undefined) unchanged.push('Expires', caching.expires.toUTCString());
   if (caching.seq !== undefined) unchanged.push('Touchmark-Seq', String(caching.seq));
-  return { body, headers: [...typed(mediaType, body), ...unchanged], etag, unchanged };
+  return { body: toWrite(body), headers: [...typed(mediaType, body), ...unchanged], etag, unchanged };
 }
 
 /** For what must not be kept: errors and whatever changes with each request. */
 export function uncacheable(mediaType: string, body: Buffer, extra: readonly string[] = []): Reply {
-  return { body, headers: [...typed(mediaType, body), 'Cache-Control', 'no-store', ...extra], etag: undefined, unchanged: [] };
+  const headers = [...typed(mediaType, body), 'Cache-Control', 'no-store', ...extra];
+  return { body: toWrite(body), headers, etag: undefined, unchanged: [] };
+}
+
+/** An authoritative answer for one client at one moment (O11): `no-store` is not for these (O10), nor is a validator. */
+export function momentary(mediaType: string, body: Buffer, seq: number): Reply {
+  const headers = typed(mediaType, body);
+  headers.push('Cache-Control', 'max-age=0, public, no-transform, must-revalidate', 'Touchmark-Seq', String(seq));
+  return { body: toWrite(body), headers, etag: undefined, unchanged: [] };
 }
 
 export function textReply(text: string, extra: readonly string[] = []): Reply {
@@ -59,7 +71,7 @@ export function write(request: IncomingMessage, response: ServerResponse, status
     response.writeHead(304, reply.unchanged).end();
     return;
   }
-  response.writeHead(status, reply.headers).end(reply.body);
+  response.writeHead(status, reply.headers).end(reply.body, 'latin1');
 }
 
 /** RFC 9110 section 13.1.2: weak comparison, a list, or `*`. */
@@ -68,6 +80,10 @@ function matches(condition: string, etag: string | undefined): boolean {
     .split(',')
     .map((one) => one.trim().replace(/^W\//, ''))
     .some((one) => one === '*' || one === etag);
+}
+
+function toWrite(body: Buffer): Buffer | string {
+  return body.length <= TEXT_BYTES ? body.toString('latin1') : body;
 }
 
 function typed(mediaType: string, body: Buffer): string[] {

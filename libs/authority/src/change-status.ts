@@ -13,6 +13,9 @@ export interface Receipt {
   visibleBy: { introspection?: Date; ocsp?: Date; crl?: Date };
 }
 
+/** What the log takes at a time. A device may have more certificates than that and is still revoked as a whole. */
+const BLOCK = 1000;
+
 /** Seconds from the commit to each channel at the origin; HTTP caches and CDNs add their max-age. */
 const BOUND = { index: 1, crl: 5 } as const;
 
@@ -55,5 +58,9 @@ export async function logStatus(
   for (const audit of audits) {
     await appendAudit(tx, { ...audit, at, actor: actor.id, requestId: actor.requestId, outcome: 'success' });
   }
-  return appendStatusChanges(tx, a.macKey, changes);
+  let seq = 0;
+  for (let start = 0; start < changes.length; start += BLOCK) {
+    seq = await appendStatusChanges(tx, a.macKey, changes.slice(start, start + BLOCK));
+  }
+  return seq;
 }

@@ -4,6 +4,7 @@ import { mintEnrollmentSecret, sealContext, sealVerifier, verifierHash } from '#
 import { addSeconds, AuthorityError } from '#kernel';
 import { REVOCATION_REASONS } from '#policy';
 import {
+  blockKey,
   changeDevice as updateDevice,
   findApp,
   findDeviceGroup,
@@ -12,10 +13,11 @@ import {
   insertEnrollmentSecret,
   isId,
   latestStatus,
+  latestStatuses,
   lockDevice,
   newId,
   setDeviceStatus,
-  unexpiredOfDevice,
+  lockUnexpiredOfDevice,
   withdrawEnrollmentSecrets,
   type CertificateRow,
   type Device,
@@ -192,7 +194,7 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
     const device = await requireDevice(tx, id);
     const latest = await latestStatus(tx, 'device', id);
     const at = a.clock.now();
-    const certificates = await unexpiredOfDevice(tx, id, at);
+    const certificates = await lockUnexpiredOfDevice(tx, id, at);
     const status = standing.status(certificates);
     if (latest?.status === status && device.status === status && status !== 'enrolled' && status !== 'registered') {
       return { status, seq: latest.seq, at: latest.at };
@@ -203,9 +205,11 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
     if (status === 'revoked') await withdrawEnrollmentSecrets(tx, id);
     const changes: StatusChange[] = [];
     const audits: StatusAudit[] = [deviceAudit(device, standing)];
+    const before = await latestStatuses(tx, 'certificate', certificates.map(serialOf));
     for (const row of certificates) {
-      const before = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
-      const change = standing.certificates(row, before, at, latest?.at);
+      // No other device may carry the key either.
+      if (standing.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise');
+      const change = standing.certificates(row, before.get(serialOf(row)), at, latest?.at);
       if (!change) continue;
       changes.push(change);
       audits.push(certificateAudit(row, CERTIFICATE_ACTION[change.status] ?? 'certificate.revoked', { reason: change.reason }));
@@ -216,6 +220,8 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
   await a.follower.catchUp(result.seq);
   return receipt('device', id, result.status, result.seq, result.at);
 }
+
+const serialOf = (row: CertificateRow): string => row.serial.toString('hex');
 
 const CERTIFICATE_ACTION: Readonly<Record<string, AuditAction>> = {
   revoked: 'certificate.revoked',

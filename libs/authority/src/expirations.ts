@@ -1,15 +1,16 @@
 import { appendAudit } from '#audit';
-import { findEnded, recordEnded } from '#store';
+import { dropEndedAnswers, findEnded, recordEnded } from '#store';
 import { systemActor, type AuthorityContext } from './context.js';
 
 const BLOCK = 500;
 
 /**
  * Records, once each, the keys and certificates whose end has passed. Time itself ends them everywhere; this only writes
- * the history. Returns how many were recorded.
+ * the history, and drops stored answers whose time is over. Returns how many ends were recorded.
  */
 export async function recordExpirations(a: AuthorityContext): Promise<number> {
   const actor = systemActor(a, 'expiry');
+  await a.database.transaction(dropEndedAnswers);
   let total = 0;
   for (;;) {
     const recorded = await a.database.transaction(async (tx) => {

@@ -46,6 +46,7 @@ export async function withIdempotency<T>(
     .digest();
   let wantedSeq = 0;
   const answer = await a.database.transaction(async (tx) => {
+    wantedSeq = 0;
     // Holds back a parallel repetition until the answer stands.
     const stored = await lockIdempotent(tx, actor.id, keyHash);
     if (stored) return { ...replay<T>(a, actor, request, key, requestHash, stored), replayed: true };

@@ -15,6 +15,7 @@ import {
   findSuccessor,
   insertKey,
   isId,
+  latestStatus,
   lockKey,
   setKeyStatus,
   type AudienceKind,
@@ -178,7 +179,10 @@ async function changeKey(
     const change = decide(row);
     const at = a.clock.now();
     const now = effectiveStatus(row, at);
-    if (now === change.status && action !== 'key.resumed') return { seq: undefined, status: change.status, at };
+    if (now === change.status && action !== 'key.resumed') {
+      const latest = await latestStatus(tx, 'key', id);
+      if (latest?.status === change.status) return { seq: latest.seq, status: change.status, at: latest.at };
+    }
     if (now === 'expired' || !change.from.includes(row.status)) {
       throw new AuthorityError('conflict', `the key is ${now}; this needs it to be ${change.from.join(' or ')}`);
     }
@@ -201,10 +205,6 @@ async function changeKey(
     );
     return { seq, status: change.status, at };
   }, scopeOf(a, actor));
-  if (result.seq === undefined) {
-    const entry = a.follower.index.key(id);
-    return receipt('key', id, result.status, entry?.seq ?? a.follower.index.seq, result.at);
-  }
   await a.follower.catchUp(result.seq);
   return receipt('key', id, result.status, result.seq, result.at);
 }

@@ -5,9 +5,9 @@ import { lintRules, profiles, type ProfileName } from '#policy';
 import {
   abandonIntent,
   findOpenIntents,
-  isKeyBlocked,
   latestStatus,
   lockDevice,
+  readStanding,
   type CertificateRow,
   type Tx,
 } from '#store';
@@ -70,10 +70,13 @@ async function reasonAgainst(a: AuthorityContext, row: CertificateRow, issuer: I
 }
 
 async function standingAgainst(tx: Tx, row: CertificateRow): Promise<string | undefined> {
-  if (await isKeyBlocked(tx, row.spkiSha256)) return 'its key is blocked';
-  if (row.deviceId === null) return undefined;
-  const device = await lockDevice(tx, row.deviceId);
-  if (!device || device.status === 'revoked' || device.status === 'suspended') return `its device is ${device?.status ?? 'gone'}`;
+  const device = row.deviceId === null ? undefined : await lockDevice(tx, row.deviceId);
+  if (row.deviceId !== null && !device) return 'its device is gone';
+  const standing = await readStanding(tx, device ?? { id: '', groupId: null }, row.spkiSha256);
+  if (standing.keyBlocked) return 'its key is blocked';
+  const states = [device?.status, standing.deviceStatus, standing.groupStatus];
+  const against = states.find((state) => state === 'revoked' || state === 'suspended');
+  if (against) return `its device or the group of it is ${against}`;
   const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
   return latest?.status === 'revoked' ? 'it is revoked already' : undefined;
 }
@@ -82,6 +85,8 @@ async function standingAgainst(tx: Tx, row: CertificateRow): Promise<string | un
 async function abandon(a: AuthorityContext, row: CertificateRow, why: string): Promise<void> {
   const actor = systemActor(a, 'reconcile');
   await a.database.transaction(async (tx) => {
+    // As a reset does: of the two, one sees what the other did to the device's secrets.
+    if (row.deviceId !== null) await lockDevice(tx, row.deviceId);
     if (!(await abandonIntent(tx, row.serial))) return;
     const at = a.clock.now();
     const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));

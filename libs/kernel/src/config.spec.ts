@@ -59,7 +59,11 @@ describe('an empty environment gives the documented defaults', () => {
 
 describe('a wrong value stops with one line that names the variable and what it must be', () => {
   const wrong: [string, string[], RegExp][] = [
-    ['TOUCHMARK_EST_PORT', ['abc', '-1', '65536', '80.5', '1e3', '0x50', ' 80', ' '], /must be a port, a whole number from 0 to 65535$/],
+    [
+      'TOUCHMARK_EST_PORT',
+      ['abc', '-1', '65536', '80.5', '1e3', '0x50', ' 80', ' '],
+      /must be a port, a whole number from 0 to 65535$/,
+    ],
     ['TOUCHMARK_API_PORT', ['99999'], /a port/],
     ['TOUCHMARK_STATUS_PORT', ['http'], /a port/],
     ['TOUCHMARK_METRICS_PORT', ['none'], /a port/],
@@ -70,7 +74,11 @@ describe('a wrong value stops with one line that names the variable and what it 
     ['TOUCHMARK_STATUS_URL', ['https://status.example', 'status.example'], /must be an http:\/\/ URL$/],
     ['TOUCHMARK_HOSTNAMES', ['a b', ',', 'ok,under_score', 'http://h/'], /is not a host name or IP address$/],
     ['LOG_LEVEL', ['verbose', 'INFO'], /must be one of fatal, error, warn, info, debug, trace, silent$/],
-    ['TOUCHMARK_CRL_NEXT_UPDATE_SECONDS', ['0', '-5', '7d', '1.5', '3153600001', '99999999999999'], /must be seconds, a whole number from 1 to/],
+    [
+      'TOUCHMARK_CRL_NEXT_UPDATE_SECONDS',
+      ['0', '-5', '7d', '1.5', '3153600001', '99999999999999'],
+      /must be seconds, a whole number from 1 to/,
+    ],
     ['TOUCHMARK_CRL_DEBOUNCE_MS', ['60001', 'x'], /must be milliseconds, a whole number from 0 to 60000$/],
     ['TOUCHMARK_FOLLOWER_POLL_MS', ['9', '5001'], /must be milliseconds, a whole number from 10 to 5000$/],
     ['TOUCHMARK_FAILED_AUTH_PER_ADDRESS', ['0', 'many'], /must be a count/],
@@ -116,7 +124,10 @@ describe('lifetimes under which something would end before it is renewed stop th
 });
 
 test('an empty variable counts as not set', () => {
-  expect(loadConfig({ TOUCHMARK_EST_PORT: '', DATABASE_URL: '' })).toMatchObject({ ports: { est: 8443 }, databaseUrl: undefined });
+  expect(loadConfig({ TOUCHMARK_EST_PORT: '', DATABASE_URL: '' })).toMatchObject({
+    ports: { est: 8443 },
+    databaseUrl: undefined,
+  });
 });
 
 test('the base URL of the status plane is kept without a slash at its end, since it is written into certificates', () => {

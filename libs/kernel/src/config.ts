@@ -6,7 +6,11 @@ import { AuthorityError } from './errors.js';
 function integer(least: number, most: number, unit: string) {
   const what = `must be ${unit}, a whole number from ${least} to ${most}`;
   const range = z.number().min(least, what).max(most, what);
-  return z.string().regex(/^[0-9]{1,12}$/, what).transform(Number).pipe(range);
+  return z
+    .string()
+    .regex(/^[0-9]{1,12}$/, what)
+    .transform(Number)
+    .pipe(range);
 }
 
 const databaseUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
@@ -195,17 +199,31 @@ function checkLifetimes(l: Lifetimes): void {
     ['ocspRenew', 'ocspNextUpdate', 'TOUCHMARK_OCSP_RENEW_SECONDS', 'TOUCHMARK_OCSP_NEXT_UPDATE_SECONDS'],
     ['ocspMaxAge', 'ocspRenew', 'TOUCHMARK_OCSP_MAX_AGE_SECONDS', 'TOUCHMARK_OCSP_RENEW_SECONDS'],
     ['ocspMaxAgeRevoked', 'ocspRenew', 'TOUCHMARK_OCSP_MAX_AGE_REVOKED_SECONDS', 'TOUCHMARK_OCSP_RENEW_SECONDS'],
-    ['ocspNextUpdate', 'ocspDelegateRenew', 'TOUCHMARK_OCSP_NEXT_UPDATE_SECONDS', 'TOUCHMARK_OCSP_DELEGATE_RENEW_SECONDS'],
+    [
+      'ocspNextUpdate',
+      'ocspDelegateRenew',
+      'TOUCHMARK_OCSP_NEXT_UPDATE_SECONDS',
+      'TOUCHMARK_OCSP_DELEGATE_RENEW_SECONDS',
+    ],
     ['ocspDelegateRenew', 'ocspDelegate', 'TOUCHMARK_OCSP_DELEGATE_RENEW_SECONDS', 'TOUCHMARK_OCSP_DELEGATE_SECONDS'],
-    ['serverCertificateRenew', 'serverCertificate', 'TOUCHMARK_SERVER_CERTIFICATE_RENEW_SECONDS', 'TOUCHMARK_SERVER_CERTIFICATE_SECONDS'],
+    [
+      'serverCertificateRenew',
+      'serverCertificate',
+      'TOUCHMARK_SERVER_CERTIFICATE_RENEW_SECONDS',
+      'TOUCHMARK_SERVER_CERTIFICATE_SECONDS',
+    ],
     ['deviceCertificate', 'issuingCa', 'TOUCHMARK_DEVICE_CERTIFICATE_SECONDS', 'TOUCHMARK_ISSUING_CA_SECONDS'],
     ['issuingCa', 'rootCa', 'TOUCHMARK_ISSUING_CA_SECONDS', 'TOUCHMARK_ROOT_CA_SECONDS'],
   ];
   for (const [small, large, smallName, largeName] of below) {
     if (l[small] >= l[large]) {
-      throw new AuthorityError('invalid', `${smallName} (${l[small]}) must be smaller than ${largeName} (${l[large]})`, {
-        member: smallName,
-      });
+      throw new AuthorityError(
+        'invalid',
+        `${smallName} (${l[small]}) must be smaller than ${largeName} (${l[large]})`,
+        {
+          member: smallName,
+        },
+      );
     }
   }
 }

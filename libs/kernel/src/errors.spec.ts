@@ -29,7 +29,13 @@ test('every kind is a row of docs/errors.md, and every row there is a kind', () 
 test('what caused an error is kept apart from what is told', () => {
   const cause = new Error('select * from secrets');
   const error = new AuthorityError('unavailable', 'try again', { cause, retryAfter: 2, member: 'm' });
-  expect(error).toMatchObject({ kind: 'unavailable', detail: 'try again', message: 'try again', retryAfter: 2, member: 'm' });
+  expect(error).toMatchObject({
+    kind: 'unavailable',
+    detail: 'try again',
+    message: 'try again',
+    retryAfter: 2,
+    member: 'm',
+  });
   expect(error.cause).toBe(cause);
   expect(error.message).not.toContain('select');
 });

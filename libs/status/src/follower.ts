@@ -44,7 +44,7 @@ export class Follower {
   private syncedMonotonic = -Infinity;
   private brokenBy: Error | undefined;
   private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> | undefined;
+  private running: Promise<Error | undefined> | undefined;
   private again = false;
   private stopped = false;
   private unlisten: (() => Promise<void>) | undefined;
@@ -92,11 +92,20 @@ export class Follower {
     this.schedule();
   }
 
-  /** Returns once every row up to `seq` is applied: what a route does with its receipt before it answers. */
+  /**
+   * Returns once every row up to `seq` is applied: what a route does with its receipt before it answers. Throws
+   * `unavailable` where the log cannot be read: the change stands, and the same request again answers it.
+   */
   async catchUp(seq: number): Promise<void> {
     while (this.head.seq < seq && !this.stopped) {
       if (this.brokenBy) throw this.brokenBy;
-      await this.poke();
+      const cause = await this.poke();
+      if (cause && this.head.seq < seq) {
+        throw new AuthorityError('unavailable', 'the change is recorded, but could not be read back just now; repeat the request', {
+          cause,
+          retryAfter: 2,
+        });
+      }
     }
   }
 
@@ -125,8 +134,8 @@ export class Follower {
     this.timer.unref();
   }
 
-  /** One sync at a time; a poke during one asks for another right after it. */
-  private poke(): Promise<void> {
+  /** One sync at a time; a poke during one asks for another right after it. Resolves to why the last one failed. */
+  private poke(): Promise<Error | undefined> {
     if (this.running) {
       this.again = true;
       return this.running;
@@ -137,16 +146,18 @@ export class Follower {
     return this.running;
   }
 
-  private async run(): Promise<void> {
+  private async run(): Promise<Error | undefined> {
     do {
       this.again = false;
       try {
         await this.sync();
-      } catch (error) {
-        this.options.onError(error instanceof Error ? error : new Error(String(error)));
-        return;
+      } catch (thrown) {
+        const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+        this.options.onError(error);
+        return error;
       }
     } while (this.again && !this.stopped && !this.brokenBy);
+    return undefined;
   }
 
   private async sync(): Promise<void> {

@@ -42,7 +42,7 @@ export interface AuditFilter {
 }
 
 export async function listAudit(tx: Tx, page: PageRequest, filter: AuditFilter): Promise<Page<AuditRow>> {
-  const [before] = page.cursor === undefined ? [null] : decodeCursor(page.cursor, 1);
+  const [before] = page.cursor === undefined ? [null] : decodeCursor(page.cursor, ['number']);
   const rows = await tx.rows<AuditRow>(
     `select id::text as id, at, actor, action, subject, outcome, request_id as "requestId", canonical from audit
      where ($1::bigint is null or id < $1) and ($2::text is null or action = $2) and ($3::text is null or subject = $3)

@@ -102,13 +102,19 @@ export async function storeSigned(
   return result?.stored === 1;
 }
 
-/** issuing -> abandoned; frees the secret that the intent held. False when the intent is not open any more. */
+/**
+ * issuing -> abandoned; frees the secret that the intent held, unless the device has got a newer one since or is revoked.
+ * False when the intent is not open any more.
+ */
 export async function abandonIntent(tx: Tx, serial: Buffer): Promise<boolean> {
   const [result] = await tx.rows<{ abandoned: number }>(
     `with gone as (
        update serials set state = 'abandoned' where serial = $1 and state = 'issuing' returning serial
      ), freed as (
-       update enrollment_secrets set state = 'free', bound_serial = null, bound_request = null
+       update enrollment_secrets s set bound_serial = null, bound_request = null, state = case
+         when exists (select 1 from enrollment_secrets n where n.device_id = s.device_id and n.created_at > s.created_at)
+           or exists (select 1 from devices d where d.id = s.device_id and d.status = 'revoked') then 'withdrawn'
+         else 'free' end
        where bound_serial = (select serial from gone) and state = 'bound'
      )
      select count(*)::int as abandoned from gone`,
@@ -153,10 +159,14 @@ export async function findRepeated(
   return row;
 }
 
-/** Every certificate of a device that is not past its end: what is revoked with it. */
-export async function unexpiredOfDevice(tx: Tx, deviceId: string, at: Date): Promise<CertificateRow[]> {
+/**
+ * Every certificate of a device that is not past its end: what is revoked with it. Each is locked as by `lockCertificate`,
+ * or a release decided before this could be written after it.
+ */
+export async function lockUnexpiredOfDevice(tx: Tx, deviceId: string, at: Date): Promise<CertificateRow[]> {
   return tx.rows<CertificateRow>(
-    `select ${COLUMNS} ${FROM} where c.device_id = $1 and c.not_after > $2 order by c.created_at`,
+    `select ${COLUMNS} ${FROM} where c.device_id = $1 and c.not_after > $2 order by c.serial
+     for no key update of s`,
     [deviceId, at],
   );
 }
@@ -179,15 +189,16 @@ export async function listCertificates(
   filter: CertificateFilter,
   at: Date,
 ): Promise<Page<ListedCertificate>> {
-  const [createdAt, serial] = page.cursor === undefined ? [null, null] : decodeCursor(page.cursor, 2);
-  const rows = await tx.rows<ListedCertificate & { createdText: string }>(
-    `select ${COLUMNS}, l.status as "logStatus", l.reason as "logReason", c.created_at::text as "createdText"
+  const [createdAt, serial] = page.cursor === undefined ? [null, null] : decodeCursor(page.cursor, ['number', 'serial']);
+  const rows = await tx.rows<ListedCertificate & { createdMicros: string }>(
+    `select ${COLUMNS}, l.status as "logStatus", l.reason as "logReason", (extract(epoch from c.created_at) * 1000000)::bigint::text as "createdMicros"
      ${FROM}
      left join lateral (
        select status, reason from status_changes
        where kind = 'certificate' and subject = encode(c.serial, 'hex') order by seq desc limit 1
      ) l on true
-     where ($1::timestamptz is null or (c.created_at, c.serial) < ($1, decode($2, 'hex')))
+     where ($1::bigint is null
+            or (c.created_at, c.serial) < (timestamptz 'epoch' + $1 * interval '1 microsecond', decode($2, 'hex')))
        and ($3::uuid is null or c.device_id = $3) and ($4::text is null or c.profile = $4)
        and ($5::timestamptz is null or c.not_after < $5)
        and ($6::text is null or c.subject ilike $7 or encode(c.serial, 'hex') like $8
@@ -212,7 +223,7 @@ export async function listCertificates(
       page.limit + 1,
     ],
   );
-  return toPage(rows, page.limit, (row) => [row.createdText, row.serial.toString('hex')]);
+  return toPage(rows, page.limit, (row) => [row.createdMicros, row.serial.toString('hex')]);
 }
 
 export interface KnownSerial {

@@ -52,7 +52,7 @@ export interface DeviceFilter {
 }
 
 export async function listDevices(tx: Tx, page: PageRequest, filter: DeviceFilter): Promise<Page<Device>> {
-  const [before] = page.cursor === undefined ? [null] : decodeCursor(page.cursor, 1);
+  const [before] = page.cursor === undefined ? [null] : decodeCursor(page.cursor, ['uuid']);
   const rows = await tx.rows<Device>(
     `select ${COLUMNS} from devices
      where ($1::uuid is null or id < $1) and ($2::text is null or status = $2)
@@ -168,7 +168,10 @@ export async function bindEnrollmentSecret(tx: Tx, id: string, serial: Buffer, r
   return (await tx.run(sql, [id, serial, request])) === 1;
 }
 
-/** Free and bound secrets of a device end, when it is revoked or gets a new one. Spent ones stay spent. */
+/**
+ * The free secrets of a device end, when it is revoked or gets a new one. A bound one still finishes the request that it
+ * is bound to, and nothing else: `abandonIntent` does not free it then. Spent ones stay spent.
+ */
 export async function withdrawEnrollmentSecrets(tx: Tx, deviceId: string): Promise<number> {
   return tx.run(`update enrollment_secrets set state = 'withdrawn' where device_id = $1 and state = 'free'`, [deviceId]);
 }

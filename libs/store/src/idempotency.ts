@@ -20,6 +20,11 @@ export async function lockIdempotent(tx: Tx, principal: string, keyHash: Buffer)
   return row;
 }
 
+/** Drops the answers whose time is over; that the request was done stays known. Returns how many. */
+export async function dropEndedAnswers(tx: Tx): Promise<number> {
+  return tx.run(`update idempotency set sealed = null where expires_at <= now() and sealed is not null`);
+}
+
 export async function storeIdempotent(
   tx: Tx,
   row: IdempotentAnswer & { principal: string; keyHash: Buffer },

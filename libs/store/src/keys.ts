@@ -82,17 +82,17 @@ export interface KeyFilter {
 }
 
 export async function listKeys(tx: Tx, page: PageRequest, filter: KeyFilter, at: Date): Promise<Page<KeyRow>> {
-  const [createdAt, id] = page.cursor === undefined ? [null, null] : decodeCursor(page.cursor, 2);
-  const rows = await tx.rows<KeyRow & { createdText: string }>(
-    `select ${COLUMNS}, k.created_at::text as "createdText" from keys k
-     where ($1::timestamptz is null or (k.created_at, k.id) < ($1, $2)) and ($3::uuid is null or k.release_id = $3)
+  const [createdAt, id] = page.cursor === undefined ? [null, null] : decodeCursor(page.cursor, ['number', 'credential']);
+  const rows = await tx.rows<KeyRow & { createdMicros: string }>(
+    `select ${COLUMNS}, (extract(epoch from k.created_at) * 1000000)::bigint::text as "createdMicros" from keys k
+     where ($1::bigint is null or (k.created_at, k.id) < (timestamptz 'epoch' + $1 * interval '1 microsecond', $2)) and ($3::uuid is null or k.release_id = $3)
        and ($4::text is null or $4 = case
             when k.status <> 'revoked' and least(k.expires_at, coalesce(k.ends_at, k.expires_at)) <= $5 then 'expired'
             else k.status end)
      order by k.created_at desc, k.id desc limit $6`,
     [createdAt ?? null, id ?? null, filter.releaseId ?? null, filter.status ?? null, at, page.limit + 1],
   );
-  return toPage(rows, page.limit, (row) => [row.createdText, row.id]);
+  return toPage(rows, page.limit, (row) => [row.createdMicros, row.id]);
 }
 
 /** Conditional: true when the key was in one of `from`. */
@@ -111,8 +111,12 @@ export async function findKeys(tx: Tx, ids: readonly string[]): Promise<KeyRow[]
   return tx.rows<KeyRow>(`select ${COLUMNS} from keys k where k.id = any($1)`, [ids]);
 }
 
-/** How many keys of a release can be used in an environment now: active or retiring, and not past their end. */
+/**
+ * How many keys of a release can be used in an environment now: active or retiring, or suspended, and not past their end.
+ * Whoever counts holds back the others until the end of its transaction, so that the count stays true.
+ */
 export async function countUsableKeys(tx: Tx, releaseId: string, environment: string, at: Date): Promise<number> {
+  await tx.rows(`select pg_advisory_xact_lock(hashtextextended($1, 1))`, [`${releaseId} ${environment}`]);
   const [row] = await tx.rows<{ count: number }>(
     `select count(*)::int as count from keys where release_id = $1 and environment = $2
      and status in ('active', 'retiring', 'suspended') and least(expires_at, coalesce(ends_at, expires_at)) > $3`,

@@ -55,7 +55,7 @@ async function findIn<T extends object>(tx: Tx, table: Table, id: string): Promi
 
 /** Newest first: ids are version 7 UUIDs, so that their order is the order of age. */
 async function listFrom<T extends { id: string }>(tx: Tx, table: Table, page: PageRequest, only?: { sql: string; value: string }): Promise<Page<T>> {
-  const [before] = page.cursor === undefined ? [null] : decodeCursor(page.cursor, 1);
+  const [before] = page.cursor === undefined ? [null] : decodeCursor(page.cursor, ['uuid']);
   const rows = await tx.rows<T>(
     `select ${COLUMNS[table]} from ${table}
      where ($1::uuid is null or id < $1::uuid) and ${only?.sql ?? 'true'} order by id desc limit $2`,

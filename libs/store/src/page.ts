@@ -16,11 +16,24 @@ export function encodeCursor(parts: readonly string[]): string {
   return Buffer.from(JSON.stringify(parts)).toString('base64url');
 }
 
-/** Throws `malformed` (member `cursor`) for anything that `encodeCursor` did not make for `length` parts. */
-export function decodeCursor(cursor: string, length: number): string[] {
+/** What a part of a sort key looks like: Postgres must be able to read whatever passes. */
+export const CURSOR_PART = {
+  uuid: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
+  /** Ids, and times as microseconds since 1970: a Date would lose the last three digits. */
+  number: /^\d{1,17}$/,
+  serial: /^([0-9a-f]{2}){1,20}$/,
+  credential: /^[0-9A-Za-z]{14}$/,
+} as const;
+
+/** Throws `malformed` (member `cursor`) for anything that `encodeCursor` did not make for parts of this form. */
+export function decodeCursor(cursor: string, form: readonly (keyof typeof CURSOR_PART)[]): string[] {
   try {
     const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
-    if (Array.isArray(parts) && parts.length === length && parts.every((part) => typeof part === 'string')) return parts;
+    const fits = (part: unknown, at: number) => {
+      const kind = form[at];
+      return typeof part === 'string' && kind !== undefined && CURSOR_PART[kind].test(part);
+    };
+    if (Array.isArray(parts) && parts.length === form.length && parts.every(fits)) return parts as string[];
   } catch {
     // falls through to the one answer for every unusable cursor
   }

@@ -128,6 +128,16 @@ export async function latestStatus(tx: Tx, kind: StatusKind, subject: string): P
   return row;
 }
 
+/** What the log says last about each of the subjects, by subject. */
+export async function latestStatuses(tx: Tx, kind: StatusKind, subjects: readonly string[]): Promise<Map<string, StatusRow>> {
+  const rows = await tx.rows<StatusRow>(
+    `select distinct on (subject) ${COLUMNS} from status_changes where kind = $1 and subject = any($2)
+     order by subject, seq desc`,
+    [kind, subjects],
+  );
+  return new Map(rows.map((row) => [row.subject, row]));
+}
+
 /** The history of one subject, oldest first. */
 export async function statusHistory(tx: Tx, kind: StatusKind, subject: string): Promise<StatusRow[]> {
   return tx.rows<StatusRow>(`select ${COLUMNS} from status_changes where kind = $1 and subject = $2 order by seq`, [

@@ -18,7 +18,7 @@ import {
 import { pageQuery } from '../schema/values.js';
 import { appId, found, releaseId } from './path-forms.js';
 
-const query = z.strictObject(pageQuery('id'));
+const query = z.strictObject(pageQuery);
 
 @Controller('v1/apps')
 export class AppRoutes {
@@ -55,7 +55,9 @@ export class AppRoutes {
     @Param('id', appId) id: string,
     @Body({ schema: newRelease }) body: z.infer<typeof newRelease>,
   ) {
-    return createOnce(this.a, by, http, { secret: false }, async (a) => releaseJson(await createRelease(a, by, id, body)));
+    return createOnce(this.a, by, http, { secret: false }, async (a) =>
+      releaseJson(await createRelease(a, by, id, body)),
+    );
   }
 
   @Get(':id/releases')

@@ -39,7 +39,9 @@ export class CertificateRoutes {
     void http.reply.header('vary', 'Accept');
     if (/(?:^|,)\s*text\/csv\b/i.test(http.request.headers.accept ?? '')) {
       void http.reply.header('content-disposition', 'attachment; filename="certificates.csv"');
-      return new StreamableFile(Readable.from(certificatesCsv(this.a, by, filter)), { type: 'text/csv; charset=utf-8' });
+      return new StreamableFile(Readable.from(certificatesCsv(this.a, by, filter)), {
+        type: 'text/csv; charset=utf-8',
+      });
     }
     if (filter === undefined) return { items: [], nextCursor: null };
     const page = await read(this.a, by, (tx) => listCertificates(tx, query, filter, this.a.clock.now()));
@@ -96,5 +98,11 @@ export class CertificateRoutes {
 function filterOf(query: z.infer<typeof certificateQuery>): CertificateFilter | undefined {
   const { status, deviceId, profile, expiresBefore, q } = query;
   if (deviceId !== undefined && !isId(deviceId)) return undefined;
-  return { status, deviceId, profile, q, ...(expiresBefore !== undefined && { expiresBefore: new Date(expiresBefore) }) };
+  return {
+    status,
+    deviceId,
+    profile,
+    q,
+    ...(expiresBefore !== undefined && { expiresBefore: new Date(expiresBefore) }),
+  };
 }

@@ -9,7 +9,7 @@ import { groupJson, groupPage, groupSchema, newGroup } from '../schema/registry.
 import { pageQuery } from '../schema/values.js';
 import { found, groupId } from './path-forms.js';
 
-const query = z.strictObject(pageQuery('id'));
+const query = z.strictObject(pageQuery);
 
 @Controller('v1/device-groups')
 export class DeviceGroupRoutes {
@@ -19,7 +19,9 @@ export class DeviceGroupRoutes {
   @Access('operator')
   @Answers('Create a group of devices that are trusted alike', groupSchema, 201)
   create(@By() by: Actor, @Http() http: Exchange, @Body({ schema: newGroup }) body: z.infer<typeof newGroup>) {
-    return createOnce(this.a, by, http, { secret: false }, async (a) => groupJson(await createDeviceGroup(a, by, body)));
+    return createOnce(this.a, by, http, { secret: false }, async (a) =>
+      groupJson(await createDeviceGroup(a, by, body)),
+    );
   }
 
   @Get()

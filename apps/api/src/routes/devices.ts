@@ -91,14 +91,22 @@ export class DeviceRoutes {
   @Post(':id/suspend')
   @Access('operator')
   @Answers('Suspend a device: its certificates go on hold', receiptSchema)
-  async suspend(@By() by: Actor, @Param('id', deviceId) id: string, @Body({ schema: nothing }) _: z.infer<typeof nothing>) {
+  async suspend(
+    @By() by: Actor,
+    @Param('id', deviceId) id: string,
+    @Body({ schema: nothing }) _: z.infer<typeof nothing>,
+  ) {
     return receiptJson(await suspendDevice(this.a, by, id));
   }
 
   @Post(':id/resume')
   @Access('operator')
   @Answers('Lift the suspension of a device', receiptSchema)
-  async resume(@By() by: Actor, @Param('id', deviceId) id: string, @Body({ schema: nothing }) _: z.infer<typeof nothing>) {
+  async resume(
+    @By() by: Actor,
+    @Param('id', deviceId) id: string,
+    @Body({ schema: nothing }) _: z.infer<typeof nothing>,
+  ) {
     return receiptJson(await resumeDevice(this.a, by, id));
   }
 

@@ -76,7 +76,11 @@ export class KeyRoutes {
   @Post(':id/suspend')
   @Access('operator')
   @Answers('Suspend a key', receiptSchema)
-  async suspend(@By() by: Actor, @Param('id', keyId) id: string, @Body({ schema: nothing }) _: z.infer<typeof nothing>) {
+  async suspend(
+    @By() by: Actor,
+    @Param('id', keyId) id: string,
+    @Body({ schema: nothing }) _: z.infer<typeof nothing>,
+  ) {
     return receiptJson(await suspendKey(this.a, by, id));
   }
 

@@ -9,7 +9,7 @@ import { newOrganization, organizationJson, organizationPage, organizationSchema
 import { pageQuery } from '../schema/values.js';
 import { found, organizationId } from './path-forms.js';
 
-const query = z.strictObject(pageQuery('id'));
+const query = z.strictObject(pageQuery);
 
 @Controller('v1/organizations')
 export class OrganizationRoutes {
@@ -18,7 +18,11 @@ export class OrganizationRoutes {
   @Post()
   @Access('authority')
   @Answers('Create an organization', organizationSchema, 201)
-  create(@By() by: Actor, @Http() http: Exchange, @Body({ schema: newOrganization }) body: z.infer<typeof newOrganization>) {
+  create(
+    @By() by: Actor,
+    @Http() http: Exchange,
+    @Body({ schema: newOrganization }) body: z.infer<typeof newOrganization>,
+  ) {
     return createOnce(this.a, by, http, { secret: false }, async (a) =>
       organizationJson(await createOrganization(a, by, body)),
     );

@@ -18,7 +18,7 @@ export const auditEventSchema = z
   .meta({ id: 'AuditEvent' });
 export const auditPage = pageOf(auditEventSchema);
 export const auditQuery = z.strictObject({
-  ...pageQuery('number'),
+  ...pageQuery,
   action: text(100).optional(),
   subject: text(200).optional(),
   actor: text(200).optional(),

@@ -43,7 +43,7 @@ const filters = {
   expiresBefore: instant.optional(),
   q: text(200).optional().meta({ description: 'part of a name or subject, or the start of a serial' }),
 };
-export const certificateQuery = z.strictObject({ ...pageQuery('timestamp', 'serial'), ...filters });
+export const certificateQuery = z.strictObject({ ...pageQuery, ...filters });
 
 export const certificateRevocation = z
   .strictObject({ reason: z.enum(REVOCATION_REASONS), invalidityDate: instant.optional() })

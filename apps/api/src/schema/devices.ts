@@ -53,7 +53,7 @@ export const registeredDeviceSchema = z
   .meta({ id: 'RegisteredDevice' });
 export const devicePage = pageOf(deviceSchema);
 export const deviceQuery = z.strictObject({
-  ...pageQuery('id'),
+  ...pageQuery,
   status: status.optional(),
   appId: id.optional(),
   groupId: id.optional(),

@@ -13,7 +13,10 @@ const audience = z
     ],
     { error: 'must be "all", {"providers": [ids]} or {"countries": ["US"]}' },
   )
-  .meta({ id: 'Audience', description: '"all" is judged when a key is checked: providers that come later are included' });
+  .meta({
+    id: 'Audience',
+    description: '"all" is judged when a key is checked: providers that come later are included',
+  });
 
 const status = z.enum(['pending', 'active', 'retiring', 'suspended', 'revoked', 'expired']);
 const keyId = z.string().meta({ description: '14 characters, base62; the public part of the key' });
@@ -55,7 +58,7 @@ export const issuedKeySchema = z
   .meta({ id: 'IssuedKey' });
 export const keyPage = pageOf(keySchema);
 export const keyQuery = z.strictObject({
-  ...pageQuery('timestamp', 'keyId'),
+  ...pageQuery,
   releaseId: id.optional(),
   status: status.optional(),
 });

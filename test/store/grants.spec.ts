@@ -1,0 +1,221 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { startTestDatabase, type TestDatabase } from '../harness/database.js';
+
+let db: TestDatabase;
+beforeAll(async () => {
+  db = await startTestDatabase({ upTo: 'schema' });
+});
+afterAll(() => db.stop());
+
+/** Every right on tables that a plane has, by role and table; a right on columns names them. Nothing else may be granted. */
+const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  tm_api: {
+    organizations: 'insert select',
+    apps: 'insert select',
+    releases: 'insert select',
+    device_groups: 'insert select update(name,status)',
+    operator_tokens: 'insert select',
+    devices: 'insert select update(group_id,names,release_id,status)',
+    issuers: 'select',
+    serials: 'insert select update(state)',
+    certificates: 'insert select update(der,superseded_by)',
+    enrollment_secrets: 'insert select update(state)',
+    blocked_keys: 'insert select',
+    keys: 'insert select update(ends_at,status,status_before)',
+    key_audiences: 'insert select',
+    status_changes: 'insert select',
+    status_counter: 'select update(mac,seq)',
+    audit: 'insert select',
+    outbox: 'insert',
+    idempotency: 'delete insert select',
+    artifacts: 'select',
+  },
+  tm_est: {
+    organizations: 'select',
+    apps: 'select',
+    releases: 'select',
+    device_groups: 'select',
+    operator_tokens: 'select',
+    devices: 'select update(status)',
+    issuers: 'select',
+    serials: 'insert select update(state)',
+    certificates: 'insert select update(der,superseded_by)',
+    enrollment_secrets: 'select update(bound_request,bound_serial,state)',
+    blocked_keys: 'select',
+    keys: 'select',
+    key_audiences: 'select',
+    status_changes: 'select',
+    status_counter: 'select',
+    audit: 'insert select(id)',
+    artifacts: 'select',
+  },
+  tm_responder: {
+    issuers: 'select',
+    serials: 'select',
+    certificates: 'select(issuer_id,not_after,profile,serial)',
+    status_changes: 'select',
+    status_counter: 'select',
+    artifacts: 'select',
+    ocsp_answers: 'select',
+  },
+  tm_worker: {
+    organizations: 'select',
+    apps: 'select',
+    releases: 'select',
+    device_groups: 'select',
+    operator_tokens: 'select',
+    devices: 'select update(status)',
+    issuers: 'select',
+    serials: 'insert select update(state)',
+    certificates: 'insert select update(der,superseded_by)',
+    enrollment_secrets: 'select update(bound_request,bound_serial,state)',
+    blocked_keys: 'insert select',
+    keys: 'select',
+    key_audiences: 'select',
+    status_changes: 'insert select',
+    status_counter: 'select update(mac,seq)',
+    audit: 'insert select',
+    outbox: 'delete insert select update(done_at,relayed_at)',
+    idempotency: 'delete select update(sealed)',
+    expirations: 'insert select',
+    artifacts: 'insert select update',
+    crl_scopes: 'insert select update(number)',
+    ocsp_answers: 'delete insert select update',
+  },
+  tm_signer: {
+    ca_keys: 'insert select',
+    issuers: 'select',
+    serials: 'select',
+    certificates: 'select',
+  },
+  public: {},
+};
+
+/** From the catalog itself: rights on tables and columns of every schema of ours, partitions included. */
+const GRANTED = `
+  with rights as (
+    select c.oid, c.relname, a.grantee, lower(a.privilege_type) as verb, null::text as column
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace, aclexplode(c.relacl) a
+    where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg_toast%' and a.grantee <> c.relowner
+    union all
+    select c.oid, c.relname, a.grantee, lower(a.privilege_type), att.attname
+    from pg_attribute att join pg_class c on c.oid = att.attrelid join pg_namespace n on n.oid = c.relnamespace,
+      aclexplode(att.attacl) a
+    where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg_toast%'
+  ), verbs as (
+    select coalesce(r.rolname, 'public') as role, relname, verb,
+      string_agg(rights.column, ',' order by rights.column) as columns
+    from rights left join pg_roles r on r.oid = rights.grantee group by 1, 2, 3
+  )
+  select role, relname as "table", string_agg(verb || coalesce('(' || columns || ')', ''), ' ' order by verb) as rights
+  from verbs group by 1, 2`;
+
+describe('rights on tables', () => {
+  test.each(Object.keys(DECLARED))(
+    '%s has exactly those declared here, on no partition and on nothing else',
+    async (role) => {
+      const granted = await db.sql<{ role: string; table: string; rights: string }>(GRANTED);
+      const mine = granted.filter((row) => row.role === role).map((row) => [row.table, row.rights]);
+      expect(Object.fromEntries(mine)).toEqual(DECLARED[role]);
+    },
+  );
+
+  test('nobody else has any', async () => {
+    const granted = await db.sql<{ role: string }>(GRANTED);
+    const roles = new Set(granted.map((row) => row.role));
+    expect([...roles].filter((role) => !(role in DECLARED))).toEqual([]);
+  });
+
+  test('no right may be passed on', async () => {
+    const rows = await db.sql(
+      `select c.relname from pg_class c, aclexplode(c.relacl) a
+       where a.is_grantable and a.grantee <> c.relowner and c.relnamespace = 'touchmark'::regnamespace`,
+    );
+    expect(rows).toEqual([]);
+  });
+});
+
+describe('roles', () => {
+  test('of the planes can log in and nothing more; the owner of the tables cannot log in', async () => {
+    const rows = await db.sql(
+      `select rolname as name, rolcanlogin as login, rolinherit as inherit,
+         rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls as special
+       from pg_roles where rolname like 'tm\\_%' order by 1`,
+    );
+    const plane = (name: string) => ({ name, login: true, inherit: false, special: false });
+    expect(rows).toEqual([
+      plane('tm_api'),
+      plane('tm_est'),
+      { name: 'tm_owner', login: false, inherit: true, special: false },
+      plane('tm_responder'),
+      plane('tm_signer'),
+      plane('tm_worker'),
+    ]);
+  });
+
+  test('of the planes belong to no other role', async () => {
+    const rows = await db.sql(
+      `select m.rolname from pg_auth_members a join pg_roles m on m.oid = a.member where m.rolname like 'tm\\_%'`,
+    );
+    expect(rows).toEqual([]);
+  });
+
+  test('own nothing in the schema touchmark but tm_owner, who owns all of it', async () => {
+    const rows = await db.sql(
+      `select distinct pg_get_userbyid(relowner) as owner from pg_class where relnamespace = 'touchmark'::regnamespace
+       union select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'touchmark'
+       union select pg_get_userbyid(proowner) from pg_proc where pronamespace = 'touchmark'::regnamespace`,
+    );
+    expect(rows).toEqual([{ owner: 'tm_owner' }]);
+  });
+
+  test('make nothing: no plane may create in a schema, except the worker in that of its queue', async () => {
+    const rows = await db.sql(
+      `select r.rolname as role, n.nspname as schema from pg_roles r, pg_namespace n
+       where r.rolname like 'tm\\_%' and r.rolname <> 'tm_owner' and n.nspname not like 'pg\\_%'
+         and has_schema_privilege(r.rolname, n.nspname, 'create')`,
+    );
+    expect(rows).toEqual([{ role: 'tm_worker', schema: 'bull' }]);
+  });
+
+  test('enter only the schemas they need', async () => {
+    const rows = await db.sql<{ role: string }>(
+      `select r.rolname as role from pg_roles r where r.rolname like 'tm\\_%' and has_schema_privilege(r.rolname, 'bull', 'usage')`,
+    );
+    expect(rows).toEqual([{ role: 'tm_worker' }]);
+  });
+});
+
+describe('functions', () => {
+  test('that run with the rights of their owner are one, called by the worker alone', async () => {
+    const rows = await db.sql<{ name: string }>(
+      `select proname as name from pg_proc where pronamespace = 'touchmark'::regnamespace and prosecdef`,
+    );
+    expect(rows).toEqual([{ name: 'ensure_partitions' }]);
+    const may = await db.sql<{ role: string }>(
+      `select rolname as role from pg_roles where rolname like 'tm\\_%' and rolname <> 'tm_owner'
+         and has_function_privilege(rolname, 'touchmark.ensure_partitions(timestamptz)', 'execute')`,
+    );
+    expect(may).toEqual([{ role: 'tm_worker' }]);
+  });
+
+  test('that run with the rights of their owner fix their search path, pg_temp last', async () => {
+    const rows = await db.sql<{ config: string[] }>(
+      `select proconfig as config from pg_proc where pronamespace = 'touchmark'::regnamespace and prosecdef`,
+    );
+    expect(rows).toEqual([{ config: ['search_path=touchmark, pg_temp'] }]);
+  });
+});
+
+describe('time limits', () => {
+  test.each(['api', 'est', 'responder', 'worker', 'signer'] as const)(
+    'bound every statement, lock and idle transaction of %s',
+    async (plane) => {
+      const database = await db.as(plane);
+      for (const setting of ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout']) {
+        const [row] = await database.rows<{ value: string }>(`select current_setting($1) as value`, [setting]);
+        expect({ setting, value: row?.value }).not.toEqual({ setting, value: '0' });
+      }
+    },
+  );
+});

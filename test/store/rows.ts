@@ -1,0 +1,39 @@
+import { randomBytes } from 'node:crypto';
+import { addSeconds } from '#kernel';
+import { newSerial } from '#pki';
+import { insertIntent, listIssuers, type IntentRow } from '#store';
+import type { TestDatabase } from '../harness/database.js';
+
+/** An intent as the use cases record it, of nobody's device; the bytes are not a certificate. */
+export async function plantIntent(db: TestDatabase, rest: Partial<IntentRow> = {}): Promise<IntentRow> {
+  const owner = await db.as('owner');
+  const now = db.clock.now();
+  const row = await owner.transaction(async (tx): Promise<IntentRow> => {
+    const issuer = (await listIssuers(tx)).find((one) => one.kind === 'issuing');
+    const intent: IntentRow = {
+      serial: Buffer.from(newSerial(), 'hex'),
+      issuerId: issuer!.id,
+      shard: 0,
+      notBefore: now,
+      notAfter: addSeconds(now, 86_400),
+      profile: 'device',
+      profileVersion: 1,
+      tbs: randomBytes(32),
+      spkiSha256: randomBytes(32),
+      subject: 'CN=planted',
+      names: [],
+      deviceId: null,
+      appId: null,
+      releaseId: null,
+      secretId: null,
+      requestLabel: '',
+      requester: 'system:test',
+      ownerOrgId: null,
+      issuerOrgId: db.authorityId,
+      ...rest,
+    };
+    await insertIntent(tx, intent);
+    return intent;
+  });
+  return row;
+}
