@@ -10,7 +10,7 @@ declare
   name text;
   step constant bigint := 10000000;
 begin
-  for i in 0..15 loop
+  for i in 0..6 loop
     month := date_trunc('month', now_at, 'UTC') + make_interval(months => i);
     name := 'certificates_' || to_char(month at time zone 'UTC', 'YYYY_MM');
     if to_regclass(name) is null then

@@ -60,7 +60,8 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
     endsAt: null,
     seq: 3,
   };
-  const database = { transaction: <T>(work: (tx: Tx) => Promise<T>) => work(onlyOrganizations) };
+  const run = <T>(work: (tx: Tx) => Promise<T>) => work(onlyOrganizations);
+  const database = { transaction: run, single: run };
   const authority: AuthorityContext = {
     plane: 'api',
     database,
@@ -106,5 +107,7 @@ const onlyOrganizations: Tx = {
     return Promise.resolve([{ id, kind, name: kind, country: null, createdAt: new Date(0) } as unknown as T]);
   },
   run: () => Promise.reject(down()),
-  client: () => Promise.reject(down()),
+  client: () => {
+    throw down();
+  },
 };

@@ -3,7 +3,15 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { X509Certificate } from 'node:crypto';
 import { toPem } from '#pki';
-import { certificateOf, csrOf, newKey, registerTestDevice, simpleEnroll, type DeviceKey, type Registered } from '../harness/device.js';
+import {
+  certificateOf,
+  csrOf,
+  newKey,
+  registerTestDevice,
+  simpleEnroll,
+  type DeviceKey,
+  type Registered,
+} from '../harness/device.js';
 import { startTestInstance, type TestInstance } from '../harness/instance.js';
 import { succeed } from './program.js';
 import { eventually } from './server.js';

@@ -31,7 +31,8 @@ describeWith(['certtool', 'ocsptool', 'gnutls-cli', 'openssl'], 'GnuTLS', () => 
   test('certtool --verify-crl accepts both CRLs under their own issuer only', async () => {
     const own = await crlOf(laboratory, device.certificateFile);
     const root = await crlOf(laboratory, laboratory.issuing);
-    const verify = (crl: string, ca: string) => run('certtool', ['--verify-crl', '--load-ca-certificate', ca], { input: crl });
+    const verify = (crl: string, ca: string) =>
+      run('certtool', ['--verify-crl', '--load-ca-certificate', ca], { input: crl });
     for (const [crl, ca] of [
       [own, laboratory.issuing],
       [root, laboratory.root],

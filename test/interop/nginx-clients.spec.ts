@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { crlsListing, currentCrls, enrollDevice, openLaboratory, revoke, type EnrolledDevice, type Laboratory } from './enrolled.js';
+import {
+  crlsListing,
+  currentCrls,
+  enrollDevice,
+  openLaboratory,
+  revoke,
+  type EnrolledDevice,
+  type Laboratory,
+} from './enrolled.js';
 import { startNginx, type Nginx } from './nginx.js';
 import { describeWith, run, succeed } from './program.js';
 import { eventually } from './server.js';
@@ -21,7 +29,10 @@ describeWith(['nginx', 'openssl', 'curl'], 'nginx with ssl_verify_client', () =>
       ...['-keyout', file('server.key'), '-out', file('server.pem'), '-subj', '/CN=provider'],
       ...['-addext', 'subjectAltName=IP:127.0.0.1'],
     ]);
-    await laboratory.write('clients.pem', laboratory.instance.rootPem + (await succeed('openssl', ['x509', '-in', laboratory.issuing])));
+    await laboratory.write(
+      'clients.pem',
+      laboratory.instance.rootPem + (await succeed('openssl', ['x509', '-in', laboratory.issuing])),
+    );
     await currentCrls(laboratory, device);
     nginx = await startNginx(
       laboratory,
@@ -40,14 +51,24 @@ describeWith(['nginx', 'openssl', 'curl'], 'nginx with ssl_verify_client', () =>
 
   const visit = async (identity: readonly string[]) => {
     const url = `https://127.0.0.1:${nginx.port}/`;
-    const { all } = await run('curl', ['-sS', '--cacert', laboratory.file('server.pem'), ...identity, '-w', '%{http_code}', url]);
+    const { all } = await run('curl', [
+      '-sS',
+      '--cacert',
+      laboratory.file('server.pem'),
+      ...identity,
+      '-w',
+      '%{http_code}',
+      url,
+    ]);
     return all;
   };
   const as = (who: EnrolledDevice) => ['--cert', who.certificateFile, '--key', who.keyFile];
 
   test('an enrolled device is let in, on TLS 1.2 and 1.3, and its name arrives', async () => {
     for (const version of ['1.2', '1.3']) {
-      expect(await visit([...as(device), `--tlsv${version}`, '--tls-max', version])).toBe(`SUCCESS CN=${device.id}\n200`);
+      expect(await visit([...as(device), `--tlsv${version}`, '--tls-max', version])).toBe(
+        `SUCCESS CN=${device.id}\n200`,
+      );
     }
   });
 

@@ -26,7 +26,16 @@ describeWith(['nginx', 'openssl', 'curl'], 'nginx in front of the status plane',
   /** A good request whose base64 has `//` and `+` in it: the nonce at its end, 16 bytes, is drawn until it has. */
   async function requestWithDoubleSlash(): Promise<string> {
     const file = laboratory.file('request.der');
-    await succeed('openssl', ['ocsp', '-issuer', laboratory.issuing, '-cert', device.certificateFile, '-reqout', file, '-nonce']);
+    await succeed('openssl', [
+      'ocsp',
+      '-issuer',
+      laboratory.issuing,
+      '-cert',
+      device.certificateFile,
+      '-reqout',
+      file,
+      '-nonce',
+    ]);
     const der = await readFile(file);
     expect(der.subarray(-18, -16)).toEqual(Buffer.from([0x04, 0x10]));
     for (;;) {
@@ -70,7 +79,10 @@ describeWith(['nginx', 'openssl', 'curl'], 'nginx in front of the status plane',
     ]);
     expect(all).toContain('Response verify OK');
     const crl = await run('curl', ['-sS', '--fail', `http://127.0.0.1:${nginx.port}/crl/${laboratory.issuingId}.crl`]);
-    expect((await run('openssl', ['crl', '-inform', 'DER', '-noout', '-CAfile', laboratory.issuing], { input: crl.stdout })).all).toContain('verify OK');
+    expect(
+      (await run('openssl', ['crl', '-inform', 'DER', '-noout', '-CAfile', laboratory.issuing], { input: crl.stdout }))
+        .all,
+    ).toContain('verify OK');
   });
 
   test('proxy_pass without a path sends the URL on as it came, whatever merge_slashes says', async () => {

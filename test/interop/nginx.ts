@@ -16,7 +16,9 @@ export async function startNginx(
   const port = await freePort();
   const prefix = laboratory.file(name);
   await mkdir(prefix, { recursive: true });
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${prefix}/${kind};`);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (kind) => `${kind}_temp_path ${prefix}/${kind};`,
+  );
   const configuration = `daemon off; pid ${prefix}/nginx.pid; error_log stderr warn;
 events {}
 http { access_log off; ${temporary.join(' ')}

@@ -20,7 +20,16 @@ describeWith(['openssl', 'curl'], 'openssl ocsp', () => {
   afterAll(() => laboratory.close());
 
   const ask = (args: readonly string[], issuer = laboratory.issuing) =>
-    run('openssl', ['ocsp', '-issuer', issuer, ...args, '-url', `${laboratory.instance.urls.status}/ocsp`, '-CAfile', laboratory.root]);
+    run('openssl', [
+      'ocsp',
+      '-issuer',
+      issuer,
+      ...args,
+      '-url',
+      `${laboratory.instance.urls.status}/ocsp`,
+      '-CAfile',
+      laboratory.root,
+    ]);
 
   test.each([
     ['SHA-1', '-sha1', '-nonce'],
@@ -34,7 +43,10 @@ describeWith(['openssl', 'curl'], 'openssl ocsp', () => {
       unknown: await ask([hash, '-serial', NEVER_ISSUED, nonce]),
     };
     for (const [status, { all, ...ended }] of Object.entries(answers)) {
-      expect({ status: ended.status, all }).toMatchObject({ status: 0, all: expect.stringContaining('Response verify OK') });
+      expect({ status: ended.status, all }).toMatchObject({
+        status: 0,
+        all: expect.stringContaining('Response verify OK'),
+      });
       expect(all).toContain(`: ${status}\n`);
       // OpenSSL compares the nonce itself and fails on another one; it only warns where none came back.
       expect(all).not.toContain('no nonce in response');
@@ -49,12 +61,19 @@ describeWith(['openssl', 'curl'], 'openssl ocsp', () => {
   });
 
   test('several certificates of one issuer in one request', async () => {
-    const { all } = await ask(['-cert', good.certificateFile, '-cert', revoked.certificateFile, '-serial', NEVER_ISSUED]);
+    const { all } = await ask([
+      '-cert',
+      good.certificateFile,
+      '-cert',
+      revoked.certificateFile,
+      '-serial',
+      NEVER_ISSUED,
+    ]);
     expect(all).toContain('Response verify OK');
     expect(all).toMatch(/: good\n[^]*: revoked\n[^]*: unknown\n/);
   });
 
-  test('the responder certificate is the issuing CA\'s delegate, and the nonce comes back', async () => {
+  test("the responder certificate is the issuing CA's delegate, and the nonce comes back", async () => {
     const { all } = await ask(['-cert', good.certificateFile, '-nonce', '-resp_text']);
     expect(all).toMatch(/Responder Id: [0-9A-F]{40}/);
     expect(all).toContain('OCSP Nonce');
@@ -75,11 +94,29 @@ describeWith(['openssl', 'curl'], 'openssl ocsp', () => {
   test('GET by curl: the published bytes verify, and may be cached', async () => {
     const url = await uriOf(good.certificateFile, 'authorityInfoAccess', 'OCSP - ');
     const request = laboratory.file('request.der');
-    await succeed('openssl', ['ocsp', '-issuer', laboratory.issuing, '-cert', good.certificateFile, '-no_nonce', '-reqout', request]);
+    await succeed('openssl', [
+      'ocsp',
+      '-issuer',
+      laboratory.issuing,
+      '-cert',
+      good.certificateFile,
+      '-no_nonce',
+      '-reqout',
+      request,
+    ]);
     const base64 = (await readFile(request)).toString('base64');
     const answer = laboratory.file('answer.der');
     for (const form of [base64, encodeURIComponent(base64)]) {
-      const headers = await succeed('curl', ['-sS', '--fail', '--path-as-is', '-D', '-', '-o', answer, `${url}/${form}`]);
+      const headers = await succeed('curl', [
+        '-sS',
+        '--fail',
+        '--path-as-is',
+        '-D',
+        '-',
+        '-o',
+        answer,
+        `${url}/${form}`,
+      ]);
       expect(headers).toMatch(/^content-type: application\/ocsp-response\r$/im);
       expect(headers).toMatch(/^cache-control: .*max-age=60\b/im);
       expect(headers).toMatch(/^etag: "[0-9a-f]{64}"\r$/im);

@@ -18,7 +18,13 @@ describeWith(['openssl'], 'openssl reads what is issued', () => {
     const der = (await run('openssl', ['x509', '-in', file, '-outform', 'DER'])).stdout;
     const tree = await succeed('openssl', ['asn1parse', '-inform', 'DER'], { input: der });
     expect(tree).not.toMatch(/error/i);
-    expect(/^ +0:d=0 +hl=(\d) l= *(\d+) cons: SEQUENCE/.exec(tree)?.slice(1).map(Number).reduce((a, b) => a + b)).toBe(der.length);
+    expect(
+      /^ +0:d=0 +hl=(\d) l= *(\d+) cons: SEQUENCE/
+        .exec(tree)
+        ?.slice(1)
+        .map(Number)
+        .reduce((a, b) => a + b),
+    ).toBe(der.length);
     const text = await succeed('openssl', ['x509', '-in', file, '-noout', '-text']);
     expect(text).toContain('Version: 3 (0x2)');
     const [inner, outer] = [...text.matchAll(/Signature Algorithm: (\S+)/g)].map((match) => match[1]);
@@ -98,17 +104,23 @@ describeWith(['openssl'], 'openssl reads what is issued', () => {
 
   test('CRLs: empty ones have no list, a revocation stands in it with its reason', async () => {
     const root = await laboratory.instance.status(`/crl/${laboratory.rootId}.crl`);
-    const ofRoot = await run('openssl', ['crl', '-inform', 'DER', '-noout', '-text', '-CAfile', laboratory.root], { input: root.body });
+    const ofRoot = await run('openssl', ['crl', '-inform', 'DER', '-noout', '-text', '-CAfile', laboratory.root], {
+      input: root.body,
+    });
     expect(ofRoot.all).toContain('verify OK');
     expect(ofRoot.all).toContain('No Revoked Certificates.');
     expect(ofRoot.all).toMatch(/X509v3 CRL Number: *\n\s+\d+\n/);
     await succeed('openssl', ['asn1parse', '-inform', 'DER'], { input: root.body });
-    const before = await succeed('openssl', ['crl', '-noout', '-text'], { input: await crlOf(laboratory, device.certificateFile) });
+    const before = await succeed('openssl', ['crl', '-noout', '-text'], {
+      input: await crlOf(laboratory, device.certificateFile),
+    });
     expect(before).toContain('No Revoked Certificates.');
     await revoke(laboratory, device.serial, 'cessationOfOperation');
     const after = await eventually(
       async () => {
-        const text = await succeed('openssl', ['crl', '-noout', '-text'], { input: await crlOf(laboratory, device.certificateFile) });
+        const text = await succeed('openssl', ['crl', '-noout', '-text'], {
+          input: await crlOf(laboratory, device.certificateFile),
+        });
         return text.includes('Revoked Certificates:') && text;
       },
       { within: 5000, what: 'a CRL with an entry' },

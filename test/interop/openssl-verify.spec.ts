@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { crlsListing, currentCrls, enrollDevice, openLaboratory, revoke, type EnrolledDevice, type Laboratory } from './enrolled.js';
+import {
+  crlsListing,
+  currentCrls,
+  enrollDevice,
+  openLaboratory,
+  revoke,
+  type EnrolledDevice,
+  type Laboratory,
+} from './enrolled.js';
 import { describeWith, run } from './program.js';
 
 describeWith(['openssl'], 'openssl verify', () => {
@@ -15,7 +23,16 @@ describeWith(['openssl'], 'openssl verify', () => {
   afterAll(() => laboratory.close());
 
   const verify = (certificate: string, ...more: string[]) =>
-    run('openssl', ['verify', '-x509_strict', '-CAfile', laboratory.root, '-untrusted', laboratory.issuing, ...more, certificate]);
+    run('openssl', [
+      'verify',
+      '-x509_strict',
+      '-CAfile',
+      laboratory.root,
+      '-untrusted',
+      laboratory.issuing,
+      ...more,
+      certificate,
+    ]);
 
   test('a device certificate is good for a TLS client and for nothing else', async () => {
     expect((await verify(device.certificateFile, '-purpose', 'sslclient')).status).toBe(0);
@@ -32,7 +49,9 @@ describeWith(['openssl'], 'openssl verify', () => {
     const after = await crlsListing(laboratory, device);
     const refused = await verify(device.certificateFile, '-crl_check_all', '-CRLfile', after);
     expect(refused).toMatchObject({ status: 2, stderr: expect.stringContaining('certificate revoked') });
-    expect(await verify(other.certificateFile, '-crl_check_all', '-extended_crl', '-CRLfile', after)).toMatchObject({ status: 0 });
+    expect(await verify(other.certificateFile, '-crl_check_all', '-extended_crl', '-CRLfile', after)).toMatchObject({
+      status: 0,
+    });
   });
 
   test('the full CRL, which has no distribution point in it, refuses the same certificate', async () => {

@@ -19,12 +19,14 @@ function readWalk(readme: string, name: string, walk: Walk = { script: '', expec
   const blocks = [...(part ?? '').matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, block = '']) => block);
   if (blocks.length === 0) throw new Error(`README.md has no blocks for ${name}`);
   const { expected } = walk;
-  const lines = blocks.flatMap((block) => block.split('\n')).map((line) => {
-    const text = /^# prints: (.+)$/.exec(line)?.[1];
-    if (text === undefined) return line;
-    expected.push(text);
-    return `echo '${MARK} ${expected.length - 1}'`;
-  });
+  const lines = blocks
+    .flatMap((block) => block.split('\n'))
+    .map((line) => {
+      const text = /^# prints: (.+)$/.exec(line)?.[1];
+      if (text === undefined) return line;
+      expected.push(text);
+      return `echo '${MARK} ${expected.length - 1}'`;
+    });
   return { script: `${walk.script}${lines.join('\n')}\n`, expected };
 }
 
@@ -76,7 +78,10 @@ describeWith(['curl', 'openssl', 'sh'], 'the walk-through of the README', () => 
 
   describeWith(['pki'], 'strongSwan part', () => {
     test('does what the README says after steps 1 and 2', async () => {
-      const before = readWalk(readme.replace(/\*\*3\. [^]*?<!-- end of walk-through -->/, '<!-- end of walk-through -->'), 'walk-through');
+      const before = readWalk(
+        readme.replace(/\*\*3\. [^]*?<!-- end of walk-through -->/, '<!-- end of walk-through -->'),
+        'walk-through',
+      );
       const walk = readWalk(readme, 'strongswan', before);
       const ended = await run('sh', ['-u'], { input: walk.script, env, timeoutMs: 100_000 });
       for (const { expected, printed } of judge(walk, ended)) expect(printed).toContain(expected);

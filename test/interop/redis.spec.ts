@@ -9,7 +9,22 @@ describeWith(['redis-server', 'redis-cli', 'openssl'], 'jobs on Redis', () => {
   let port: number;
 
   const startRedis = () =>
-    startServer('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction'], port);
+    startServer(
+      'redis-server',
+      [
+        '--port',
+        String(port),
+        '--bind',
+        '127.0.0.1',
+        '--save',
+        '',
+        '--appendonly',
+        'no',
+        '--maxmemory-policy',
+        'noeviction',
+      ],
+      port,
+    );
   const ask = async (...command: string[]) => (await succeed('redis-cli', ['-p', String(port), ...command])).trim();
 
   beforeAll(async () => {
@@ -45,9 +60,14 @@ describeWith(['redis-server', 'redis-cli', 'openssl'], 'jobs on Redis', () => {
 
   test('no secret and no name is in the queue: jobs carry ids', async () => {
     const dump = await succeed('redis-cli', ['-p', String(port), '--scan', '--pattern', '*']);
-    const kinds = await Promise.all(dump.trim().split('\n').map(async (key) => [key, await ask('TYPE', key)] as const));
+    const kinds = await Promise.all(
+      dump
+        .trim()
+        .split('\n')
+        .map(async (key) => [key, await ask('TYPE', key)] as const),
+    );
     const values = await Promise.all(
-      kinds.map(([key, type]) => {
+      kinds.map(async ([key, type]) => {
         if (type === 'hash') return ask('HGETALL', key);
         if (type === 'string') return ask('GET', key);
         return '';

@@ -26,12 +26,21 @@ describeWith(['pki', 'openssl'], 'strongSwan pki', () => {
     laboratory.write(name, csrOf(of, by));
 
   test('--estca fetches root and issuing CA and trusts both', async () => {
-    const { status, all } = await run('pki', ['--estca', ...est(), '--caout', laboratory.file('ca.pem'), '--outform', 'pem']);
+    const { status, all } = await run('pki', [
+      '--estca',
+      ...est(),
+      '--caout',
+      laboratory.file('ca.pem'),
+      '--outform',
+      'pem',
+    ]);
     expect({ status, all }).toMatchObject({ status: 0, all: expect.stringContaining('Root CA cert is trusted') });
     expect(all).toContain('Sub CA cert is trusted');
     const fetched = await succeed('openssl', ['x509', '-in', laboratory.file('ca.pem')]);
     expect(fetched).toBe(await succeed('openssl', ['x509', '-in', laboratory.root]));
-    expect(await succeed('openssl', ['x509', '-in', sub])).toBe(await succeed('openssl', ['x509', '-in', laboratory.issuing]));
+    expect(await succeed('openssl', ['x509', '-in', sub])).toBe(
+      await succeed('openssl', ['x509', '-in', laboratory.issuing]),
+    );
   });
 
   test('--est enrolls with the one-time secret, and the same request again gets the same certificate', async () => {
@@ -43,7 +52,15 @@ describeWith(['pki', 'openssl'], 'strongSwan pki', () => {
     await laboratory.write('swan.pem', first.stdout);
     const again = await enroll(csr, secret);
     expect(again.stdout.toString()).toBe(first.stdout.toString());
-    await succeed('openssl', ['verify', '-x509_strict', '-CAfile', laboratory.root, '-untrusted', sub, laboratory.file('swan.pem')]);
+    await succeed('openssl', [
+      'verify',
+      '-x509_strict',
+      '-CAfile',
+      laboratory.root,
+      '-untrusted',
+      sub,
+      laboratory.file('swan.pem'),
+    ]);
   });
 
   test('the same secret with another key is refused', async () => {
@@ -68,7 +85,9 @@ describeWith(['pki', 'openssl'], 'strongSwan pki', () => {
   });
 
   test('a revoked certificate does not renew', async () => {
-    const serial = (await succeed('openssl', ['x509', '-in', laboratory.file('swan.pem'), '-noout', '-serial'])).trim().slice('serial='.length);
+    const serial = (await succeed('openssl', ['x509', '-in', laboratory.file('swan.pem'), '-noout', '-serial']))
+      .trim()
+      .slice('serial='.length);
     await revoke(laboratory, serial.toLowerCase());
     const identity = ['--cert', laboratory.file('swan.pem'), '--key', laboratory.file('swan.key')];
     const refused = await enroll(await csrFile('late.csr', device, newKey()), identity);

@@ -4,7 +4,15 @@ import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import tls from 'node:tls';
 import { ALLOWED_SUITE, FORBIDDEN_SUITES, offer, TLS_1_1, TLS_1_2 } from './client-hello.js';
-import { crlsListing, currentCrls, enrollDevice, openLaboratory, revoke, type EnrolledDevice, type Laboratory } from './enrolled.js';
+import {
+  crlsListing,
+  currentCrls,
+  enrollDevice,
+  openLaboratory,
+  revoke,
+  type EnrolledDevice,
+  type Laboratory,
+} from './enrolled.js';
 import { describeWith, run } from './program.js';
 
 const HANDSHAKE_FAILURE = 40;
@@ -24,7 +32,21 @@ describeWith(['openssl'], 'TLS of the planes', () => {
   afterAll(() => laboratory.close());
 
   const connect = (plane: 'est' | 'api', args: readonly string[], input = 'Q\n') =>
-    run('openssl', ['s_client', '-connect', `127.0.0.1:${ports[plane]}`, '-CAfile', laboratory.root, '-verify_ip', '127.0.0.1', '-verify_return_error', ...args], { input });
+    run(
+      'openssl',
+      [
+        's_client',
+        '-connect',
+        `127.0.0.1:${ports[plane]}`,
+        '-CAfile',
+        laboratory.root,
+        '-verify_ip',
+        '127.0.0.1',
+        '-verify_return_error',
+        ...args,
+      ],
+      { input },
+    );
 
   test.each(['est', 'api'] as const)('%s: 1.2 and 1.3, the server verified by its address', async (plane) => {
     for (const [option, protocol] of [
@@ -45,19 +67,25 @@ describeWith(['openssl'], 'TLS of the planes', () => {
     expect(await offer(ports[plane], TLS_1_1, [0xc009, 0xc00a])).toEqual({ alert: PROTOCOL_VERSION });
   });
 
-  test.each(['est', 'api'] as const)('%s: NULL, anonymous, EXPORT, DES and RC4 suites are refused (E03)', async (plane) => {
-    for (const cipher of ['eNULL', 'aNULL']) {
-      const { status, all } = await connect(plane, ['-tls1_2', '-cipher', `${cipher}:@SECLEVEL=0`]);
-      expect({ cipher, status, all }).toMatchObject({ status: 1, all: expect.stringContaining('handshake failure') });
-    }
-    for (const [suite, code] of Object.entries(FORBIDDEN_SUITES)) {
-      expect({ suite, answer: await offer(ports[plane], TLS_1_2, [code]) }).toEqual({ suite, answer: { alert: HANDSHAKE_FAILURE } });
-    }
-    // The same hello with a good suite among them is answered: it was the suites that were refused.
-    expect(await offer(ports[plane], TLS_1_2, [...Object.values(FORBIDDEN_SUITES), ALLOWED_SUITE])).toEqual({
-      serverHello: { version: TLS_1_2, suite: ALLOWED_SUITE },
-    });
-  });
+  test.each(['est', 'api'] as const)(
+    '%s: NULL, anonymous, EXPORT, DES and RC4 suites are refused (E03)',
+    async (plane) => {
+      for (const cipher of ['eNULL', 'aNULL']) {
+        const { status, all } = await connect(plane, ['-tls1_2', '-cipher', `${cipher}:@SECLEVEL=0`]);
+        expect({ cipher, status, all }).toMatchObject({ status: 1, all: expect.stringContaining('handshake failure') });
+      }
+      for (const [suite, code] of Object.entries(FORBIDDEN_SUITES)) {
+        expect({ suite, answer: await offer(ports[plane], TLS_1_2, [code]) }).toEqual({
+          suite,
+          answer: { alert: HANDSHAKE_FAILURE },
+        });
+      }
+      // The same hello with a good suite among them is answered: it was the suites that were refused.
+      expect(await offer(ports[plane], TLS_1_2, [...Object.values(FORBIDDEN_SUITES), ALLOWED_SUITE])).toEqual({
+        serverHello: { version: TLS_1_2, suite: ALLOWED_SUITE },
+      });
+    },
+  );
 
   test.each(['est', 'api'] as const)('%s: renegotiation is refused (E66)', async (plane) => {
     const { status, all } = await connect(plane, ['-tls1_2'], 'R\n');
@@ -84,7 +112,14 @@ describeWith(['openssl'], 'TLS of the planes', () => {
     const key = device.key.pem;
     const crl = (await readFile(crlFile, 'utf8')).split(/(?<=-----END X509 CRL-----\n)/);
     // Its own certificate is of no matter here: the device's serves.
-    const server = tls.createServer({ key, cert, ca: laboratory.instance.rootPem, crl, requestCert: true, rejectUnauthorized: true });
+    const server = tls.createServer({
+      key,
+      cert,
+      ca: laboratory.instance.rootPem,
+      crl,
+      requestCert: true,
+      rejectUnauthorized: true,
+    });
     const { promise: said, resolve } = Promise.withResolvers<string>();
     server.on('tlsClientError', (error, socket) => resolve(String(socket.authorizationError || error.message)));
     server.on('secureConnection', (socket) => {

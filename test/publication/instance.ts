@@ -12,15 +12,17 @@ import { Follower } from '#status';
 import {
   appendStatusChanges,
   Database,
-  insertIntent,
+  recordIntent,
   insertOrganization,
   migrate,
   newId,
   PLANE_ROLES,
   storeSigned,
+  type IntentRow,
   type DatabaseConnection,
   type LoginPlane,
 } from '#store';
+import { plantedAudit } from '../store/rows.js';
 
 export const STATUS_URL = 'http://status.example.test';
 
@@ -139,7 +141,7 @@ export async function startInstance(
       await owner.transaction(async (tx) => {
         const bytes = Buffer.from(serial, 'hex');
         const shard = Number.parseInt(serial.slice(2, 6), 16) % issuer.shards;
-        await insertIntent(tx, {
+        const planted: IntentRow = {
           serial: bytes,
           issuerId: issuer.id,
           shard,
@@ -159,8 +161,9 @@ export async function startInstance(
           requester: 'system:test',
           ownerOrgId: null,
           issuerOrgId: authorityId,
-        });
-        if (state === 'issued') await storeSigned(tx, { serial: bytes, notAfter, der: randomBytes(32), supersedes: null, deviceId: null });
+        };
+        await recordIntent(tx, planted, plantedAudit(clock.now()), null);
+        if (state === 'issued') await storeSigned(tx, { serial: bytes, notAfter, der: randomBytes(32), supersedes: null, deviceId: null }, plantedAudit(clock.now()));
       });
       return serial;
     },

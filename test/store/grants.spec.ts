@@ -213,7 +213,9 @@ describe('time limits', () => {
     async (plane) => {
       const database = await db.as(plane);
       for (const setting of ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout']) {
-        const [row] = await database.rows<{ value: string }>(`select current_setting($1) as value`, [setting]);
+        const [row] = await database.transaction((tx) =>
+          tx.rows<{ value: string }>(`select current_setting($1) as value`, [setting]),
+        );
         expect({ setting, value: row?.value }).not.toEqual({ setting, value: '0' });
       }
     },

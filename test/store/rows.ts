@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { addSeconds } from '#kernel';
 import { newSerial } from '#pki';
-import { insertIntent, listIssuers, type IntentRow } from '#store';
+import { listIssuers, recordIntent, type IntentRow, type NewAuditRow } from '#store';
 import type { TestDatabase } from '../harness/database.js';
 
 /** An intent as the use cases record it, of nobody's device; the bytes are not a certificate. */
@@ -32,8 +32,21 @@ export async function plantIntent(db: TestDatabase, rest: Partial<IntentRow> = {
       issuerOrgId: db.authorityId,
       ...rest,
     };
-    await insertIntent(tx, intent);
+    await recordIntent(tx, intent, plantedAudit(now), null);
     return intent;
   });
   return row;
 }
+
+/** The entry that goes with a planted row. */
+export const plantedAudit = (at: Date): NewAuditRow => ({
+  at,
+  actor: 'system:test',
+  action: 'certificate.requested',
+  subject: 'certificate:test',
+  outcome: 'success',
+  requestId: 'test',
+  canonical: Buffer.from('{}'),
+  ownerOrgId: null,
+  issuerOrgId: null,
+});

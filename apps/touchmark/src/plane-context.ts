@@ -38,7 +38,9 @@ export async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worke
   const macKey = createSecretKey(statusMacKey);
   const database = await openPlaneDatabase(parts, plane);
   const signerDatabase = await openPlaneDatabase(parts, 'signer');
-  const follower = await startFollower(parts, { database, macKey, peppers: peppers.byVersion }, log);
+  const authorityId = await readAuthorityId(database, plane);
+  const scope = plane === 'api' ? { scope: { organizationId: authorityId, authority: true } } : {};
+  const follower = await startFollower(parts, { database, macKey, peppers: peppers.byVersion, ...scope }, log);
   const authority: AuthorityContext = {
     plane,
     database,
@@ -52,7 +54,7 @@ export async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worke
     rootsPublicKey: plane === 'api' ? secrets.of('api').rootsPublicKey : undefined,
     issuers: new IssuerDirectory(database),
     lifetimes: config.lifetimes,
-    authorityId: await readAuthorityId(database, plane),
+    authorityId,
     failedAttempts: new FailedAttempts(systemClock, config.failedAuth),
     log,
   };
@@ -69,7 +71,7 @@ export async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worke
 
 export async function startFollower(
   parts: PlaneParts,
-  options: Pick<FollowerOptions, 'database' | 'macKey' | 'peppers'>,
+  options: Pick<FollowerOptions, 'database' | 'macKey' | 'peppers' | 'scope'>,
   log: Logger,
 ): Promise<Follower> {
   const follower = new Follower({

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { isAuthorityError } from '#kernel';
 import { addCertificateCommands } from './commands/certificates.js';
+import { addDemoCommand } from './commands/demo.js';
 import { addDeviceCommands } from './commands/devices.js';
 import { addKeyCommands } from './commands/keys.js';
 import { USAGE_STATUS } from './commands/local-command.js';
@@ -18,6 +19,7 @@ export function buildProgram(): Command {
     .exitOverride();
   // Commands inherit what is set on their parent when they are added, so exitOverride comes before them.
   addServeCommand(program);
+  addDemoCommand(program);
   addSetupCommands(program);
   addStatusCommand(program);
   addOrganizationCommands(program);
@@ -40,10 +42,10 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
     // Commander has printed its own already.
-    if (!error.code.startsWith('commander.')) console.error(`touchmark: ${error.message}`);
+    if (!error.code.startsWith('commander.')) process.stderr.write(`touchmark: ${error.message}\n`);
     return USAGE_STATUS;
   }
   const line = isAuthorityError(error) ? error.detail : error instanceof Error ? error.message : String(error);
-  console.error(`touchmark: ${line}`);
+  process.stderr.write(`touchmark: ${line}\n`);
   return 1;
 }

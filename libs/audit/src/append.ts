@@ -1,4 +1,4 @@
-import { insertAudit, type Tx } from '#store';
+import { insertAudit, type NewAuditRow, type Tx } from '#store';
 import { canonicalJson, type CanonicalValue } from './canonical.js';
 
 /** The closed list of what can be done, or tried, here. */
@@ -57,7 +57,12 @@ export interface AuditEntry {
 
 /** Writes the entry in the transaction of the change: if this fails, so does the change. */
 export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<void> {
-  await insertAudit(tx, {
+  await insertAudit(tx, auditRow(entry));
+}
+
+/** The entry as a row, for store functions that write it in the statement of the change itself. */
+export function auditRow(entry: AuditEntry): NewAuditRow {
+  return {
     at: entry.at,
     actor: entry.actor,
     action: entry.action,
@@ -67,7 +72,7 @@ export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<void> {
     canonical: Buffer.from(canonicalAudit(entry)),
     ownerOrgId: entry.ownerOrgId ?? null,
     issuerOrgId: entry.issuerOrgId ?? null,
-  });
+  };
 }
 
 /** The bytes that stand for the entry, in the log and later in the tree. */

@@ -21,6 +21,8 @@ export interface Actor {
 /** Where transactions are opened; a Database is one. */
 export interface Transactor {
   transaction<T>(work: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T>;
+  /** `work` of exactly one statement. */
+  single<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
 }
 
 /** What the use cases of one plane work with. Each plane has its own, with its own database role and secrets. */

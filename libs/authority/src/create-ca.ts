@@ -11,7 +11,7 @@ import {
   type IssuerRow,
 } from '#store';
 import { systemActor, type AuthorityContext } from './context.js';
-import { finishIntent, prepareIntent, recordIntent } from './issue.js';
+import { finishIntent, prepareIntent, recordOwnIntent } from './issue.js';
 import type { Issuer } from './issuer-directory.js';
 
 type CaContext = Pick<AuthorityContext, 'plane' | 'database' | 'clock' | 'signer' | 'lifetimes' | 'authorityId' | 'log'>;
@@ -111,6 +111,6 @@ async function certify(a: CaContext, self: Issuer, issuer: Issuer): Promise<Buff
     ownerOrgId: null,
     issuerOrgId: a.authorityId,
   });
-  const row = await a.database.transaction((tx) => recordIntent(tx, a, actor, intent));
+  const row = await recordOwnIntent(a, actor, intent);
   return finishIntent(a, actor, row, issuer, null);
 }

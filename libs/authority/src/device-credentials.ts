@@ -26,7 +26,7 @@ export async function authenticateSecret(
   const credential = parseCredential(basic.password);
   const id = credential?.kind === 'enrollmentSecret' ? credential.id : undefined;
   a.failedAttempts.check(address, id);
-  const row = id === undefined ? undefined : await a.database.transaction((tx) => findEnrollmentSecret(tx, id));
+  const row = id === undefined ? undefined : await a.database.single((tx) => findEnrollmentSecret(tx, id));
   const pepper = row && a.peppers.get(row.pepperVersion);
   if (row && !pepper) throw new AuthorityError('internal', 'secrets/pepper lacks a version that is in use');
   const verifier =
@@ -78,7 +78,7 @@ export async function authenticateCertificate(
   a.follower.assertFresh(60_000);
   const known = a.follower.index.certificate(certificate.serial);
   if (known?.status === 'revoked' || known?.status === 'onHold') throw revoked();
-  const row = await a.database.transaction((tx) => findCertificate(tx, Buffer.from(certificate.serial, 'hex')));
+  const row = await a.database.single((tx) => findCertificate(tx, Buffer.from(certificate.serial, 'hex')));
   if (!row?.der?.equals(der)) throw new AuthorityError('forbidden', 'the client certificate is not one of ours');
   if (row.deviceId === null || !isId(row.deviceId)) {
     throw new AuthorityError('forbidden', 'the client certificate is not that of a device');

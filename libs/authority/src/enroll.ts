@@ -4,7 +4,6 @@ import { addSeconds, AuthorityError, isAuthorityError } from '#kernel';
 import { canonicalGeneralName, type CertificationRequest } from '#pki';
 import { decideDevice, profiles } from '#policy';
 import {
-  bindEnrollmentSecret,
   findCertificate,
   findRepeated,
   latestStatus,
@@ -72,13 +71,17 @@ export async function enrollOverEst(a: AuthorityContext, request: EstRequest): P
   }
 }
 
-/** For refusals, also those before a request could be read. Nothing is written while the database is down. */
+/**
+ * For refusals, also those before a request could be read. Nothing is written while the database is down; of one address
+ * not more than the failed authentications it may have in a minute, so that no flood of bad requests becomes one of rows.
+ */
 export async function recordRefusal(
   a: AuthorityContext,
   refused: { address: string; requestId: string; operation: string; claimedUser?: string | undefined; error: AuthorityError },
 ): Promise<void> {
   const { error } = refused;
-  if (error.kind === 'unavailable' || error.kind === 'internal') return;
+  if (error.kind === 'unavailable' || error.kind === 'internal' || error.kind === 'limited') return;
+  if (!a.failedAttempts.mayRecordRefusal(refused.address)) return;
   if (error.kind === 'unauthenticated') await auditFailedAuthentication(a, refused, refused.operation);
   const actor: Actor = {
     id: `anonymous:${refused.address}`,
@@ -149,10 +152,9 @@ async function openIntent(
     ownerOrgId: device.ownerOrgId,
     issuerOrgId: device.issuerOrgId,
   });
-  const row = await recordIntent(tx, a, actor, prepared);
-  if (principal.kind === 'secret' && !(await bindEnrollmentSecret(tx, principal.secretId, row.serial, asked))) {
-    throw wrongSecret();
-  }
+  const secret = principal.kind === 'secret' ? { id: principal.secretId, request: asked } : null;
+  const row = await recordIntent(tx, a, actor, prepared, secret);
+  if (!row) throw wrongSecret();
   return { ...row, der: null };
 }
 

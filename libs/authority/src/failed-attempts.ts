@@ -28,6 +28,16 @@ export class FailedAttempts {
     if (secretId !== undefined) this.count(`secret ${secretId}`);
   }
 
+  /** True as long as this address has not filled the audit log with refusals in this minute; counts one. */
+  mayRecordRefusal(address: string): boolean {
+    const name = `refusals ${address}`;
+    const window = this.windows.get(name);
+    const current = window !== undefined && window.startedAt + WINDOW_MS > this.clock.monotonicMs();
+    if (current && window.count >= this.limits.perAddressPerMinute) return false;
+    this.count(name);
+    return true;
+  }
+
   private checkOne(name: string, limit: number): void {
     const window = this.windows.get(name);
     if (!window) return;

@@ -58,7 +58,7 @@ export async function withIdempotency<T>(
         return Promise.resolve();
       },
     };
-    const made = await work({ ...a, follower, database: { transaction: (inner) => inner(tx) } });
+    const made = await work({ ...a, follower, database: { transaction: (inner) => inner(tx), single: (inner) => inner(tx) } });
     const salt = randomBytes(16);
     const plain = Buffer.from(JSON.stringify(made.body));
     await storeIdempotent(tx, {

@@ -1,4 +1,4 @@
-import { appendAudit } from '#audit';
+import { auditRow } from '#audit';
 import { AuthorityError } from '#kernel';
 import {
   assembleCertificate,
@@ -13,7 +13,7 @@ import {
   type SubjectPublicKey,
 } from '#pki';
 import { lintRules, validity, type Profile } from '#policy';
-import { findCertificate, insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
+import { findCertificate, recordIntent as insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { caIssuersUri, crlUri, ocspUri, type Issuer } from './issuer-directory.js';
 
@@ -107,20 +107,35 @@ export function lintIssuer(issuer: Issuer): NonNullable<LintRules['issuer']> {
   return { subjectDer, keyId: publicKey.keyId, keyType: publicKey.keyType, notAfter };
 }
 
-/** Makes the intent: serial, exact bytes and audit entry in the caller's transaction. Nothing is signed before it commits. */
+/**
+ * Makes the intent: serial, exact bytes, audit entry and the binding of the one-time secret, in the caller's transaction.
+ * Nothing is signed before it commits. Undefined when the secret is not free any more.
+ */
 export async function recordIntent(
   tx: Tx,
   a: Pick<AuthorityContext, 'clock'>,
   actor: Actor,
   intent: PreparedIntent,
-): Promise<IntentRow> {
+  secret: { id: string; request: Buffer } | null = null,
+): Promise<IntentRow | undefined> {
   const row: IntentRow = { ...intent.row, tbs: intent.token.consume() };
-  await insertIntent(tx, row);
-  await appendAudit(tx, {
+  const { profile, profileVersion, subject, names, deviceId } = row;
+  const audit = auditRow({
     ...auditOf(a, actor, row),
     action: 'certificate.requested',
-    detail: { profile: row.profile, profileVersion: row.profileVersion, subject: row.subject, names: row.names, deviceId: row.deviceId },
+    detail: { profile, profileVersion, subject, names, deviceId },
   });
+  return (await insertIntent(tx, row, audit, secret)) ? row : undefined;
+}
+
+/** For the authority's own certificates, which no secret asks for. */
+export async function recordOwnIntent(
+  a: Pick<AuthorityContext, 'plane' | 'database' | 'clock'>,
+  actor: Actor,
+  intent: PreparedIntent,
+): Promise<IntentRow> {
+  const row = await a.database.transaction((tx) => recordIntent(tx, a, actor, intent), scopeOf(a, actor));
+  if (!row) throw new AuthorityError('internal', 'the intent was not recorded');
   return row;
 }
 
@@ -137,30 +152,23 @@ export async function finishIntent(
   issuer: Issuer,
   supersedes: Buffer | null,
 ): Promise<Buffer> {
-  const serial = row.serial.toString('hex');
+  const { serial, notAfter, deviceId, profile } = row;
   const signature = await a.signer.sign({
     purpose: 'certificate',
     keyId: issuer.caKeyId,
-    subject: { intentId: serial },
+    subject: { intentId: serial.toString('hex') },
     message: row.tbs,
   });
   const der = assembleCertificate(row.tbs, signature, issuer.publicKey);
-  return a.database.transaction(async (tx) => {
-    const stored = await storeSigned(tx, {
-      serial: row.serial,
-      notAfter: row.notAfter,
-      der,
-      supersedes,
-      deviceId: row.deviceId,
-    });
-    if (!stored) return storedByAnother(tx, row.serial);
-    await appendAudit(tx, {
-      ...auditOf(a, actor, row),
-      action: 'certificate.issued',
-      detail: { profile: row.profile, deviceId: row.deviceId, supersedes: supersedes?.toString('hex') ?? null },
-    });
-    return der;
-  }, scopeOf(a, actor));
+  const audit = auditRow({
+    ...auditOf(a, actor, row),
+    action: 'certificate.issued',
+    detail: { profile, deviceId, supersedes: supersedes?.toString('hex') ?? null },
+  });
+  const store = (tx: Tx) => storeSigned(tx, { serial, notAfter, der, supersedes, deviceId }, audit);
+  const { scope } = scopeOf(a, actor);
+  const stored = await (scope ? a.database.transaction(store, { scope }) : a.database.single(store));
+  return stored ? der : a.database.transaction((tx) => storedByAnother(tx, serial), scopeOf(a, actor));
 }
 
 async function storedByAnother(tx: Tx, serial: Buffer): Promise<Buffer> {

@@ -6,7 +6,7 @@ import { profiles } from '#policy';
 import { ocspDelegateName, sealOcspDelegate } from '#status';
 import { findArtifact, readLogHead, swapArtifact, type Artifact } from '#store';
 import { systemActor, type AuthorityContext } from './context.js';
-import { finishIntent, prepareIntent, recordIntent } from './issue.js';
+import { finishIntent, prepareIntent, recordOwnIntent } from './issue.js';
 import type { Issuer } from './issuer-directory.js';
 
 /**
@@ -38,7 +38,7 @@ export async function renewOcspDelegate(
     ownerOrgId: null,
     issuerOrgId: a.authorityId,
   });
-  const row = await a.database.transaction((tx) => recordIntent(tx, a, actor, intent));
+  const row = await recordOwnIntent(a, actor, intent);
   const certificate = await finishIntent(a, actor, row, issuer, null);
   const privateKey = pair.privateKey.export({ type: 'pkcs8', format: 'der' });
   const bytes = sealOcspDelegate(keys.ocspKek, issuer.id, certificate, privateKey);

@@ -4,7 +4,7 @@ import { appendAudit } from '#audit';
 import { OID, readPublicKey, type GeneralName } from '#pki';
 import { profiles } from '#policy';
 import { scopeOf, systemActor, type AuthorityContext } from './context.js';
-import { finishIntent, prepareIntent, recordIntent } from './issue.js';
+import { finishIntent, prepareIntent, recordOwnIntent } from './issue.js';
 
 /**
  * A new certificate for one of our own TLS servers, by the way of every certificate. The plane keeps its key; only the
@@ -34,7 +34,7 @@ export async function renewServerCertificate(
     ownerOrgId: null,
     issuerOrgId: a.authorityId,
   });
-  const row = await a.database.transaction((tx) => recordIntent(tx, a, actor, intent), scopeOf(a, actor));
+  const row = await recordOwnIntent(a, actor, intent);
   const certificate = await finishIntent(a, actor, row, issuer, null);
   await a.database.transaction(
     (tx) =>

@@ -11,7 +11,9 @@ import {
   readStatusChanges,
   type Database,
   type LogHead,
+  type Scope,
   type StatusRow,
+  type TransactionOptions,
   type Tx,
 } from '#store';
 import type { KeyEntry, TokenEntry } from './index-entries.js';
@@ -25,12 +27,19 @@ export interface FollowerOptions {
   pollMs: number;
   /** Peppers by version, where this plane checks keys and tokens; undefined: certificates, devices and groups only. */
   peppers: ReadonlyMap<number, Pepper> | undefined;
+  /** Of the api plane, whose role sees keys and tokens by scope: the authority's own. */
+  scope?: Scope;
   onError: (error: Error) => void;
   /** Called after rows were applied, before anyone waiting for them goes on. */
   onApplied?: (rows: readonly StatusRow[]) => void;
 }
 
 const BATCH = 10_000;
+
+/** The log is everybody's: under the api plane's row-level security too, each key must load, whoever owns it. */
+const EVERY_ROW: TransactionOptions = {
+  scope: { organizationId: '00000000-0000-0000-0000-000000000000', authority: true },
+};
 
 /**
  * Keeps a StatusIndex up to the log. Each row is believed only if its MAC continues the chain from the row before; the
@@ -74,7 +83,7 @@ export class Follower {
   async start(): Promise<void> {
     await this.sync();
     if (this.brokenBy) throw this.brokenBy;
-    const published = await this.options.database.transaction(highestPublishedSeq);
+    const published = await this.options.database.transaction(highestPublishedSeq, this.scoped());
     if (published > this.head.seq) {
       this.brokenBy = new AuthorityError(
         'internal',
@@ -165,7 +174,7 @@ export class Follower {
     const startedAt = this.options.clock.now();
     const startedMonotonic = this.options.clock.monotonicMs();
     for (;;) {
-      const { target, rows, keys, tokens } = await this.options.database.transaction((tx) => this.fetch(tx));
+      const { target, rows, keys, tokens } = await this.options.database.transaction((tx) => this.fetch(tx), EVERY_ROW);
       if (target.seq < this.head.seq) return this.break('statusRollback', `the status log went back to ${target.seq}`);
       if (rows.length === 0 && target.seq > this.head.seq) {
         return this.break('statusGap', `the status log lacks the rows after ${this.head.seq}`);
@@ -180,6 +189,10 @@ export class Follower {
     }
     this.syncedAt = startedAt;
     this.syncedMonotonic = startedMonotonic;
+  }
+
+  private scoped(): TransactionOptions {
+    return this.options.scope ? { scope: this.options.scope } : {};
   }
 
   /** The counter first, then the rows: whatever the counter names is there, or was taken away. */

@@ -13,24 +13,20 @@ export interface AuditRow {
   canonical: Buffer;
 }
 
-export async function insertAudit(
-  tx: Tx,
-  row: Omit<AuditRow, 'id'> & { ownerOrgId: string | null; issuerOrgId: string | null },
-): Promise<void> {
+/** An entry as it is written; the id comes from the database. */
+export type NewAuditRow = Omit<AuditRow, 'id'> & { ownerOrgId: string | null; issuerOrgId: string | null };
+
+/** In the order of the columns at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id. */
+export function auditValues(row: NewAuditRow): (string | Date | Buffer | null)[] {
+  const { at, actor, action, subject, outcome, requestId, canonical, ownerOrgId, issuerOrgId } = row;
+  return [at, actor, action, subject, outcome, requestId, canonical, ownerOrgId, issuerOrgId];
+}
+
+export async function insertAudit(tx: Tx, row: NewAuditRow): Promise<void> {
   await tx.run(
     `insert into audit (at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-    [
-      row.at,
-      row.actor,
-      row.action,
-      row.subject,
-      row.outcome,
-      row.requestId,
-      row.canonical,
-      row.ownerOrgId,
-      row.issuerOrgId,
-    ],
+    auditValues(row),
   );
 }
 

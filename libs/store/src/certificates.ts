@@ -1,3 +1,4 @@
+import { auditValues, type NewAuditRow } from './audit.js';
 import type { Tx } from './database.js';
 import { decodeCursor, toPage, type Page, type PageRequest } from './page.js';
 
@@ -38,17 +39,35 @@ const COLUMNS = `c.serial, c.issuer_id as "issuerId", s.shard, c.not_before as "
   c.device_id as "deviceId", c.app_id as "appId", c.release_id as "releaseId", c.secret_id as "secretId",
   c.request_label as "requestLabel", c.requester, c.owner_org_id as "ownerOrgId", c.issuer_org_id as "issuerOrgId",
   s.state, c.der, c.sha256, c.superseded_by as "supersededBy", c.created_at as "createdAt"`;
-const FROM = `from certificates c join serials s on s.serial = c.serial`;
+// not_after is the partition key: with it the planner looks into one partition, without it into all.
+const FROM = `from certificates c join serials s on s.serial = c.serial and s.not_after = c.not_after`;
 
-/** Serial number and to-be-signed bytes in one statement: neither exists without the other. */
-export async function insertIntent(tx: Tx, row: IntentRow): Promise<void> {
-  await tx.run(
-    `with taken as (
-       insert into serials (serial, issuer_id, shard, not_after) values ($1, $2, $3, $5)
+/**
+ * The intent, in one statement: serial number, to-be-signed bytes, audit entry, and the binding of the one-time secret that
+ * asks for it. False, with nothing written, when that secret is not free any more.
+ */
+export async function recordIntent(
+  tx: Tx,
+  row: IntentRow,
+  audit: NewAuditRow,
+  secret: { id: string; request: Buffer } | null,
+): Promise<boolean> {
+  const recorded = await tx.run(
+    `with bound as (
+       update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $20
+       where id = $13 and state = 'free' returning id
+     ), taken as (
+       insert into serials (serial, issuer_id, shard, not_after)
+       select $1, $2::uuid, $3::smallint, $5::timestamptz where $20::bytea is null or exists (select 1 from bound)
+       returning serial
+     ), audited as (
+       insert into audit (at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id)
+       select $21::timestamptz, $22, $23, $24, $25, $26, $27::bytea, $28::uuid, $29::uuid from taken
      )
      insert into certificates (serial, issuer_id, not_before, not_after, profile, profile_version, tbs, spki_sha256,
        subject, names, device_id, app_id, release_id, secret_id, request_label, requester, owner_org_id, issuer_org_id)
-     values ($1, $2, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+     select serial, $2::uuid, $4::timestamptz, $5::timestamptz, $6, $7::integer, $8::bytea, $9::bytea, $10, $11::text[],
+       $12::uuid, $14::uuid, $15::uuid, $13, $16, $17, $18::uuid, $19::uuid from taken`,
     [
       row.serial,
       row.issuerId,
@@ -62,30 +81,33 @@ export async function insertIntent(tx: Tx, row: IntentRow): Promise<void> {
       row.subject,
       row.names,
       row.deviceId,
+      row.secretId,
       row.appId,
       row.releaseId,
-      row.secretId,
       row.requestLabel,
       row.requester,
       row.ownerOrgId,
       row.issuerOrgId,
+      secret?.request ?? null,
+      ...auditValues(audit),
     ],
   );
+  return recorded === 1;
 }
 
 /**
- * The signed certificate arrives: der once, serial out of `issuing`, the secret of the intent spent, the certificate it
- * renews marked, a registered device enrolled. False when the intent is not open any more (signed by another, or abandoned).
+ * The signed certificate arrives, in one statement: der once, serial out of `issuing`, the secret of the intent spent, the
+ * certificate it renews marked, a registered device enrolled, the audit entry. False, with nothing written, when the intent
+ * is not open any more (signed by another, or abandoned).
  */
 export async function storeSigned(
   tx: Tx,
   row: { serial: Buffer; notAfter: Date; der: Buffer; supersedes: Buffer | null; deviceId: string | null },
+  audit: NewAuditRow,
 ): Promise<boolean> {
-  const [result] = await tx.rows<{ stored: number }>(
+  const stored = await tx.run(
     `with issued as (
        update serials set state = 'issued' where serial = $1 and state = 'issuing' returning serial
-     ), stored as (
-       update certificates set der = $3 where serial = (select serial from issued) and not_after = $2 returning serial
      ), spent as (
        update enrollment_secrets set state = 'spent'
        where bound_serial = (select serial from issued) and state = 'bound'
@@ -93,13 +115,17 @@ export async function storeSigned(
        update devices set status = 'enrolled'
        where id = $5 and status = 'registered' and exists (select 1 from issued)
      ), renewed as (
-       update certificates set superseded_by = $1
-       where serial = $4 and superseded_by is null and exists (select 1 from issued)
+       update certificates c set superseded_by = $1 from serials s
+       where s.serial = $4 and c.serial = s.serial and c.not_after = s.not_after and c.superseded_by is null
+         and exists (select 1 from issued)
+     ), audited as (
+       insert into audit (at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id)
+       select $6::timestamptz, $7, $8, $9, $10, $11, $12::bytea, $13::uuid, $14::uuid from issued
      )
-     select count(*)::int as stored from stored`,
-    [row.serial, row.notAfter, row.der, row.supersedes, row.deviceId],
+     update certificates set der = $3 where serial = (select serial from issued) and not_after = $2`,
+    [row.serial, row.notAfter, row.der, row.supersedes, row.deviceId, ...auditValues(audit)],
   );
-  return result?.stored === 1;
+  return stored === 1;
 }
 
 /**
@@ -124,7 +150,7 @@ export async function abandonIntent(tx: Tx, serial: Buffer): Promise<boolean> {
 }
 
 export async function findCertificate(tx: Tx, serial: Buffer): Promise<CertificateRow | undefined> {
-  const [row] = await tx.rows<CertificateRow>(`select ${COLUMNS} ${FROM} where c.serial = $1`, [serial]);
+  const [row] = await tx.rows<CertificateRow>(`select ${COLUMNS} ${FROM} where s.serial = $1`, [serial]);
   return row;
 }
 
@@ -149,14 +175,14 @@ export async function findRepeated(
   tx: Tx,
   request: { deviceId: string; requester: string; label: string; spkiSha256: Buffer; since: Date },
 ): Promise<CertificateRow | undefined> {
-  const [row] = await tx.rows<CertificateRow>(
+  const rows = await tx.rows<CertificateRow>(
     `select ${COLUMNS} ${FROM}
-     where c.device_id = $1 and c.requester = $2 and c.request_label = $3 and c.spki_sha256 = $4
-       and c.created_at >= $5 and s.state <> 'abandoned'
-     order by c.created_at desc limit 1`,
-    [request.deviceId, request.requester, request.label, request.spkiSha256, request.since],
+     where c.spki_sha256 = $1 and c.not_after > $2 and c.device_id = $3 and c.requester = $4 and c.request_label = $5
+       and c.created_at >= $2 and s.state <> 'abandoned'`,
+    [request.spkiSha256, request.since, request.deviceId, request.requester, request.label],
   );
-  return row;
+  // Few certificates share a key: sorting them here keeps the planner on the index of keys.
+  return rows.toSorted((a, b) => a.createdAt.getTime() - b.createdAt.getTime()).at(-1);
 }
 
 /**

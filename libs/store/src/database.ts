@@ -1,3 +1,4 @@
+import type { PoolClient } from 'pg';
 import { DataSource, type QueryRunner } from 'typeorm';
 import { AuthorityError, isAuthorityError } from '#kernel';
 import type { DatabaseConnection } from './connection.js';
@@ -14,7 +15,7 @@ export interface Tx {
   /** Number of rows that a statement inserted, updated or deleted. */
   run(sql: string, values?: readonly SqlValue[]): Promise<number>;
   /** The driver's own client, for cursors. */
-  client(): Promise<unknown>;
+  client(): PoolClient;
 }
 
 /** Whose rows a transaction of the api plane may see; other planes are limited by their role alone. */
@@ -85,12 +86,20 @@ export class Database {
     }
   }
 
-  /** One statement outside any transaction. */
-  async rows<T extends object>(sql: string, values: readonly SqlValue[] = []): Promise<T[]> {
+  /** One statement, which is its own transaction. */
+  rows<T extends object>(sql: string, values: readonly SqlValue[] = []): Promise<T[]> {
+    return this.single((tx) => tx.rows<T>(sql, values));
+  }
+
+  /** `work` of exactly one statement, which is its own transaction: one round trip instead of three. */
+  async single<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    const runner = this.source.createQueryRunner();
     try {
-      return (await this.source.query(sql, [...values])) as T[];
+      return await work(await txOf(runner));
     } catch (error) {
-      throw toAuthorityError(error);
+      throw isAuthorityError(error) ? error : toAuthorityError(error);
+    } finally {
+      await runner.release().catch(() => undefined);
     }
   }
 
@@ -103,6 +112,7 @@ export class Database {
     const client = (await runner.connect()) as {
       on(event: 'notification' | 'error', handler: (value: Error) => void): void;
       removeAllListeners(event: 'notification'): void;
+      removeListener(event: 'error', handler: (value: Error) => void): void;
     };
     client.on('notification', listener);
     client.on('error', onLost);
@@ -110,6 +120,7 @@ export class Database {
     return async () => {
       client.removeAllListeners('notification');
       await runner.query(`unlisten ${channel}`).catch(onLost);
+      client.removeListener('error', onLost);
       await runner.release();
     };
   }
@@ -121,15 +132,15 @@ export class Database {
   private async attempt<T>(work: (tx: Tx) => Promise<T>, options: TransactionOptions): Promise<T> {
     const runner = this.source.createQueryRunner();
     try {
-      await runner.connect();
-      await runner.query(options.snapshot ? 'begin isolation level repeatable read read only' : 'begin');
+      const tx = await txOf(runner);
+      await tx.run(options.snapshot ? 'begin isolation level repeatable read read only' : 'begin');
       try {
-        if (options.scope) await enterScope(runner, options.scope);
-        const result = await work(txOf(runner));
-        await runner.query('commit');
+        if (options.scope) await enterScope(tx, options.scope);
+        const result = await work(tx);
+        await tx.run('commit');
         return result;
       } catch (error) {
-        await runner.query('rollback').catch(() => undefined);
+        await tx.run('rollback').catch(() => undefined);
         throw error;
       }
     } finally {
@@ -138,21 +149,36 @@ export class Database {
   }
 }
 
-function txOf(runner: QueryRunner): Tx {
+/** Statement texts that this process has met, each with the name under which connections prepare it. */
+const statementNames = new Map<string, string>();
+
+function nameOf(sql: string): string {
+  let name = statementNames.get(sql);
+  if (name === undefined) {
+    name = `tm${statementNames.size}`;
+    statementNames.set(sql, name);
+  }
+  return name;
+}
+
+/**
+ * Statements go to the driver by name, so that each connection parses and plans them once: with partitions, planning costs
+ * more than running. The texts are constants of this lib, so their number is bounded.
+ */
+async function txOf(runner: QueryRunner): Promise<Tx> {
+  const client = (await runner.connect()) as PoolClient;
+  const query = <T extends object>(sql: string, values: readonly SqlValue[]) =>
+    values.length === 0 ? client.query<T>(sql) : client.query<T>({ name: nameOf(sql), text: sql, values: [...values] });
   return {
-    rows: async <T extends object>(sql: string, values: readonly SqlValue[] = []) =>
-      (await runner.query(sql, [...values], true)).records as T[],
-    run: async (sql, values = []) => {
-      const result = await runner.query(sql, [...values], true);
-      return result.affected ?? 0;
-    },
-    client: () => runner.connect(),
+    rows: async <T extends object>(sql: string, values: readonly SqlValue[] = []) => (await query<T>(sql, values)).rows,
+    run: async (sql, values = []) => (await query(sql, values)).rowCount ?? 0,
+    client: () => client,
   };
 }
 
-async function enterScope(runner: QueryRunner, scope: Scope): Promise<void> {
+async function enterScope(tx: Tx, scope: Scope): Promise<void> {
   if (!/^[0-9a-f-]{36}$/.test(scope.organizationId)) throw new AuthorityError('internal', 'scope without organization');
-  await runner.query(`select set_config('app.org', $1, true), set_config('app.scope', $2, true)`, [
+  await tx.rows(`select set_config('app.org', $1, true), set_config('app.scope', $2, true)`, [
     scope.organizationId,
     scope.authority ? 'authority' : 'organization',
   ]);

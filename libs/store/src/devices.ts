@@ -161,13 +161,6 @@ export async function lockEnrollmentSecret(tx: Tx, id: string): Promise<Enrollme
   return row;
 }
 
-/** free -> bound. False when it was not free any more. `request` identifies what was asked (principal, label, key, names). */
-export async function bindEnrollmentSecret(tx: Tx, id: string, serial: Buffer, request: Buffer): Promise<boolean> {
-  const sql = `update enrollment_secrets set state = 'bound', bound_serial = $2, bound_request = $3
-    where id = $1 and state = 'free'`;
-  return (await tx.run(sql, [id, serial, request])) === 1;
-}
-
 /**
  * The free secrets of a device end, when it is revoked or gets a new one. A bound one still finishes the request that it
  * is bound to, and nothing else: `abandonIntent` does not free it then. Spent ones stay spent.

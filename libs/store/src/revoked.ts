@@ -1,5 +1,4 @@
 import Cursor from 'pg-cursor';
-import type { PoolClient } from 'pg';
 import type { Tx } from './database.js';
 
 export interface RevokedRow {
@@ -21,7 +20,7 @@ export async function* streamRevoked(
   tx: Tx,
   scope: { issuerId: string; shard: number | null; endedBefore: Date },
 ): AsyncGenerator<RevokedRow[]> {
-  const client = (await tx.client()) as PoolClient;
+  const client = tx.client();
   const cursor = client.query(
     new Cursor<RevokedRow>(
       `select decode(subject, 'hex') as serial, at as "revokedAt", reason, invalidity_date as "invalidityDate" from (
