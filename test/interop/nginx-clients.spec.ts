@@ -46,7 +46,7 @@ describeWith(['nginx', 'openssl', 'curl'], 'nginx with ssl_verify_client', () =>
   });
   afterAll(async () => {
     await nginx?.stop();
-    await laboratory.close();
+    await laboratory?.close();
   });
 
   const visit = async (identity: readonly string[]) => {

@@ -21,7 +21,7 @@ describeWith(['nginx', 'openssl', 'curl'], 'nginx in front of the status plane',
     await nginx?.stop();
     nginx = undefined;
   });
-  afterAll(() => laboratory.close());
+  afterAll(() => laboratory?.close());
 
   /** A good request whose base64 has `//` and `+` in it: the nonce at its end, 16 bytes, is drawn until it has. */
   async function requestWithDoubleSlash(): Promise<string> {

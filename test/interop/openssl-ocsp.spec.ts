@@ -17,7 +17,7 @@ describeWith(['openssl', 'curl'], 'openssl ocsp', () => {
     revoked = await enrollDevice(laboratory);
     await revoke(laboratory, revoked.serial, 'superseded');
   });
-  afterAll(() => laboratory.close());
+  afterAll(() => laboratory?.close());
 
   const ask = (args: readonly string[], issuer = laboratory.issuing) =>
     run('openssl', [

@@ -64,8 +64,8 @@ describeWith(['curl', 'openssl', 'sh'], 'the walk-through of the README', () => 
     env = { TOUCHMARK_HOME: instance.home, PORT: String(await freePort()), TMPDIR: instance.home };
   });
   afterAll(async () => {
-    await instance.stop();
-    await rm(instance.home, { recursive: true, force: true });
+    await instance?.stop();
+    if (instance) await rm(instance.home, { recursive: true, force: true });
   });
 
   test('every block does what the README says it prints', async () => {

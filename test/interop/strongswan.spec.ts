@@ -17,7 +17,7 @@ describeWith(['pki', 'openssl'], 'strongSwan pki', () => {
     key = newKey();
     sub = laboratory.file('ca-1.pem');
   });
-  afterAll(() => laboratory.close());
+  afterAll(() => laboratory?.close());
 
   const est = (path = '') => ['--url', `${laboratory.instance.urls.est}${path}`, '--cacert', laboratory.root];
   const enroll = (csr: string, identity: readonly string[], path = '') =>

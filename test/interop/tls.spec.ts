@@ -29,7 +29,7 @@ describeWith(['openssl'], 'TLS of the planes', () => {
     const { est, api } = laboratory.instance.urls;
     ports = { est: Number(new URL(est).port), api: Number(new URL(api).port) };
   });
-  afterAll(() => laboratory.close());
+  afterAll(() => laboratory?.close());
 
   const connect = (plane: 'est' | 'api', args: readonly string[], input = 'Q\n') =>
     run(

@@ -31,7 +31,7 @@ export function openPlaneDatabase(parts: PlaneParts, plane: keyof typeof POOL_SI
 }
 
 /** Database under the plane's own role, signer, and a follower that has applied the whole status log. */
-export async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Promise<PlaneContext> {
+async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Promise<PlaneContext> {
   const { config, secrets } = parts;
   const log = parts.log.child({ plane });
   const { peppers, statusMacKey } = secrets.of(plane);
@@ -67,6 +67,21 @@ export async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worke
       await Promise.all([database.close(), signerDatabase.close()]);
     },
   };
+}
+
+/** Opens a plane and starts what runs on it; closes it again where that fails. */
+export async function onPlane<T>(
+  parts: PlaneParts,
+  name: 'api' | 'est' | 'worker',
+  start: (plane: PlaneContext) => Promise<T>,
+): Promise<T> {
+  const plane = await openPlane(parts, name);
+  try {
+    return await start(plane);
+  } catch (error) {
+    await plane.close().catch((err: unknown) => parts.log.warn({ err }, 'closing after a failed start'));
+    throw error;
+  }
 }
 
 export async function startFollower(

@@ -1,13 +1,15 @@
 import { createApi, renewTls } from '#apps/api';
 import type { PlaneOptions, RunningPlane } from './instance.js';
 import { keepTlsFresh } from './keep-tls-fresh.js';
-import { openPlane } from './plane-context.js';
+import { onPlane, type PlaneContext } from './plane-context.js';
 import { planeReadiness } from './readiness.js';
 import { currentServerTls } from './server-tls.js';
 
-export async function startApi(options: PlaneOptions): Promise<RunningPlane> {
+export const startApi = (options: PlaneOptions): Promise<RunningPlane> =>
+  onPlane(options, 'api', (plane) => runApi(options, plane));
+
+async function runApi(options: PlaneOptions, plane: PlaneContext): Promise<RunningPlane> {
   const { config, secrets, registry, urls } = options;
-  const plane = await openPlane(options, 'api');
   const { authority } = plane;
   const { tlsKey } = secrets.of('api');
   const { tls } = await currentServerTls(config, authority, 'api', tlsKey);

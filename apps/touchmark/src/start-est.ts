@@ -1,13 +1,15 @@
 import { createEst, renewTls } from '#apps/est';
 import type { PlaneOptions, RunningPlane } from './instance.js';
-import { openPlane } from './plane-context.js';
+import { onPlane, type PlaneContext } from './plane-context.js';
 import { planeReadiness } from './readiness.js';
 import { keepTlsFresh } from './keep-tls-fresh.js';
 import { currentServerTls } from './server-tls.js';
 
-export async function startEst(options: PlaneOptions): Promise<RunningPlane> {
+export const startEst = (options: PlaneOptions): Promise<RunningPlane> =>
+  onPlane(options, 'est', (plane) => runEst(options, plane));
+
+async function runEst(options: PlaneOptions, plane: PlaneContext): Promise<RunningPlane> {
   const { config, secrets, registry } = options;
-  const plane = await openPlane(options, 'est');
   const { authority } = plane;
   const { tlsKey } = secrets.of('est');
   const { tls } = await currentServerTls(config, authority, 'est', tlsKey);

@@ -1,11 +1,13 @@
 import { createWorker } from '#apps/worker';
 import type { PlaneOptions, RunningPlane } from './instance.js';
-import { openPlane } from './plane-context.js';
+import { onPlane, type PlaneContext } from './plane-context.js';
 
 /** Resolves when the first CRLs and OCSP signers are published: until then the others would have nothing to serve. */
-export async function startWorker(options: PlaneOptions): Promise<RunningPlane> {
+export const startWorker = (options: PlaneOptions): Promise<RunningPlane> =>
+  onPlane(options, 'worker', (plane) => runWorker(options, plane));
+
+async function runWorker(options: PlaneOptions, plane: PlaneContext): Promise<RunningPlane> {
   const { config, secrets, server } = options;
-  const plane = await openPlane(options, 'worker');
   const worker = await createWorker({
     config,
     authority: plane.authority,

@@ -62,7 +62,7 @@ export async function highestPublishedSeq(tx: Tx): Promise<number> {
 export async function nextCrlNumber(tx: Tx, issuerId: string, scope: string): Promise<number> {
   const [row] = await tx.rows<{ number: number }>(
     `insert into crl_scopes (issuer_id, scope, number) values ($1, $2, 1)
-     on conflict (issuer_id, scope) do update set number = crl_scopes.number + 0
+     on conflict (issuer_id, scope) do update set number = crl_scopes.number + 1
      returning number::float8 as number`,
     [issuerId, scope],
   );

@@ -42,6 +42,27 @@ const COLUMNS = `c.serial, c.issuer_id as "issuerId", s.shard, c.not_before as "
 // not_after is the partition key: with it the planner looks into one partition, without it into all.
 const FROM = `from certificates c join serials s on s.serial = c.serial and s.not_after = c.not_after`;
 
+/** `where` decides whether anything is written at all. */
+const intentStatement = (where: string): string => `
+  taken as (
+    insert into serials (serial, issuer_id, shard, not_after)
+    select $1::bytea, $2::uuid, $3::smallint, $5::timestamptz ${where} returning serial
+  ), audited as (
+    insert into audit (at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id)
+    select $20::timestamptz, $21, $22, $23, $24, $25, $26::bytea, $27::uuid, $28::uuid from taken
+  )
+  insert into certificates (serial, issuer_id, not_before, not_after, profile, profile_version, tbs, spki_sha256,
+    subject, names, device_id, app_id, release_id, secret_id, request_label, requester, owner_org_id, issuer_org_id)
+  select serial, $2::uuid, $4::timestamptz, $5::timestamptz, $6, $7::integer, $8::bytea, $9::bytea, $10, $11::text[],
+    $12::uuid, $13::uuid, $14::uuid, $15, $16, $17, $18::uuid, $19::uuid from taken`;
+
+const RECORD_INTENT = `with ${intentStatement('')}`;
+
+const RECORD_BOUND_INTENT = `with bound as (
+    update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $30
+    where id = $29 and state = 'free' returning id
+  ), ${intentStatement('from bound')}`;
+
 /**
  * The intent, in one statement: serial number, to-be-signed bytes, audit entry, and the binding of the one-time secret that
  * asks for it. False, with nothing written, when that secret is not free any more.
@@ -52,46 +73,31 @@ export async function recordIntent(
   audit: NewAuditRow,
   secret: { id: string; request: Buffer } | null,
 ): Promise<boolean> {
-  const recorded = await tx.run(
-    `with bound as (
-       update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $20
-       where id = $13 and state = 'free' returning id
-     ), taken as (
-       insert into serials (serial, issuer_id, shard, not_after)
-       select $1, $2::uuid, $3::smallint, $5::timestamptz where $20::bytea is null or exists (select 1 from bound)
-       returning serial
-     ), audited as (
-       insert into audit (at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id)
-       select $21::timestamptz, $22, $23, $24, $25, $26, $27::bytea, $28::uuid, $29::uuid from taken
-     )
-     insert into certificates (serial, issuer_id, not_before, not_after, profile, profile_version, tbs, spki_sha256,
-       subject, names, device_id, app_id, release_id, secret_id, request_label, requester, owner_org_id, issuer_org_id)
-     select serial, $2::uuid, $4::timestamptz, $5::timestamptz, $6, $7::integer, $8::bytea, $9::bytea, $10, $11::text[],
-       $12::uuid, $14::uuid, $15::uuid, $13, $16, $17, $18::uuid, $19::uuid from taken`,
-    [
-      row.serial,
-      row.issuerId,
-      row.shard,
-      row.notBefore,
-      row.notAfter,
-      row.profile,
-      row.profileVersion,
-      row.tbs,
-      row.spkiSha256,
-      row.subject,
-      row.names,
-      row.deviceId,
-      row.secretId,
-      row.appId,
-      row.releaseId,
-      row.requestLabel,
-      row.requester,
-      row.ownerOrgId,
-      row.issuerOrgId,
-      secret?.request ?? null,
-      ...auditValues(audit),
-    ],
-  );
+  const values = [
+    row.serial,
+    row.issuerId,
+    row.shard,
+    row.notBefore,
+    row.notAfter,
+    row.profile,
+    row.profileVersion,
+    row.tbs,
+    row.spkiSha256,
+    row.subject,
+    row.names,
+    row.deviceId,
+    row.appId,
+    row.releaseId,
+    row.secretId,
+    row.requestLabel,
+    row.requester,
+    row.ownerOrgId,
+    row.issuerOrgId,
+    ...auditValues(audit),
+  ];
+  const recorded = await (secret
+    ? tx.run(RECORD_BOUND_INTENT, [...values, secret.id, secret.request])
+    : tx.run(RECORD_INTENT, values));
   return recorded === 1;
 }
 

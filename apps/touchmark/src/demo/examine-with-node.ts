@@ -13,7 +13,8 @@ const COMMON_NAME = '2.5.4.3';
  */
 export class NodeExaminer implements Examiner {
   readonly name = `Node ${process.version}'s crypto and tls`;
-  readonly limits = ', as there is no openssl on the PATH (signatures and TLS; CMS, CRL and OCSP are read by our own code)';
+  readonly limits =
+    ', as there is no openssl on the PATH (signatures and TLS; CMS, CRL and OCSP are read by our own code)';
 
   newKey(): Promise<string> {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });

@@ -1,0 +1,24 @@
+import { expect, test } from '@jest/globals';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { describeWith, run } from './program.js';
+
+/** The command as it was built: `npm run build` comes before. */
+describeWith(['openssl'], 'touchmark demo', () => {
+  test('verifies every step by openssl and leaves nothing behind', async () => {
+    const main = path.resolve('dist/apps/touchmark/src/main.js');
+    expect({ main, built: existsSync(main) }).toEqual({ main, built: true });
+    const { status, all, stdout } = await run(process.execPath, [main, 'demo', '--json'], { timeoutMs: 60_000 });
+    expect({ status, all }).toMatchObject({ status: 0 });
+    const report = JSON.parse(stdout.toString()) as {
+      verified: boolean;
+      examiner: string;
+      steps: { facts: string[]; checks: { by: string }[] }[];
+    };
+    expect(report).toMatchObject({ verified: true, examiner: expect.stringMatching(/^OpenSSL /) });
+    expect(report.steps).toHaveLength(15);
+    expect(
+      report.steps.flatMap(({ checks }) => checks.filter(({ by }) => by.includes('OpenSSL'))).length,
+    ).toBeGreaterThan(8);
+  });
+});
