@@ -258,13 +258,14 @@ describe('the reconciler abandons what may not be signed any more', () => {
       /profile/,
     ],
     [
-      'with altered bytes',
+      'with bytes that say another use now',
       (open) =>
         db.tamper(
-          `update certificates set tbs = set_byte(tbs, length(tbs) - 20, (get_byte(tbs, length(tbs) - 20) + 1) % 256) where serial = $1`,
+          `update certificates set tbs = decode(replace(encode(tbs, 'hex'), '2b06010505070302', '2b06010505070301'), 'hex')
+           where serial = $1`,
           [open.row.serial],
         ),
-      /./,
+      /lint/,
     ],
     [
       'revoked already',
@@ -273,19 +274,20 @@ describe('the reconciler abandons what may not be signed any more', () => {
     ],
   ];
 
-  test.each(against)('%s: its serial counts as issued and revoked', async (what, happen) => {
+  test.each(against)('%s: its serial counts as issued and revoked', async (_, happen, why) => {
     const open = await openIntent();
     await happen(open);
     const outcome = await reconcileIntents(worker, 0);
-    if (what === 'with altered bytes' && outcome.abandoned === 0) {
-      throw new Error('the altered bytes passed the linter: alter others');
-    }
     expect(outcome).toEqual({ signed: 0, abandoned: 1 });
     const row = await rowOf(open.device.id);
     expect(row).toMatchObject({ state: 'abandoned', der: null });
     const log = await logOf(row);
     expect(log?.status).toBe('revoked');
-    expect(await auditOf(row, 'certificate.abandoned')).toHaveLength(1);
+    const entries = await db.sql<{ text: string }>(
+      `select convert_from(canonical, 'UTF8') as text from audit where action = 'certificate.abandoned' and subject = $1`,
+      [`certificate:${row.serial.toString('hex')}`],
+    );
+    expect(entries).toEqual([{ text: expect.stringMatching(why) }]);
     await worker.follower.catchUp(log!.seq);
     expect(certificateStatus(worker, row).status).toBe('revoked');
     expect(await reconcileIntents(worker, 0)).toEqual({ signed: 0, abandoned: 0 });

@@ -1,5 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describeWith, run } from './program.js';
 
@@ -8,8 +10,14 @@ describeWith(['openssl'], 'touchmark demo', () => {
   test('verifies every step by openssl and leaves nothing behind', async () => {
     const main = path.resolve('dist/apps/touchmark/src/main.js');
     expect({ main, built: existsSync(main) }).toEqual({ main, built: true });
-    const { status, all, stdout } = await run(process.execPath, [main, 'demo', '--json'], { timeoutMs: 60_000 });
-    expect({ status, all }).toMatchObject({ status: 0 });
+    const temporary = await mkdtemp(path.join(tmpdir(), 'touchmark-'));
+    // Postgres, which never runs as root, must be able to pass through.
+    await chmod(temporary, 0o711);
+    const { status, all, stdout } = await run(process.execPath, [main, 'demo', '--json'], {
+      timeoutMs: 60_000,
+      env: { TMPDIR: temporary },
+    });
+    expect({ status, all }).toEqual({ status: 0, all });
     const report = JSON.parse(stdout.toString()) as {
       verified: boolean;
       examiner: string;
@@ -20,5 +28,7 @@ describeWith(['openssl'], 'touchmark demo', () => {
     expect(
       report.steps.flatMap(({ checks }) => checks.filter(({ by }) => by.includes('OpenSSL'))).length,
     ).toBeGreaterThan(8);
+    expect(await readdir(temporary)).toEqual([]);
+    await rm(temporary, { recursive: true });
   });
 });

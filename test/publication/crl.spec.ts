@@ -23,9 +23,11 @@ const serialsOf = async (scope: 'full' | number): Promise<string[]> =>
   [...readCrl((await published(scope)).bytes).entries()].map((entry) => entry.serial);
 
 const auditOutcomes = async (): Promise<string[]> =>
-  (await instance.owner.rows<{ outcome: string }>(`select outcome from audit where action = 'crl.published' order by id`)).map(
-    (row) => row.outcome,
-  );
+  (
+    await instance.owner.rows<{ outcome: string }>(
+      `select outcome from audit where action = 'crl.published' order by id`,
+    )
+  ).map((row) => row.outcome);
 
 async function inOnePlace<T>(work: () => Promise<T>): Promise<{ result: T; before: Buffer; after: Buffer }> {
   const before = (await published('full')).bytes;
@@ -111,7 +113,8 @@ describe('the CRL', () => {
     const serial = await instance.issue({ notAfter });
     await instance.change(serial, 'revoked', 'superseded');
     await publishCrl(instance.publisher, instance.issuing, 'full');
-    while (instance.clock.now().getTime() < notAfter.getTime() + 1000) await new Promise((resolve) => setTimeout(resolve, 100));
+    while (instance.clock.now().getTime() < notAfter.getTime() + 1000)
+      await new Promise((resolve) => setTimeout(resolve, 100));
     await publishCrl(instance.publisher, instance.issuing, 'full');
     expect(await serialsOf('full')).toContain(serial);
     await publishCrl(instance.publisher, instance.issuing, 'full');
@@ -158,7 +161,9 @@ describe('the gate', () => {
     await instance.owner.rows(`alter table status_changes disable trigger status_append_only`);
     await instance.owner.rows(`update status_changes set status = 'active' where subject = $1`, [serial]);
     try {
-      await expect(publishCrl(instance.publisher, instance.issuing, 'full')).rejects.toMatchObject({ code: 'crlRefused' });
+      await expect(publishCrl(instance.publisher, instance.issuing, 'full')).rejects.toMatchObject({
+        code: 'crlRefused',
+      });
       expect(await serialsOf('full')).toContain(serial);
     } finally {
       await instance.owner.rows(`update status_changes set status = 'revoked' where subject = $1`, [serial]);
@@ -167,17 +172,27 @@ describe('the gate', () => {
   });
 
   test('publishes nothing once the status log is not believed', async () => {
-    const follower = { ...instance.publisher.follower, broken: new Error('a row was edited') } as typeof instance.publisher.follower;
+    const follower = {
+      ...instance.publisher.follower,
+      broken: new Error('a row was edited'),
+    } as typeof instance.publisher.follower;
     const { before, after } = await inOnePlace(() =>
-      expect(publishCrl({ ...instance.publisher, follower }, instance.issuing, 'full')).rejects.toMatchObject({ kind: 'unavailable' }),
+      expect(publishCrl({ ...instance.publisher, follower }, instance.issuing, 'full')).rejects.toMatchObject({
+        kind: 'unavailable',
+      }),
     );
     expect(after.equals(before)).toBe(true);
   });
 
   test('refuses a signature that does not verify, whoever made it', async () => {
-    const signer = { ...instance.publisher.signer, sign: async () => Buffer.alloc(70, 1) } as PublishingInstance['publisher']['signer'];
+    const signer = {
+      ...instance.publisher.signer,
+      sign: async () => Buffer.alloc(70, 1),
+    } as PublishingInstance['publisher']['signer'];
     const { before, after } = await inOnePlace(() =>
-      expect(publishCrl({ ...instance.publisher, signer }, instance.issuing, 'full')).rejects.toMatchObject({ code: 'crlRefused' }),
+      expect(publishCrl({ ...instance.publisher, signer }, instance.issuing, 'full')).rejects.toMatchObject({
+        code: 'crlRefused',
+      }),
     );
     expect(after.equals(before)).toBe(true);
   });

@@ -3,7 +3,14 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { pino } from 'pino';
 import { startEmbeddedPostgres } from '../../apps/touchmark/src/embedded-postgres.js';
-import { ensureHierarchy, FailedAttempts, IssuerDirectory, renewOcspDelegate, type AuthorityContext, type Issuer } from '#authority';
+import {
+  ensureHierarchy,
+  FailedAttempts,
+  IssuerDirectory,
+  renewOcspDelegate,
+  type AuthorityContext,
+  type Issuer,
+} from '#authority';
 import { addSeconds, loadConfig, systemClock, type Clock, type Lifetimes } from '#kernel';
 import { newSerial } from '#pki';
 import { OcspDelegates, type Publisher } from '#publication';
@@ -21,6 +28,7 @@ import {
   type IntentRow,
   type DatabaseConnection,
   type LoginPlane,
+  type Tx,
 } from '#store';
 import { plantedAudit } from '../store/rows.js';
 
@@ -43,7 +51,13 @@ export interface PublishingInstance {
   connection(plane: LoginPlane): DatabaseConnection;
   follow(plane: 'worker' | 'responder', pollMs?: number): Promise<Follower>;
   issue(options?: { issuer?: Issuer; notAfter?: Date; state?: 'issuing' | 'issued' }): Promise<string>;
-  change(serial: string, status: 'revoked' | 'onHold' | 'active', reason: string | null, at?: Date): Promise<number>;
+  change(
+    serial: string,
+    status: 'revoked' | 'onHold' | 'active',
+    reason: string | null,
+    at?: Date,
+    then?: (tx: Tx) => Promise<unknown>,
+  ): Promise<number>;
   /** Stops the database server, and starts it again, under the planes that go on. */
   stopDatabase(): Promise<void>;
   startDatabase(): Promise<void>;
@@ -64,7 +78,10 @@ export async function startInstance(
   const { host, port, database } = postgres;
   const superuser = { host, port, user: 'postgres', password: 'superuser', database, ssl: false };
   const password = (plane: LoginPlane): string => `password of ${plane}`;
-  const passwords = Object.fromEntries(PLANE_ROLES.map((plane) => [plane, password(plane)])) as Record<LoginPlane, string>;
+  const passwords = Object.fromEntries(PLANE_ROLES.map((plane) => [plane, password(plane)])) as Record<
+    LoginPlane,
+    string
+  >;
   await migrate(superuser, passwords, clock.now());
 
   const ignore = (): void => undefined;
@@ -85,7 +102,14 @@ export async function startInstance(
   const signer = new InProcessSigner(signing, randomBytes(32), clock);
   const followers: Follower[] = [];
   const follow = async (plane: 'worker' | 'responder', pollMs = 50): Promise<Follower> => {
-    const follower = new Follower({ database: databases[plane], macKey, clock, pollMs, peppers: undefined, onError: ignore });
+    const follower = new Follower({
+      database: databases[plane],
+      macKey,
+      clock,
+      pollMs,
+      peppers: undefined,
+      onError: ignore,
+    });
     await follower.start();
     followers.push(follower);
     return follower;
@@ -114,9 +138,18 @@ export async function startInstance(
     log: silent,
   };
   await ensureHierarchy({ ...authority, plane: 'init', database: owner }, STATUS_URL);
-  if (options.shards !== undefined) await owner.rows(`update issuers set shards = $1 where kind = 'issuing'`, [options.shards]);
+  if (options.shards !== undefined)
+    await owner.rows(`update issuers set shards = $1 where kind = 'issuing'`, [options.shards]);
   const delegates = new OcspDelegates(ocspKek, ignore);
-  const publisher: Publisher = { database: databases.worker, clock, signer, follower, delegates, lifetimes, log: silent };
+  const publisher: Publisher = {
+    database: databases.worker,
+    clock,
+    signer,
+    follower,
+    delegates,
+    lifetimes,
+    log: silent,
+  };
   const root = await authority.issuers.root();
   const issuing = await authority.issuers.issuing();
   for (const issuer of [root, issuing]) await renewOcspDelegate(authority, issuer, { ocspKek });
@@ -163,21 +196,28 @@ export async function startInstance(
           issuerOrgId: authorityId,
         };
         await recordIntent(tx, planted, plantedAudit(clock.now()), null);
-        if (state === 'issued') await storeSigned(tx, { serial: bytes, notAfter, der: randomBytes(32), supersedes: null, deviceId: null }, plantedAudit(clock.now()));
+        if (state === 'issued')
+          await storeSigned(
+            tx,
+            { serial: bytes, notAfter, der: randomBytes(32), supersedes: null, deviceId: null },
+            plantedAudit(clock.now()),
+          );
       });
       return serial;
     },
-    change: async (serial, status, reason, at = clock.now()) => {
+    change: async (serial, status, reason, at = clock.now(), then = async () => undefined) => {
       const [row] = await owner.rows<{ issuerId: string; shard: number; notAfter: Date }>(
         `select issuer_id as "issuerId", shard, not_after as "notAfter" from serials where serial = decode($1, 'hex')`,
         [serial],
       );
       if (row === undefined) throw new Error(`no serial ${serial}`);
-      return owner.transaction((tx) =>
-        appendStatusChanges(tx, macKey, [
+      return owner.transaction(async (tx) => {
+        const seq = await appendStatusChanges(tx, macKey, [
           { kind: 'certificate', subject: serial, status, reason, at, invalidityDate: null, endsAt: null, ...row },
-        ]),
-      );
+        ]);
+        await then(tx);
+        return seq;
+      });
     },
     stopDatabase: () => postgres.stop(),
     startDatabase: async () => {

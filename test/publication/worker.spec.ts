@@ -29,9 +29,21 @@ async function startRedis(): Promise<{ url: string; flush(): void; stop(): Promi
       server.close(() => resolve(free));
     });
   });
-  const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', directory, '--daemonize', 'no'];
+  const options = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--save',
+    '',
+    '--dir',
+    directory,
+    '--daemonize',
+    'no',
+  ];
   const redis: ChildProcess = spawn('redis-server', options, { stdio: 'ignore' });
-  const cli = (...words: string[]): string => spawnSync('redis-cli', ['-p', String(port), ...words], { encoding: 'utf8' }).stdout;
+  const cli = (...words: string[]): string =>
+    spawnSync('redis-cli', ['-p', String(port), ...words], { encoding: 'utf8' }).stdout;
   await eventually('redis answers', async () => cli('ping').startsWith('PONG'));
   return {
     url: `redis://127.0.0.1:${port}`,
@@ -60,127 +72,140 @@ function redisIsMissing(): string | undefined {
 const missing = redisIsMissing();
 if (missing !== undefined) process.stderr.write(`SKIPPED the worker with its queues on redis: ${missing}\n`);
 
-describe.each(missing === undefined ? ['postgres', 'redis'] : ['postgres'])('the worker with its queues on %s', (backend) => {
-  let instance: PublishingInstance;
-  let worker: Worker | undefined;
-  let redis: Awaited<ReturnType<typeof startRedis>> | undefined;
-  let startMs = 0;
+describe.each(missing === undefined ? ['postgres', 'redis'] : ['postgres'])(
+  'the worker with its queues on %s',
+  (backend) => {
+    let instance: PublishingInstance;
+    let worker: Worker | undefined;
+    let redis: Awaited<ReturnType<typeof startRedis>> | undefined;
+    let startMs = 0;
 
-  const start = async (): Promise<Worker> => {
-    const made = await createWorker({
-      config: { lifetimes: instance.lifetimes, redisUrl: redis?.url },
-      authority: instance.authority,
-      database: instance.databases.worker,
-      follower: instance.publisher.follower,
-      connection: instance.connection('worker'),
-      ocspKek: instance.ocspKek,
-    });
-    await made.start();
-    return made;
-  };
-
-  beforeAll(async () => {
-    instance = await startInstance({ shards: 2 });
-    if (backend === 'redis') redis = await startRedis();
-    const begin = systemClock.monotonicMs();
-    worker = await start();
-    startMs = systemClock.monotonicMs() - begin;
-  });
-  afterAll(async () => {
-    await worker?.stop();
-    await redis?.stop();
-    await instance.close();
-  });
-
-  const artifact = async (name: string) => instance.owner.transaction((tx) => findArtifact(tx, name));
-  const inCrl = async (serial: string): Promise<boolean> => {
-    const crl = await artifact(crlName(instance.issuing.id, 'full'));
-    return crl !== undefined && readCrl(crl.bytes).find(serial) !== undefined;
-  };
-  const answered = async (serial: string): Promise<string | undefined> => {
-    const stored = await instance.owner.transaction((tx) => findOcspAnswer(tx, Buffer.from(serial, 'hex'), 'sha256'));
-    return stored && readOcspResponse(stored.der).responses[0]?.status.status;
-  };
-  const openRows = async (): Promise<number> =>
-    (await instance.owner.rows<{ n: number }>('select count(*)::int as n from outbox where done_at is null'))[0]?.n ?? -1;
-
-  test('has every CRL and delegate published when start returns, and is ready', async () => {
-    for (const issuer of [instance.root, instance.issuing]) {
-      expect(await artifact(`ocsp-delegate/${issuer.id}`)).toBeDefined();
-      for (const scope of crlScopes(issuer)) expect(await artifact(crlName(issuer.id, scope))).toBeDefined();
-    }
-    expect(worker?.ready()).toEqual([]);
-    expect(startMs).toBeLessThan(15_000);
-  });
-
-  test('carries a revocation into CRL, shard and OCSP within 5 s, and closes the outbox', async () => {
-    const serial = await instance.issue();
-    const seq = await instance.change(serial, 'revoked', 'keyCompromise');
-    const ms = await eventually('the revocation is published', async () => (await inCrl(serial)) && (await answered(serial)) === 'revoked');
-    expect(ms).toBeLessThan(5000);
-    await eventually('the outbox is empty', async () => (await openRows()) === 0);
-    const shard = Number.parseInt(serial.slice(2, 6), 16) % 2;
-    expect((await artifact(crlName(instance.issuing.id, shard)))?.seq).toBeGreaterThanOrEqual(seq);
-  });
-
-  test('gathers changes: 40 revocations at once make few CRLs, and none is left out', async () => {
-    const before = (await artifact(crlName(instance.issuing.id, 'full')))?.number ?? 0;
-    const serials = await Promise.all(Array.from({ length: 40 }, () => instance.issue()));
-    for (const serial of serials) await instance.change(serial, 'revoked', 'superseded');
-    await eventually('the outbox is empty', async () => (await openRows()) === 0);
-    for (const serial of serials) expect([await inCrl(serial), await answered(serial)]).toEqual([true, 'revoked']);
-    const after = (await artifact(crlName(instance.issuing.id, 'full')))?.number ?? 0;
-    expect(after - before).toBeLessThan(10);
-  });
-
-  test('a job run three times changes nothing', async () => {
-    const serial = await instance.issue();
-    await instance.change(serial, 'revoked', 'superseded');
-    await eventually('the outbox is empty', async () => (await openRows()) === 0);
-    const state = async (): Promise<unknown> =>
-      instance.owner.rows(`select name, number, seq, sha256 from artifacts union all
-        select encode(serial, 'hex') || hash, 0, seq, sha256(der) from ocsp_answers order by 1`);
-    const before = await state();
-    for (let round = 0; round < 3; round++) {
-      expect(await publishNeededCrls(instance.publisher, instance.issuing)).toBe(0);
-      expect(await publishOcspAnswer(instance.publisher, [instance.issuing], serial)).toBe('current');
-    }
-    expect(await state()).toEqual(before);
-  });
-
-  test('jobs lost with the whole queue come back from the outbox, and the schedules too', async () => {
-    const serial = await instance.issue();
-    // Relayed, so the table says, and gone: what a queue that lost its data looks like.
-    await instance.change(serial, 'revoked', 'superseded');
-    await loseQueue();
-    await instance.owner.rows(`update outbox set relayed_at = now() - interval '31 seconds' where done_at is null`);
-    await eventually('the revocation is published', async () => (await inCrl(serial)) && (await answered(serial)) === 'revoked', 45_000);
-    await eventually('the outbox is empty', async () => (await openRows()) === 0, 45_000);
-    if (redis === undefined) {
-      await eventually('schedules are back', async () => {
-        const [row] = await instance.databases.worker.rows<{ n: number }>(`select count(*)::int as n from bull.scheduler`);
-        return row?.n === 7;
+    const start = async (): Promise<Worker> => {
+      const made = await createWorker({
+        config: { lifetimes: instance.lifetimes, redisUrl: redis?.url },
+        authority: instance.authority,
+        database: instance.databases.worker,
+        follower: instance.publisher.follower,
+        connection: instance.connection('worker'),
+        ocspKek: instance.ocspKek,
       });
-    }
-  }, 120_000);
+      await made.start();
+      return made;
+    };
 
-  async function loseQueue(): Promise<void> {
-    if (redis !== undefined) return redis.flush();
-    const tables = await instance.owner.rows<{ name: string }>(
-      `select quote_ident(c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    beforeAll(async () => {
+      instance = await startInstance({ shards: 2 });
+      if (backend === 'redis') redis = await startRedis();
+      const begin = systemClock.monotonicMs();
+      worker = await start();
+      startMs = systemClock.monotonicMs() - begin;
+    });
+    afterAll(async () => {
+      await worker?.stop();
+      await redis?.stop();
+      await instance.close();
+    });
+
+    const artifact = async (name: string) => instance.owner.transaction((tx) => findArtifact(tx, name));
+    const inCrl = async (serial: string): Promise<boolean> => {
+      const crl = await artifact(crlName(instance.issuing.id, 'full'));
+      return crl !== undefined && readCrl(crl.bytes).find(serial) !== undefined;
+    };
+    const answered = async (serial: string): Promise<string | undefined> => {
+      const stored = await instance.owner.transaction((tx) => findOcspAnswer(tx, Buffer.from(serial, 'hex'), 'sha256'));
+      return stored && readOcspResponse(stored.der).responses[0]?.status.status;
+    };
+    const openRows = async (): Promise<number> =>
+      (await instance.owner.rows<{ n: number }>('select count(*)::int as n from outbox where done_at is null'))[0]?.n ??
+      -1;
+
+    test('has every CRL and delegate published when start returns, and is ready', async () => {
+      for (const issuer of [instance.root, instance.issuing]) {
+        expect(await artifact(`ocsp-delegate/${issuer.id}`)).toBeDefined();
+        for (const scope of crlScopes(issuer)) expect(await artifact(crlName(issuer.id, scope))).toBeDefined();
+      }
+      expect(worker?.ready()).toEqual([]);
+      expect(startMs).toBeLessThan(15_000);
+    });
+
+    test('carries a revocation into CRL, shard and OCSP within 5 s, and closes the outbox', async () => {
+      const serial = await instance.issue();
+      const seq = await instance.change(serial, 'revoked', 'keyCompromise');
+      const ms = await eventually(
+        'the revocation is published',
+        async () => (await inCrl(serial)) && (await answered(serial)) === 'revoked',
+      );
+      expect(ms).toBeLessThan(5000);
+      await eventually('the outbox is empty', async () => (await openRows()) === 0);
+      const shard = Number.parseInt(serial.slice(2, 6), 16) % 2;
+      expect((await artifact(crlName(instance.issuing.id, shard)))?.seq).toBeGreaterThanOrEqual(seq);
+    });
+
+    test('gathers changes: 40 revocations at once make few CRLs, and none is left out', async () => {
+      const before = (await artifact(crlName(instance.issuing.id, 'full')))?.number ?? 0;
+      const serials = await Promise.all(Array.from({ length: 40 }, () => instance.issue()));
+      for (const serial of serials) await instance.change(serial, 'revoked', 'superseded');
+      await eventually('the outbox is empty', async () => (await openRows()) === 0);
+      for (const serial of serials) expect([await inCrl(serial), await answered(serial)]).toEqual([true, 'revoked']);
+      const after = (await artifact(crlName(instance.issuing.id, 'full')))?.number ?? 0;
+      expect(after - before).toBeLessThan(10);
+    });
+
+    test('a job run three times changes nothing', async () => {
+      const serial = await instance.issue();
+      await instance.change(serial, 'revoked', 'superseded');
+      await eventually('the outbox is empty', async () => (await openRows()) === 0);
+      const state = async (): Promise<unknown> =>
+        instance.owner.rows(`select name, number, seq, sha256 from artifacts union all
+        select encode(serial, 'hex') || hash, 0, seq, sha256(der) from ocsp_answers order by 1`);
+      const before = await state();
+      for (let round = 0; round < 3; round++) {
+        expect(await publishNeededCrls(instance.publisher, instance.issuing)).toBe(0);
+        expect(await publishOcspAnswer(instance.publisher, [instance.issuing], serial)).toBe('current');
+      }
+      expect(await state()).toEqual(before);
+    });
+
+    test('jobs lost with the whole queue come back from the outbox, and the schedules too', async () => {
+      const serial = await instance.issue();
+      await loseQueue();
+      // Relayed half a minute ago, so the row says from its first moment on, and no job knows of it: its job was lost.
+      const relayed = `update outbox set relayed_at = now() - interval '31 seconds' where done_at is null`;
+      await instance.change(serial, 'revoked', 'superseded', instance.clock.now(), (tx) => tx.run(relayed));
+      await eventually(
+        'the revocation is published',
+        async () => (await inCrl(serial)) && (await answered(serial)) === 'revoked',
+        45_000,
+      );
+      await eventually('the outbox is empty', async () => (await openRows()) === 0, 45_000);
+      if (redis === undefined) {
+        await eventually('schedules are back', async () => {
+          const [row] = await instance.databases.worker.rows<{ n: number }>(
+            `select count(*)::int as n from bull.scheduler`,
+          );
+          return row?.n === 7;
+        });
+      }
+    }, 120_000);
+
+    async function loseQueue(): Promise<void> {
+      if (redis !== undefined) return redis.flush();
+      const tables = await instance.owner.rows<{ name: string }>(
+        `select quote_ident(c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
        where n.nspname = 'bull' and c.relkind in ('r', 'p') and not c.relispartition and c.relname <> 'migration'`,
-    );
-    await instance.databases.worker.rows(`truncate ${tables.map(({ name }) => `bull.${name}`).join(', ')} cascade`);
-  }
+      );
+      await instance.databases.worker.rows(`truncate ${tables.map(({ name }) => `bull.${name}`).join(', ')} cascade`);
+    }
 
-  test('a second worker on the same database does no harm, and stopping takes less than 10 s', async () => {
-    const second = await start();
-    const serial = await instance.issue();
-    await instance.change(serial, 'revoked', 'superseded');
-    await eventually('the revocation is published', () => inCrl(serial));
-    const begin = systemClock.monotonicMs();
-    await second.stop();
-    expect(systemClock.monotonicMs() - begin).toBeLessThan(10_000);
-    expect(second.ready()).not.toEqual([]);
-  });
-});
+    test('a second worker on the same database does no harm, and stopping takes less than 10 s', async () => {
+      const second = await start();
+      const serial = await instance.issue();
+      await instance.change(serial, 'revoked', 'superseded');
+      await eventually('the revocation is published', () => inCrl(serial));
+      const begin = systemClock.monotonicMs();
+      await second.stop();
+      expect(systemClock.monotonicMs() - begin).toBeLessThan(10_000);
+      expect(second.ready()).not.toEqual([]);
+    });
+  },
+);

@@ -1,9 +1,21 @@
+import { expect } from '@jest/globals';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createResponder } from '#apps/responder';
 import type { Issuer } from '#authority';
 import type { Clock } from '#kernel';
-import { contextTag, der, derHeader, makeCertId, OID, type CertId } from '#pki';
+import {
+  contextTag,
+  der,
+  derHeader,
+  makeCertId,
+  OID,
+  readCertificate,
+  readOcspResponse,
+  verifyBytes,
+  type BasicOcspResponse,
+  type CertId,
+} from '#pki';
 import type { Follower } from '#status';
 import { silent, type PublishingInstance } from '../publication/instance.js';
 
@@ -16,7 +28,11 @@ export interface Exchange {
 export interface RunningResponder {
   base: string;
   follower: Follower;
-  exchange(method: string, path: string, options?: { headers?: http.OutgoingHttpHeaders; body?: Buffer }): Promise<Exchange>;
+  exchange(
+    method: string,
+    path: string,
+    options?: { headers?: http.OutgoingHttpHeaders; body?: Buffer },
+  ): Promise<Exchange>;
   post(body: Buffer, contentType?: string): Promise<Exchange>;
   close(): Promise<void>;
 }
@@ -76,3 +92,28 @@ export function extension(oid: string, value: Buffer, critical = false): Buffer 
 export const nonceExtension = (nonce: Buffer): Buffer => extension(OID.ocspNonce, der.octetString(nonce));
 
 export { contextTag, der, derHeader };
+
+/** Reads an answer as a client must: media type, signature by the delegate in it, delegate by the CA (O33). */
+export function verifiedBy(issuer: Issuer, exchange: Exchange): BasicOcspResponse {
+  expect(exchange.status).toBe(200);
+  expect(exchange.headers['content-type']).toBe('application/ocsp-response');
+  const response = readOcspResponse(exchange.body);
+  expect(response.status).toBe('successful');
+  const delegate = readCertificate(response.certificates[0] ?? Buffer.alloc(0));
+  expect(
+    verifyBytes(delegate.signatureAlgorithmDer, issuer.publicKey.keyObject, delegate.tbs, delegate.signature),
+  ).toBe(true);
+  expect(
+    verifyBytes(response.signatureAlgorithmDer, delegate.publicKey.keyObject, response.data, response.signature),
+  ).toBe(true);
+  expect(response.responderKeyId).toEqual(delegate.publicKey.keyId);
+  return response;
+}
+
+/** The error status of an answer that has one. */
+export function failed(exchange: Exchange): string {
+  expect(exchange.status).toBe(200);
+  expect(exchange.headers['content-type']).toBe('application/ocsp-response');
+  expect(exchange.headers['cache-control']).toBe('no-store');
+  return readOcspResponse(exchange.body).status;
+}

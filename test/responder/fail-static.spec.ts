@@ -56,7 +56,9 @@ async function eventually(check: () => Promise<boolean>): Promise<void> {
 }
 
 test('without a database status goes on as signed until nextUpdate, then tryLater, and comes back by itself', async () => {
-  const [asked, unseen, revoked, held, published] = await Promise.all(Array.from({ length: 5 }, () => instance.issue()));
+  const [asked, unseen, revoked, held, published] = await Promise.all(
+    Array.from({ length: 5 }, () => instance.issue()),
+  );
   if (!asked || !unseen || !revoked || !held || !published) throw new Error('no serials');
   await instance.change(revoked, 'revoked', 'keyCompromise');
   await instance.change(published, 'revoked', 'superseded');

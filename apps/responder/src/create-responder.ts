@@ -27,7 +27,8 @@ export async function createResponder(deps: ResponderDeps): Promise<NestFastifyA
     http: { maxHeaderSize: MAX_HEADER_BYTES },
     requestTimeout: 15_000,
     keepAliveTimeout: 65_000,
-    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => answerFailure(deps.log, error, request, reply),
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
+      answerFailure(deps.log, error, request, reply),
   });
   const app = await NestFactory.create<NestFastifyApplication>(ResponderModule.of(deps), adapter, {
     logger: false,

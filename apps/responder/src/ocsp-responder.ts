@@ -1,5 +1,13 @@
 import { addSeconds, isAuthorityError, wholeSecond } from '#kernel';
-import { makeCertId, OcspRequestError, readOcspRequest, readOcspResponse, type CertId, type CertStatus, type OcspRequest } from '#pki';
+import {
+  makeCertId,
+  OcspRequestError,
+  readOcspRequest,
+  readOcspResponse,
+  type CertId,
+  type CertStatus,
+  type OcspRequest,
+} from '#pki';
 import { certStatus, MAX_LOG_AGE_MS, signOcspAnswer, type OcspAnswer } from '#publication';
 import { findOcspAnswer, type KnownSerial, type StoredOcspAnswer } from '#store';
 import { BoundedCache } from './bounded-cache.js';
@@ -99,7 +107,8 @@ export class OcspResponder {
     held: readonly (KnownSerial | undefined)[],
   ): Promise<(KnownSerial | undefined)[]> {
     const known: (KnownSerial | undefined)[] = [];
-    for (const [at, certId] of request.certIds.entries()) known.push(held[at] ?? (await this.serials.find(certId.serial)));
+    for (const [at, certId] of request.certIds.entries())
+      known.push(held[at] ?? (await this.serials.find(certId.serial)));
     return known;
   }
 
@@ -112,14 +121,19 @@ export class OcspResponder {
     const { index } = this.deps.follower;
     const statuses = request.certIds.map(({ serial }, at) => {
       const row = known[at];
-      return row?.issuerId === issuer.id ? certStatus(index.certificate(serial), row) : ({ status: 'unknown' } as const);
+      return row?.issuerId === issuer.id
+        ? certStatus(index.certificate(serial), row)
+        : ({ status: 'unknown' } as const);
     });
     const [certId] = request.certIds;
     const [status] = statuses;
     const single = request.certIds.length === 1 && request.nonce === undefined && status?.status !== 'unknown';
     if (certId !== undefined && single && (this.isStale() || index.certificate(certId.serial) !== undefined)) {
       return this.findPublished(certId, issuer, status).then(
-        (stored) => (stored ? this.keep(key, certId.serial, stored, stored.seq, status) : this.signLive(request, key, issuer, statuses)),
+        (stored) =>
+          stored
+            ? this.keep(key, certId.serial, stored, stored.seq, status)
+            : this.signLive(request, key, issuer, statuses),
         () => this.signLive(request, key, issuer, statuses),
       );
     }
@@ -162,14 +176,21 @@ export class OcspResponder {
     for (const [at, certId] of request.certIds.entries()) {
       const status = statuses[at];
       // A final revocation stays true however old the log is; nothing else does.
-      if (status === undefined || (stale && index.certificate(certId.serial)?.status !== 'revoked')) return OCSP_ERRORS.tryLater;
+      if (status === undefined || (stale && index.certificate(certId.serial)?.status !== 'revoked'))
+        return OCSP_ERRORS.tryLater;
       responses.push({ certId, status });
     }
     const { nonce } = request;
     const thisUpdate = wholeSecond(lastSync);
-    const answer = signOcspAnswer(delegate, { responses, thisUpdate, lifetime: config.lifetimes.ocspNextUpdate, nonce });
+    const answer = signOcspAnswer(delegate, {
+      responses,
+      thisUpdate,
+      lifetime: config.lifetimes.ocspNextUpdate,
+      nonce,
+    });
     const [only] = responses;
-    const keep = responses.length === 1 && nonce === undefined && only !== undefined && only.status.status !== 'unknown';
+    const keep =
+      responses.length === 1 && nonce === undefined && only !== undefined && only.status.status !== 'unknown';
     if (keep) return this.keep(key, only.certId.serial, answer, index.seq, only.status);
     return momentary(OCSP_RESPONSE_TYPE, answer.der, index.seq);
   }

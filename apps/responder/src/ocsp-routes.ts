@@ -17,8 +17,10 @@ const URL_TOO_LONG = textReply('the URL is too long; send the OCSP request by PO
 
 /** POST and GET of RFC 6960 appendix A, on plain HTTP. */
 export function registerOcsp(fastify: FastifyInstance, ocsp: OcspResponder): void {
-  fastify.addContentTypeParser(REQUEST_TYPE, { parseAs: 'buffer', bodyLimit: MAX_REQUEST_BYTES }, (_request, body, done) =>
-    done(null, body),
+  fastify.addContentTypeParser(
+    REQUEST_TYPE,
+    { parseAs: 'buffer', bodyLimit: MAX_REQUEST_BYTES },
+    (_request, body, done) => done(null, body),
   );
   const post = (request: FastifyRequest, reply: FastifyReply): void => {
     reply.hijack();
@@ -56,6 +58,11 @@ function settle(request: FastifyRequest, reply: FastifyReply, answer: Reply | Pr
   answer.then(
     (ready) => write(request.raw, reply.raw, 200, ready),
     (error: unknown) =>
-      write(request.raw, reply.raw, 200, isAuthorityError(error, 'unavailable') ? OCSP_ERRORS.tryLater : OCSP_ERRORS.internalError),
+      write(
+        request.raw,
+        reply.raw,
+        200,
+        isAuthorityError(error, 'unavailable') ? OCSP_ERRORS.tryLater : OCSP_ERRORS.internalError,
+      ),
   );
 }

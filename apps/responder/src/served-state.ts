@@ -145,7 +145,10 @@ export class ServedState {
       if (held?.sha256.equals(sha256)) continue;
       // Nobody may take a newer CRL back by putting an older one in its place.
       if (held !== undefined && (number <= held.number || seq < held.seq)) {
-        this.deps.log.error({ name, number, held: held.number }, 'ALARM: an older CRL was published; the newer one is served on');
+        this.deps.log.error(
+          { name, number, held: held.number },
+          'ALARM: an older CRL was published; the newer one is served on',
+        );
         continue;
       }
       const artifact = await this.deps.database.transaction((tx) => findArtifact(tx, name));

@@ -12,7 +12,10 @@ import { ServedState } from './served-state.js';
 export const RESPONDER_DEPS = Symbol('responder dependencies');
 
 const NOT_FOUND = textReply('there is nothing under this path; see /.well-known/touchmark');
-const EXPIRED = textReply('the CRL is past its nextUpdate and no newer one was published yet; try again', ['Retry-After', '30']);
+const EXPIRED = textReply('the CRL is past its nextUpdate and no newer one was published yet; try again', [
+  'Retry-After',
+  '30',
+]);
 
 /** The routes of the status plane, on Fastify itself: their answers are finished bytes. */
 @Injectable()
@@ -32,7 +35,9 @@ export class StatusRoutes implements OnModuleInit, OnModuleDestroy {
     registerOcsp(fastify, new OcspResponder(this.deps, this.state));
     serve(fastify, '/crl/:file', { GET: this.byPath((path) => this.crl(path.slice(1))) });
     serve(fastify, '/crl/:issuerId/:file', { GET: this.byPath((path) => this.crl(path.slice(1))) });
-    serve(fastify, '/ca/:file', { GET: this.byPath((path) => this.found(this.state.certificate(path.slice('/ca/'.length)))) });
+    serve(fastify, '/ca/:file', {
+      GET: this.byPath((path) => this.found(this.state.certificate(path.slice('/ca/'.length)))),
+    });
     serve(fastify, '/.well-known/touchmark', { GET: this.byPath(() => this.json(200, this.describe())) });
     serve(fastify, '/healthz', { GET: this.byPath(() => this.json(200, { status: 'ok' })) });
     serve(fastify, '/readyz', { GET: this.byPath(() => this.readiness()) });
@@ -69,7 +74,10 @@ export class StatusRoutes implements OnModuleInit, OnModuleDestroy {
     const reasons = this.state.problems();
     if (follower.broken !== undefined) reasons.push(`the status log is not believed: ${follower.broken.message}`);
     else if (follower.ageMs > MAX_LOG_AGE_MS) reasons.push('the status log was not followed for a minute');
-    return this.json(reasons.length === 0 ? 200 : 503, { status: reasons.length === 0 ? 'ready' : 'notReady', reasons });
+    return this.json(reasons.length === 0 ? 200 : 503, {
+      status: reasons.length === 0 ? 'ready' : 'notReady',
+      reasons,
+    });
   }
 
   private describe(): object {
@@ -78,7 +86,8 @@ export class StatusRoutes implements OnModuleInit, OnModuleDestroy {
       kind,
       certificate: `${statusUrl}/ca/${id}.cer`,
       crl: `${statusUrl}/crl/${id}.crl`,
-      shards: kind === 'root' ? [] : Array.from({ length: shards }, (_, shard) => `${statusUrl}/crl/${id}/${shard}.crl`),
+      shards:
+        kind === 'root' ? [] : Array.from({ length: shards }, (_, shard) => `${statusUrl}/crl/${id}/${shard}.crl`),
       ocsp: `${statusUrl}/ocsp`,
     }));
     return { issuers, statusSeq: this.deps.follower.index.seq, ...this.deps.discovery?.() };

@@ -17,11 +17,7 @@ export interface QueueBackend {
   worker(name: string, processor: Processor, concurrency: number): Worker;
 }
 
-export function queueBackend(
-  redisUrl: string | undefined,
-  connection: DatabaseConnection,
-  log: Logger,
-): QueueBackend {
+export function queueBackend(redisUrl: string | undefined, connection: DatabaseConnection, log: Logger): QueueBackend {
   return redisUrl === undefined ? postgresBackend(connection, log) : redisBackend(redisUrl, log);
 }
 

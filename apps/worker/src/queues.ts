@@ -37,7 +37,8 @@ export class Queues {
 
   /** At most one job of an issuer runs and one waits; changes in between are gathered for `crlDebounceMs`. */
   async wantCrls(issuerIds: readonly string[]): Promise<void> {
-    for (const issuerId of issuerIds) await this.publication.add('crl.publish', { issuerId }, this.crlOptions(issuerId));
+    for (const issuerId of issuerIds)
+      await this.publication.add('crl.publish', { issuerId }, this.crlOptions(issuerId));
   }
 
   async wantOcspAnswers(serials: readonly string[]): Promise<void> {
@@ -61,7 +62,9 @@ export class Queues {
         },
         CONCURRENCY[name as keyof typeof CONCURRENCY],
       );
-      worker.on('failed', (job, error) => this.log.error({ err: error, job: job?.name, data: job?.data as unknown }, 'job failed'));
+      worker.on('failed', (job, error) =>
+        this.log.error({ err: error, job: job?.name, data: job?.data as unknown }, 'job failed'),
+      );
       return worker;
     });
   }
@@ -96,7 +99,13 @@ export class Queues {
 
   private schedules(issuerIds: readonly string[]): Schedule[] {
     const minute = 60_000;
-    const upkeep = (name: JobName, everyMs: number): Schedule => ({ id: name, queue: this.upkeep, everyMs, name, data: {} });
+    const upkeep = (name: JobName, everyMs: number): Schedule => ({
+      id: name,
+      queue: this.upkeep,
+      everyMs,
+      name,
+      data: {},
+    });
     return [
       // Looks each time whether a CRL is due; it is published anew only at its rebuild age or after a change.
       ...issuerIds.map((issuerId) => ({

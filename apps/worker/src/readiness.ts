@@ -11,9 +11,11 @@ export async function findProblems(p: Publisher, issuers: readonly Issuer[]): Pr
   else if (p.follower.ageMs > MAX_LOG_AGE_MS) problems.push('the status log was not followed for a minute');
   await p.database.transaction(async (tx) => {
     const { open, oldestSeconds } = await outboxLag(tx);
-    if (oldestSeconds > MAX_OUTBOX_SECONDS) problems.push(`${open} outbox rows are open, the oldest for ${Math.round(oldestSeconds)} s`);
+    if (oldestSeconds > MAX_OUTBOX_SECONDS)
+      problems.push(`${open} outbox rows are open, the oldest for ${Math.round(oldestSeconds)} s`);
     for (const issuer of issuers) {
-      if (p.delegates.current(issuer.id, p.clock.now()) === undefined) problems.push(`issuer ${issuer.id} has no OCSP delegate`);
+      if (p.delegates.current(issuer.id, p.clock.now()) === undefined)
+        problems.push(`issuer ${issuer.id} has no OCSP delegate`);
       for (const scope of crlScopes(issuer)) {
         const crl = await findPublished(tx, crlName(issuer.id, scope));
         if (crl === undefined) problems.push(`${crlName(issuer.id, scope)} is not published`);

@@ -1,44 +1,62 @@
 import { openVerifier, parseCredential, verifierHash, verifierMatches } from '#credential';
 import { AuthorityError } from '#kernel';
 import { OID, readCertificate, validatePath, type Certificate, type TrustAnchor } from '#pki';
-import { findCertificate, findEnrollmentSecret, isId, type CertificateRow } from '#store';
+import { findCertificate, isId, type CertificateRow, type SecretEnrollment } from '#store';
 import type { AuthorityContext } from './context.js';
 import { secretSealContext } from './devices.js';
 
-/** Who enrolls: proved by a one-time secret, or by a certificate of ours that the TLS connection was made with. */
-export type DevicePrincipal =
-  | { kind: 'secret'; deviceId: string; secretId: string }
-  | { kind: 'certificate'; deviceId: string; certificate: Certificate; row: CertificateRow };
+/** A device that proved itself with a certificate of ours. */
+export interface DeviceCertificate {
+  deviceId: string;
+  certificate: Certificate;
+  row: CertificateRow;
+}
 
-const WRONG_SECRET = 'user name or one-time secret is wrong, expired or used';
+export const wrongSecret = (): AuthorityError =>
+  new AuthorityError('unauthenticated', 'user name or one-time secret is wrong, expired or used');
 
-export const wrongSecret = (): AuthorityError => new AuthorityError('unauthenticated', WRONG_SECRET);
+export interface PresentedSecret {
+  user: string;
+  /** Of the secret; undefined when it has not the form of one. */
+  id: string | undefined;
+  hash: Buffer;
+  address: string;
+}
 
-/**
- * One-time secret to device. One text and one amount of work for an unknown user, an unknown secret and a wrong one
- * (EX12); whether the secret may still be used is decided under its row's lock.
- */
-export async function authenticateSecret(
+/** Reads what was sent by HTTP Basic. Throws `limited` when this address, or this secret, has failed too often (EX14). */
+export function presentedSecret(
   a: AuthorityContext,
   basic: { user: string; password: string },
   address: string,
-): Promise<DevicePrincipal> {
+): PresentedSecret {
   const credential = parseCredential(basic.password);
   const id = credential?.kind === 'enrollmentSecret' ? credential.id : undefined;
   a.failedAttempts.check(address, id);
-  const row = id === undefined ? undefined : await a.database.single((tx) => findEnrollmentSecret(tx, id));
-  const pepper = row && a.peppers.get(row.pepperVersion);
-  if (row && !pepper) throw new AuthorityError('internal', 'secrets/pepper lacks a version that is in use');
-  const verifier =
-    row && pepper ? openVerifier(pepper, row.sealedVerifier, secretSealContext(row.id, row.deviceId)) : undefined;
-  const presented = credential ? verifierHash(credential) : Buffer.alloc(32);
-  const matches = verifierMatches(verifier, presented);
+  return { user: basic.user, id, hash: credential ? verifierHash(credential) : Buffer.alloc(32), address };
+}
+
+/**
+ * One text and one amount of work for an unknown user, an unknown secret and a wrong one (EX12). Whether the secret may
+ * still be used is another question.
+ */
+export function checkSecret(
+  a: AuthorityContext,
+  presented: PresentedSecret,
+  found: SecretEnrollment | undefined,
+): SecretEnrollment {
+  const matches = verifierMatches(found && openSecret(a, found.secret), presented.hash);
   // E45: the user name may be empty, the secret alone names the device.
-  if (!matches || !row || (basic.user !== '' && basic.user !== row.deviceId)) {
-    a.failedAttempts.record(address, id);
+  if (!matches || !found || (presented.user !== '' && presented.user !== found.device.id)) {
+    a.failedAttempts.record(presented.address, presented.id);
     throw wrongSecret();
   }
-  return { kind: 'secret', deviceId: row.deviceId, secretId: row.id };
+  return found;
+}
+
+function openSecret(a: AuthorityContext, secret: SecretEnrollment['secret']): Buffer {
+  const pepper = a.peppers.get(secret.pepperVersion);
+  if (!pepper) throw new AuthorityError('internal', 'secrets/pepper lacks a version that is in use');
+  return openVerifier(pepper, secret.sealedVerifier, secretSealContext(secret.id, secret.deviceId));
 }
 
 const VERIFIED_MAX = 10_000;
@@ -70,7 +88,7 @@ export async function authenticateCertificate(
   a: AuthorityContext,
   leaves: VerifiedLeaves,
   der: Buffer,
-): Promise<DevicePrincipal> {
+): Promise<DeviceCertificate> {
   const now = a.clock.now();
   const certificate = leaves.get(der) ?? (await verifyLeaf(a, leaves, der));
   if (certificate.notAfter < now) throw new AuthorityError('forbidden', 'the client certificate has expired');
@@ -83,7 +101,7 @@ export async function authenticateCertificate(
   if (row.deviceId === null || !isId(row.deviceId)) {
     throw new AuthorityError('forbidden', 'the client certificate is not that of a device');
   }
-  return { kind: 'certificate', deviceId: row.deviceId, certificate, row };
+  return { deviceId: row.deviceId, certificate, row };
 }
 
 export const revoked = (): AuthorityError => new AuthorityError('forbidden', 'the client certificate is revoked');

@@ -265,8 +265,13 @@ async function requireRoom(tx: Tx, releaseId: string, environment: string, at: D
   }
 }
 
+/** Who vouches for the key: the caller's organization if it tests, or, for the authority, any one that does. */
 async function requireTester(tx: Tx, actor: Actor, issuerId: string | undefined): Promise<string> {
-  if (issuerId === undefined || issuerId === actor.organizationId) return actor.organizationId;
+  if (issuerId === undefined || issuerId === actor.organizationId) {
+    const own = await findOrganization(tx, actor.organizationId);
+    if (own?.kind === 'testing' || own?.kind === 'authority') return own.id;
+    throw new AuthorityError('forbidden', 'keys are issued by testing organizations and by the authority');
+  }
   const organization = actor.authority && isId(issuerId) ? await findOrganization(tx, issuerId) : undefined;
   if (organization?.kind !== 'testing') {
     throw new AuthorityError('invalid', 'issuerId: no such testing organization', { member: 'issuerId' });

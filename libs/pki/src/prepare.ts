@@ -57,7 +57,7 @@ class Prepared implements PreparedCertificate {
  * finding, of whatever severity, throws AuthorityError 'internal' (code 'lint'); values that cannot be encoded throw 'invalid'.
  */
 export function prepareCertificate(template: CertificateTemplate, rules: LintRules): PreparedCertificate {
-  return lintTbs(buildTbs(template), template.issuer.keyType, rules);
+  return lintTbs(buildTbs(template), template.issuer.keyType, rules, template.publicKey);
 }
 
 /** The same token for bytes that were prepared before and stored: they are linted again. Same errors; 'malformed' for broken bytes. */
@@ -83,11 +83,17 @@ function readTbsAlgorithm(tbs: Buffer): Buffer {
   return body.element();
 }
 
-function lintTbs(tbs: Buffer, issuerType: KeyType, rules: LintRules): PreparedCertificate {
+function lintTbs(
+  tbs: Buffer,
+  issuerType: KeyType,
+  rules: LintRules,
+  known?: SubjectPublicKey,
+): PreparedCertificate {
   const signature = signBytes(issuerType, throwawayKey(issuerType), tbs);
   const { certificate, findings } = lintWhole(
     joinCertificate(tbs, signatureAlgorithm(issuerType).der, signature),
     rules,
+    known,
   );
   if (certificate === undefined || findings.length > 0) throw refusal(findings);
   return new Prepared(tbs, certificate);

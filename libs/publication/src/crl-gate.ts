@@ -42,12 +42,17 @@ export async function checkAgainstLast(p: Publisher, issuer: PublishedIssuer, cr
     throw refusal(`it knows the status log up to ${crl.seq}, the last one up to ${crl.previous.seq}`);
   }
   if (finding.previousForged) {
-    p.log.error({ artifact: crl.previous?.name }, 'ALARM: the published CRL was not signed by its issuer; it is replaced');
+    p.log.error(
+      { artifact: crl.previous?.name },
+      'ALARM: the published CRL was not signed by its issuer; it is replaced',
+    );
   }
   const lost = await findLost(p, crl, finding.gone);
   if (lost.length > 0) {
     const some = lost.slice(0, 5).join(', ');
-    throw refusal(`it lacks ${lost.length} entries of the last one whose certificates are revoked and not ended: ${some}`);
+    throw refusal(
+      `it lacks ${lost.length} entries of the last one whose certificates are revoked and not ended: ${some}`,
+    );
   }
 }
 

@@ -2,13 +2,7 @@ import { createHash } from 'node:crypto';
 import { appendAudit } from '#audit';
 import { crlUri } from '#authority';
 import { addSeconds, AuthorityError, isAuthorityError, wholeSecond } from '#kernel';
-import {
-  assembleCrl,
-  CrlTbsWriter,
-  signatureAlgorithm,
-  type CrlEntry,
-  type CrlTemplateHead,
-} from '#pki';
+import { assembleCrl, CrlTbsWriter, signatureAlgorithm, type CrlEntry, type CrlTemplateHead } from '#pki';
 import {
   findArtifact,
   findPublished,
@@ -24,7 +18,15 @@ import {
   type Tx,
 } from '#store';
 import { checkAgainstLast } from './crl-gate.js';
-import { CRL_MEDIA_TYPE, crlLifetime, crlName, crlReason, crlRebuildAge, crlScopes, type CrlScope } from './crl-scope.js';
+import {
+  CRL_MEDIA_TYPE,
+  crlLifetime,
+  crlName,
+  crlReason,
+  crlRebuildAge,
+  crlScopes,
+  type CrlScope,
+} from './crl-scope.js';
 import { PUBLISHER_ACTOR, type PublishedIssuer, type Publisher } from './publisher.js';
 
 export interface PublishedCrl {

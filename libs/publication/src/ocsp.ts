@@ -78,25 +78,27 @@ function isCurrent(answer: StoredOcspAnswer | undefined, seq: number, renewBefor
   return answer !== undefined && answer.seq >= seq && answer.thisUpdate > renewBefore;
 }
 
-function signBoth(
-  p: Publisher,
-  issuer: PublishedIssuer,
-  known: KnownSerial,
-  serial: string,
-): StoredOcspAnswer[] {
+function signBoth(p: Publisher, issuer: PublishedIssuer, known: KnownSerial, serial: string): StoredOcspAnswer[] {
   const { lastSync, index } = p.follower;
   p.follower.assertFresh(MAX_LOG_AGE_MS);
   const status = certStatus(index.certificate(serial), known);
   const thisUpdate = lastSync && wholeSecond(lastSync);
   const delegate = thisUpdate && p.delegates.current(issuer.id, thisUpdate);
   if (status === undefined || thisUpdate === undefined || delegate === undefined) {
-    throw new AuthorityError('unavailable', 'the OCSP answer cannot be signed just now; it is tried again', { retryAfter: 5 });
+    throw new AuthorityError('unavailable', 'the OCSP answer cannot be signed just now; it is tried again', {
+      retryAfter: 5,
+    });
   }
   if (status.status === 'unknown') return [];
   return HASHES.map((hash) => {
     const certId = makeCertId(hash, issuer.subjectDer, issuer.publicKey, serial);
     const responses = [{ certId, status }];
-    const answer = signOcspAnswer(delegate, { responses, thisUpdate, lifetime: p.lifetimes.ocspNextUpdate, nonce: undefined });
+    const answer = signOcspAnswer(delegate, {
+      responses,
+      thisUpdate,
+      lifetime: p.lifetimes.ocspNextUpdate,
+      nonce: undefined,
+    });
     return { serial: known.serial, hash, seq: index.seq, ...answer };
   });
 }

@@ -58,14 +58,20 @@ const intentStatement = (where: string): string => `
 
 const RECORD_INTENT = `with ${intentStatement('')}`;
 
-const RECORD_BOUND_INTENT = `with bound as (
+// The device is locked first, as its revocation does: of the two, the later one sees what the earlier one did.
+const RECORD_BOUND_INTENT = `with device as (
+    select id from devices where id = $12 and status in ('registered', 'enrolled') for no key update
+  ), bound as (
     update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $30
-    where id = $29 and state = 'free' returning id
+    where id = $29 and state = 'free' and exists (select 1 from device)
+      and not exists (select 1 from blocked_keys where spki_sha256 = $9)
+    returning id
   ), ${intentStatement('from bound')}`;
 
 /**
  * The intent, in one statement: serial number, to-be-signed bytes, audit entry, and the binding of the one-time secret that
- * asks for it. False, with nothing written, when that secret is not free any more.
+ * asks for it. False, with nothing written, when that secret is not free any more, its device may not enroll, or the key is
+ * blocked.
  */
 export async function recordIntent(
   tx: Tx,

@@ -132,9 +132,37 @@ export interface EnrollmentSecret {
   expiresAt: Date;
 }
 
-const SECRET_COLUMNS = `id, device_id as "deviceId", sealed_verifier as "sealedVerifier",
-  pepper_version as "pepperVersion", state, bound_serial as "boundSerial", bound_request as "boundRequest",
-  expires_at as "expiresAt"`;
+/** A one-time secret with all that decides about its use, read in one statement without a lock. */
+export interface SecretEnrollment {
+  secret: EnrollmentSecret;
+  device: Device;
+  standing: DeviceStanding;
+}
+
+export async function readSecretEnrollment(
+  tx: Tx,
+  secretId: string,
+  spkiSha256: Buffer,
+): Promise<SecretEnrollment | undefined> {
+  const [row] = await tx.rows<Device & DeviceStanding & Omit<EnrollmentSecret, 'id'> & { secretState: SecretState }>(
+    `select d.id, d.instance_id as "instanceId", d.app_id as "appId", d.release_id as "releaseId",
+       d.group_id as "groupId", d.profile, d.names, d.status, d.owner_org_id as "ownerOrgId",
+       d.issuer_org_id as "issuerOrgId", d.created_at as "createdAt",
+       s.device_id as "deviceId", s.sealed_verifier as "sealedVerifier", s.pepper_version as "pepperVersion",
+       s.state as "secretState", s.bound_serial as "boundSerial", s.bound_request as "boundRequest",
+       s.expires_at as "expiresAt",
+       (select status from status_changes where kind = 'device' and subject = d.id::text order by seq desc limit 1)
+         as "deviceStatus",
+       (select status from status_changes where kind = 'group' and subject = d.group_id::text order by seq desc limit 1)
+         as "groupStatus",
+       exists (select 1 from blocked_keys where spki_sha256 = $2) as "keyBlocked"
+     from enrollment_secrets s join devices d on d.id = s.device_id where s.id = $1`,
+    [secretId, spkiSha256],
+  );
+  if (!row) return undefined;
+  const { secretState, ...rest } = row;
+  return { secret: { ...rest, id: secretId, state: secretState }, device: rest, standing: rest };
+}
 
 export async function insertEnrollmentSecret(
   tx: Tx,
@@ -144,21 +172,6 @@ export async function insertEnrollmentSecret(
     `insert into enrollment_secrets (id, device_id, sealed_verifier, pepper_version, expires_at) values ($1, $2, $3, $4, $5)`,
     [row.id, row.deviceId, row.sealedVerifier, row.pepperVersion, row.expiresAt],
   );
-}
-
-/** Without a lock: to check the secret before anything is decided. */
-export async function findEnrollmentSecret(tx: Tx, id: string): Promise<EnrollmentSecret | undefined> {
-  const [row] = await tx.rows<EnrollmentSecret>(`select ${SECRET_COLUMNS} from enrollment_secrets where id = $1`, [id]);
-  return row;
-}
-
-/** With the row locked until the transaction ends, so that of two parallel uses one sees what the other did. */
-export async function lockEnrollmentSecret(tx: Tx, id: string): Promise<EnrollmentSecret | undefined> {
-  const [row] = await tx.rows<EnrollmentSecret>(
-    `select ${SECRET_COLUMNS} from enrollment_secrets where id = $1 for no key update`,
-    [id],
-  );
-  return row;
 }
 
 /**

@@ -15,7 +15,13 @@ export async function findPublished(
   tx: Tx,
   name: string,
 ): Promise<{ number: number; seq: number; sha256: Buffer; thisUpdate: Date; nextUpdate: Date | null } | undefined> {
-  const [row] = await tx.rows<{ number: number; seq: number; sha256: Buffer; thisUpdate: Date; nextUpdate: Date | null }>(
+  const [row] = await tx.rows<{
+    number: number;
+    seq: number;
+    sha256: Buffer;
+    thisUpdate: Date;
+    nextUpdate: Date | null;
+  }>(
     `select number::float8 as number, seq::float8 as seq, sha256, this_update as "thisUpdate", next_update as "nextUpdate"
      from artifacts where name = $1`,
     [name],

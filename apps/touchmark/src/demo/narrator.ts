@@ -86,7 +86,9 @@ export class Narrator {
   }
 }
 
+/** With what lies beneath: whoever runs the demo has no log to look into. */
 export function reasonOf(error: unknown): string {
-  if (isAuthorityError(error)) return error.detail;
-  return error instanceof Error ? error.message : String(error);
+  const reason = isAuthorityError(error) ? error.detail : error instanceof Error ? error.message : String(error);
+  const cause: unknown = error instanceof Error ? error.cause : undefined;
+  return cause === undefined ? reason : `${reason} (${reasonOf(cause)})`;
 }

@@ -1,0 +1,71 @@
+import { AuthorityError } from '#kernel';
+import { findCertificate, latestStatus, readSecretEnrollment, type SecretEnrollment } from '#store';
+import type { Actor, AuthorityContext } from './context.js';
+import { checkSecret, presentedSecret, wrongSecret } from './device-credentials.js';
+import { checkBegun, checkStanding, prepareDeviceIntent, requestDigest, type Begun } from './enroll-standing.js';
+import type { EstRequest } from './enroll.js';
+import { finishIntent, recordIntent } from './issue.js';
+
+/** Another request, or an operator, may change secret or device between reading and writing: then it is read again. */
+const ATTEMPTS = 3;
+
+/** First enrollment by one-time secret: one statement to read, one to record the intent, one to store the certificate. */
+export async function enrollFirst(a: AuthorityContext, request: EstRequest): Promise<Buffer> {
+  if (!request.basic) throw new AuthorityError('unauthenticated', 'send device id and one-time secret by HTTP Basic');
+  const presented = presentedSecret(a, request.basic, request.address);
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const der = await tryOnce(a, request, presented);
+    if (der) return der;
+  }
+  throw new AuthorityError('unavailable', 'the device is being changed just now; try again', { retryAfter: 1 });
+}
+
+async function tryOnce(
+  a: AuthorityContext,
+  request: EstRequest,
+  presented: ReturnType<typeof presentedSecret>,
+): Promise<Buffer | undefined> {
+  const { id } = presented;
+  const spki = request.csr.publicKey.sha256;
+  const found = id === undefined ? undefined : await a.database.single((tx) => readSecretEnrollment(tx, id, spki));
+  const { secret, device, standing } = checkSecret(a, presented, found);
+  const actor: Actor = {
+    id: `device:${device.id}`,
+    organizationId: a.authorityId,
+    authority: false,
+    requestId: request.requestId,
+  };
+  const issuer = await a.issuers.issuing();
+  const requester = `secret:${secret.id}`;
+  const asked = requestDigest(requester, request);
+  const begun = await findBegun(a, secret, asked);
+  checkStanding(a, device, standing);
+  if (begun) return begun.der ?? finishIntent(a, actor, begun, issuer, null);
+  const intent = await prepareDeviceIntent(a, request, device, { requester, secretId: secret.id, current: undefined });
+  const row = await a.database.single((tx) => recordIntent(tx, a, actor, intent, { id: secret.id, request: asked }));
+  return row && finishIntent(a, actor, row, issuer, null);
+}
+
+/**
+ * The state machine of a one-time secret. Free and not expired: go on. Bound or spent: only the same request again, also
+ * past the secret's expiry, gets the intent or the certificate it began; any other is refused (EX26).
+ */
+async function findBegun(
+  a: AuthorityContext,
+  secret: SecretEnrollment['secret'],
+  asked: Buffer,
+): Promise<Begun | undefined> {
+  const now = a.clock.now();
+  if (secret.state === 'free') {
+    if (secret.expiresAt <= now) throw wrongSecret();
+    return undefined;
+  }
+  const { boundSerial } = secret;
+  if (secret.state === 'withdrawn' || !boundSerial || !secret.boundRequest?.equals(asked)) throw wrongSecret();
+  return a.database.transaction(async (tx) => {
+    const row = await findCertificate(tx, boundSerial);
+    if (!row || row.notAfter <= now) throw wrongSecret();
+    checkBegun(await latestStatus(tx, 'certificate', boundSerial.toString('hex')));
+    return row;
+  });
+}

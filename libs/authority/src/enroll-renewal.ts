@@ -1,0 +1,75 @@
+import { addSeconds, AuthorityError } from '#kernel';
+import { findRepeated, latestStatus, lockDevice, readStanding, type CertificateRow, type IntentRow, type Tx } from '#store';
+import type { Actor, AuthorityContext } from './context.js';
+import { authenticateCertificate, revoked, VerifiedLeaves, type DeviceCertificate } from './device-credentials.js';
+import { checkBegun, checkStanding, labelOf, prepareDeviceIntent } from './enroll-standing.js';
+import type { EstRequest } from './enroll.js';
+import { finishIntent, recordIntent } from './issue.js';
+
+/** E91: for so long a repeated request gets the same certificate. */
+const REPEAT_SECONDS = 600;
+
+const verifiedLeaves = new WeakMap<AuthorityContext, VerifiedLeaves>();
+
+/** Re-enrollment with the device's own certificate; the one it renews stays good and names its successor. */
+export async function renewCertificate(a: AuthorityContext, request: EstRequest): Promise<Buffer> {
+  if (!request.peerCertificate) {
+    throw new AuthorityError('unauthenticated', 're-enrollment needs the current certificate in the TLS handshake');
+  }
+  const leaves = verifiedLeaves.get(a) ?? new VerifiedLeaves();
+  verifiedLeaves.set(a, leaves);
+  const current = await authenticateCertificate(a, leaves, request.peerCertificate);
+  const actor: Actor = {
+    id: `device:${current.deviceId}`,
+    organizationId: a.authorityId,
+    authority: false,
+    requestId: request.requestId,
+  };
+  const intent = await a.database.transaction((tx) => openIntent(tx, a, actor, current, request));
+  if (intent.der) return intent.der;
+  return finishIntent(a, actor, intent, await a.issuers.issuing(), current.row.serial);
+}
+
+/** Everything that decides, in one transaction with the device locked: what comes back is committed before it is signed. */
+async function openIntent(
+  tx: Tx,
+  a: AuthorityContext,
+  actor: Actor,
+  current: DeviceCertificate,
+  request: EstRequest,
+): Promise<IntentRow & { der: Buffer | null }> {
+  const device = await lockDevice(tx, current.deviceId);
+  if (!device) throw new AuthorityError('forbidden', 'the device is not registered');
+  const latest = await latestStatus(tx, 'certificate', current.row.serial.toString('hex'));
+  if (latest?.status === 'revoked' || latest?.status === 'onHold') throw revoked();
+  const begun = await findBegun(tx, a, current, request);
+  checkStanding(a, device, await readStanding(tx, device, request.csr.publicKey.sha256));
+  if (begun) return begun;
+  const intent = await prepareDeviceIntent(a, request, device, {
+    requester: requesterOf(current),
+    secretId: null,
+    current: current.certificate,
+  });
+  const row = await recordIntent(tx, a, actor, intent);
+  if (!row) throw new AuthorityError('internal', 'the intent was not recorded');
+  return { ...row, der: null };
+}
+
+async function findBegun(
+  tx: Tx,
+  a: AuthorityContext,
+  current: DeviceCertificate,
+  request: EstRequest,
+): Promise<CertificateRow | undefined> {
+  const begun = await findRepeated(tx, {
+    deviceId: current.deviceId,
+    requester: requesterOf(current),
+    label: labelOf(request),
+    spkiSha256: request.csr.publicKey.sha256,
+    since: addSeconds(a.clock.now(), -REPEAT_SECONDS),
+  });
+  if (begun) checkBegun(await latestStatus(tx, 'certificate', begun.serial.toString('hex')));
+  return begun;
+}
+
+const requesterOf = (current: DeviceCertificate): string => `certificate:${current.certificate.serial}`;

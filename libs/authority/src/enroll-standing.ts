@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import { encodeParts } from '#credential';
+import { AuthorityError } from '#kernel';
+import { canonicalGeneralName } from '#pki';
+import { decideDevice, profiles } from '#policy';
+import type { Certificate } from '#pki';
+import type { CertificateRow, Device, DeviceStanding, StatusRow } from '#store';
+import type { AuthorityContext } from './context.js';
+import type { EstRequest } from './enroll.js';
+import { prepareIntent, type PreparedIntent } from './issue.js';
+
+/** How old the index in memory may be where it decides about a certificate. */
+const MAX_AGE_MS = 60_000;
+
+/** Neither the log in the database nor the one in memory may say no. Fails closed when memory is not up to date. */
+export function checkStanding(a: AuthorityContext, device: Device, standing: DeviceStanding): void {
+  a.follower.assertFresh(MAX_AGE_MS);
+  const { index } = a.follower;
+  const states = [
+    standing.deviceStatus,
+    standing.groupStatus,
+    device.status,
+    index.device(device.id)?.status,
+    device.groupId === null ? undefined : index.group(device.groupId)?.status,
+  ];
+  if (states.includes('revoked')) throw new AuthorityError('forbidden', 'the device is revoked');
+  if (states.includes('suspended')) throw new AuthorityError('forbidden', 'the device or its group is suspended');
+  if (standing.keyBlocked) {
+    throw new AuthorityError('forbidden', 'this key may not be certified any more; make a new one', { code: 'keyBlocked' });
+  }
+}
+
+/** A request that is repeated gets its certificate back only while that is good. */
+export function checkBegun(latest: StatusRow | undefined): void {
+  if (latest?.status === 'revoked' || latest?.status === 'onHold') {
+    throw new AuthorityError('forbidden', 'the certificate of this request is revoked');
+  }
+}
+
+/** Decides and builds; no database. The names are the registry's, whatever the request wished. */
+export async function prepareDeviceIntent(
+  a: AuthorityContext,
+  request: EstRequest,
+  device: Device,
+  by: { requester: string; secretId: string | null; current: Certificate | undefined },
+): Promise<PreparedIntent> {
+  const profile = profiles(a.lifetimes).device;
+  const decision = decideDevice({
+    profile,
+    device: { id: device.id, instanceId: device.instanceId, suspended: false, revoked: false },
+    csr: request.csr,
+    current: by.current,
+  });
+  return prepareIntent(a, {
+    profile,
+    issuer: await a.issuers.issuing(),
+    ...decision,
+    publicKey: request.csr.publicKey,
+    deviceId: device.id,
+    appId: device.appId,
+    releaseId: device.releaseId,
+    secretId: by.secretId,
+    requestLabel: labelOf(request),
+    requester: by.requester,
+    ownerOrgId: device.ownerOrgId,
+    issuerOrgId: device.issuerOrgId,
+  });
+}
+
+export const labelOf = (request: EstRequest): string => `${request.operation}/${request.label ?? ''}`;
+
+/** E88: principal, label, key and names; never the CSR bytes, since an ECDSA CSR differs on each retry. */
+export function requestDigest(requester: string, request: EstRequest): Buffer {
+  const names = (request.csr.san ?? []).map(canonicalGeneralName).sort();
+  const parts = [requester, labelOf(request), request.csr.publicKey.sha256.toString('hex'), ...names];
+  return createHash('sha256').update(encodeParts(parts)).digest();
+}
+
+/** What an interrupted request had come to: its intent, signed or not. */
+export type Begun = CertificateRow;
