@@ -29,6 +29,7 @@ create table outbox (
   created_at  timestamptz not null default now()
 );
 create index outbox_open on outbox (id) where done_at is null;
+create index outbox_wanted on outbox (topic, subject) where done_at is null;
 
 create table idempotency (
   principal     text not null,

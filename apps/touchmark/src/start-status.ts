@@ -1,6 +1,7 @@
 import { createSecretKey } from 'node:crypto';
 import { createResponder } from '#apps/responder';
 import { systemClock } from '#kernel';
+import { profiles } from '#policy';
 import type { PlaneOptions, RunningPlane } from './instance.js';
 import { openPlaneDatabase, startFollower } from './plane-context.js';
 
@@ -18,7 +19,12 @@ export async function startStatus(options: PlaneOptions): Promise<RunningPlane> 
     ocspKek,
     clock: systemClock,
     log,
-    discovery: () => ({ planes: urls }),
+    discovery: () => ({
+      planes: urls,
+      est: { operations: ['cacerts', 'simpleenroll', 'simplereenroll'], labels: ['device'] },
+      profiles: Object.values(profiles(config.lifetimes)).map(({ name, version }) => ({ name, version })),
+      keyTypes: profiles(config.lifetimes).device.keyTypes,
+    }),
   });
   return {
     app: { listener: 'status', nest },

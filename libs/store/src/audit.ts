@@ -43,7 +43,7 @@ export async function listAudit(tx: Tx, page: PageRequest, filter: AuditFilter):
     `select id::text as id, at, actor, action, subject, outcome, request_id as "requestId", canonical from audit
      where ($1::bigint is null or id < $1) and ($2::text is null or action = $2) and ($3::text is null or subject = $3)
        and ($4::text is null or actor = $4) and ($5::text is null or outcome = $5)
-     order by id desc limit $6`,
+     order by audit.id desc limit $6`,
     [
       before ?? null,
       filter.action ?? null,

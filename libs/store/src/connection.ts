@@ -14,13 +14,14 @@ export interface DatabaseConnection {
 export function parseDatabaseUrl(url: string): DatabaseConnection {
   let parsed: URL;
   try {
-    parsed = new URL(url.replace(/^postgres(ql)?:/, 'http:'));
+    parsed = new URL(url);
   } catch (cause) {
     throw new AuthorityError('invalid', 'DATABASE_URL is not a postgres:// URL', { cause });
   }
+  if (!/^postgres(ql)?:$/.test(parsed.protocol)) throw new AuthorityError('invalid', 'DATABASE_URL is not a postgres:// URL');
   const mode = parsed.searchParams.get('sslmode');
   return {
-    host: parsed.searchParams.get('host') ?? decodeURIComponent(parsed.hostname),
+    host: parsed.searchParams.get('host') ?? decodeURIComponent(parsed.hostname).replace(/^\[(.*)\]$/, '$1'),
     port: Number(parsed.searchParams.get('port') ?? (parsed.port === '' ? 5432 : parsed.port)),
     user: decodeURIComponent(parsed.username),
     password: decodeURIComponent(parsed.password),

@@ -1,0 +1,9 @@
+import { shared } from './jest.config.js';
+
+/** The full counts: kills, fuzz, cycles, large seeds. Takes a quarter of an hour on two cores. */
+export default {
+  ...shared,
+  testMatch: ['<rootDir>/test/long/**/*.spec.ts'],
+  testTimeout: 1_800_000,
+  maxWorkers: 1,
+};

@@ -1,0 +1,53 @@
+import { describe, expect, test } from '@jest/globals';
+import { ManualClock } from '#kernel';
+import { FailedAttempts } from './failed-attempts.js';
+
+const make = () => {
+  const clock = new ManualClock(new Date('2026-03-01T12:00:00Z'));
+  return { clock, attempts: new FailedAttempts(clock, { perAddressPerMinute: 3, perSecretPerMinute: 2 }) };
+};
+const limited = (retryAfter: number) => expect.objectContaining({ kind: 'limited', retryAfter });
+
+describe('failed authentications', () => {
+  test('are let through up to the limit, then refused with the seconds to wait, then let through again', () => {
+    const { clock, attempts } = make();
+    for (let i = 0; i < 3; i++) {
+      expect(() => attempts.check('a')).not.toThrow();
+      attempts.record('a');
+    }
+    expect(() => attempts.check('a')).toThrow(limited(60));
+    clock.advance(30_500);
+    expect(() => attempts.check('a')).toThrow(limited(30));
+    clock.advance(29_500);
+    expect(() => attempts.check('a')).not.toThrow();
+    attempts.record('a');
+    expect(() => attempts.check('a')).not.toThrow();
+  });
+
+  test('are counted per secret across addresses, and per address across secrets', () => {
+    const { attempts } = make();
+    attempts.record('a', 's');
+    attempts.record('b', 's');
+    expect(() => attempts.check('c', 's')).toThrow(limited(60));
+    expect(() => attempts.check('c', 't')).not.toThrow();
+    attempts.record('a', 't');
+    attempts.record('a', 'u');
+    expect(() => attempts.check('a', 'v')).toThrow(limited(60));
+  });
+
+  test('of an address are not those of a secret with the same name', () => {
+    const { attempts } = make();
+    for (let i = 0; i < 3; i++) attempts.record('x');
+    expect(() => attempts.check('y', 'x')).not.toThrow();
+  });
+
+  test('of a hundred thousand others do not grow the memory without bound, nor free one that is limited at once', () => {
+    const { attempts } = make();
+    for (let i = 0; i < 99_000; i++) attempts.record(`old ${i}`);
+    for (let i = 0; i < 3; i++) attempts.record('attacker');
+    for (let i = 0; i < 50_000; i++) attempts.record(`new ${i}`);
+    expect(() => attempts.check('attacker')).toThrow(limited(60));
+    const { windows } = attempts as unknown as { windows: Map<string, unknown> };
+    expect(windows.size).toBeLessThanOrEqual(100_000);
+  });
+});
