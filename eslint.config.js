@@ -44,7 +44,11 @@ export default tseslint.config(
       eqeqeq: 'error',
     },
   },
-  { files: ['libs/**/*.ts', 'apps/**/*.ts'], ignores: ['**/*.spec.ts', '**/testing/**'], rules: houseRules },
+  {
+    files: ['libs/**/*.ts', 'apps/**/*.ts'],
+    ignores: ['**/*.spec.ts', '**/testing/**', '**/test/**'],
+    rules: houseRules,
+  },
   {
     files: ['libs/kernel/src/clock.ts', 'libs/kernel/src/config.ts'],
     rules: { 'no-restricted-properties': 'off', 'no-restricted-syntax': 'off' },

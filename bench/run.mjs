@@ -45,10 +45,21 @@ for (const r of results) {
 }
 for (const r of results) {
   const rest = Object.entries(r).filter(([name]) =>
-    ['cpuRatio', 'handshakeCpuMicros', 'postgresCpuMicros', 'clientCpuMicros', 'seconds', 'rssMb', 'entries', 'bytes'].includes(name),
+    [
+      'cpuRatio',
+      'handshakeCpuMicros',
+      'postgresCpuMicros',
+      'clientCpuMicros',
+      'seconds',
+      'rssMb',
+      'entries',
+      'bytes',
+    ].includes(name),
   );
   if (rest.length > 0) {
-    console.log(`${r.name}: ${rest.map(([k, v]) => `${k} ${typeof v === 'number' ? Math.round(v * 100) / 100 : v}`).join(', ')}`);
+    console.log(
+      `${r.name}: ${rest.map(([k, v]) => `${k} ${typeof v === 'number' ? Math.round(v * 100) / 100 : v}`).join(', ')}`,
+    );
   }
 }
 const directory = new URL('./results/', import.meta.url);

@@ -2,10 +2,14 @@
 import { spawn } from 'node:child_process';
 
 const children = [
-  spawn('tsc', ['-b', '--watch', '--preserveWatchOutput'], { stdio: 'inherit' }),
-  spawn(process.execPath, ['--watch', '--watch-path=dist', '--enable-source-maps', 'dist/apps/touchmark/src/main.js', 'serve'], {
-    stdio: 'inherit',
-  }),
+  spawn('tsc', ['-b', 'tsconfig.build.json', '--watch', '--preserveWatchOutput'], { stdio: 'inherit' }),
+  spawn(
+    process.execPath,
+    ['--watch', '--watch-path=dist', '--enable-source-maps', 'dist/apps/touchmark/src/main.js', 'serve'],
+    {
+      stdio: 'inherit',
+    },
+  ),
 ];
 const stop = () => children.forEach((child) => child.kill('SIGTERM'));
 process.on('SIGINT', stop);

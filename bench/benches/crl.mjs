@@ -48,7 +48,14 @@ async function open(instance) {
   const key = async (name) => Buffer.from(await instance.secret(name), 'base64');
   const [database, signerDatabase] = await Promise.all([as('worker'), as('signer')]);
   const macKey = createSecretKey(await key('status.mac'));
-  const follower = new Follower({ database, macKey, clock: systemClock, pollMs: 250, peppers: undefined, onError: console.error });
+  const follower = new Follower({
+    database,
+    macKey,
+    clock: systemClock,
+    pollMs: 250,
+    peppers: undefined,
+    onError: console.error,
+  });
   const issuer = await new IssuerDirectory(database).issuing();
   const publisher = {
     database,
@@ -108,7 +115,8 @@ async function measure({ database, issuer, publisher }) {
   }
   const artifact = await database.transaction((tx) => findArtifact(tx, `crl/${issuer.id}.crl`));
   const digest = createHash('sha256').update(artifact.bytes).digest();
-  if (!digest.equals(artifact.sha256) || published.entries !== ENTRIES) throw new Error('not the CRL that was asked for');
+  if (!digest.equals(artifact.sha256) || published.entries !== ENTRIES)
+    throw new Error('not the CRL that was asked for');
   const time = median(seconds);
   // Later rounds reuse memory that an earlier one took from the system: the largest is what a first run needs.
   const rssMb = Math.max(...rss);

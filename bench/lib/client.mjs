@@ -73,5 +73,4 @@ export const basic = (device) =>
   `Basic ${Buffer.from(`${device.enrollment.username}:${device.enrollment.secret}`).toString('base64')}`;
 
 /** PEM of the one certificate in a certs-only reply body. */
-export const certificatePem = (body) =>
-  toPem('CERTIFICATE', readCertsOnly(Buffer.from(body.toString(), 'base64'))[0]);
+export const certificatePem = (body) => toPem('CERTIFICATE', readCertsOnly(Buffer.from(body.toString(), 'base64'))[0]);

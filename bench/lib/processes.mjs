@@ -62,7 +62,9 @@ export async function startBaseline(kind, input) {
   });
   process.once('exit', () => child.kill('SIGKILL'));
   child.stdin.end(JSON.stringify(input));
-  const [line] = await new Promise((resolve) => child.stdout.once('data', (data) => resolve(data.toString().split('\n'))));
+  const [line] = await new Promise((resolve) =>
+    child.stdout.once('data', (data) => resolve(data.toString().split('\n'))),
+  );
   return {
     pid: child.pid,
     port: Number(line),

@@ -1,13 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import {
-  assembleCertificate,
-  encodeName,
-  newSerial,
-  prepareCertificate,
-  readPublicKey,
-  signBytes,
-  toPem,
-} from '#pki';
+import { assembleCertificate, encodeName, newSerial, prepareCertificate, readPublicKey, signBytes, toPem } from '#pki';
 
 /** A P-256 server certificate for a baseline server, PEM. */
 export function selfSigned() {

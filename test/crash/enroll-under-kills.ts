@@ -76,7 +76,10 @@ class Server {
   api(method: string, route: string, body?: unknown): Promise<Reply> {
     return call(`${this.ready.api}${route}`, {
       method,
-      headers: { authorization: `Bearer ${this.token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        authorization: `Bearer ${this.token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       tls: { ca: this.rootPem },
     });
@@ -145,7 +148,10 @@ async function judge(
   ledger: string,
   resent: number,
 ): Promise<KillReport> {
-  const held = readFileSync(ledger, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as { id: string; certificate: string });
+  const held = readFileSync(ledger, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { id: string; certificate: string });
   const rows = await settled(server);
   const bySerial = new Map(rows.map((row) => [row.serial, row]));
   const keys = new Map(devices.map((device) => [device.id, device.key]));
@@ -158,7 +164,9 @@ async function judge(
     if (!keys.get(id)?.spki.equals(parsed.publicKey.spki)) wrongKey.push(id);
   }
   const missing = devices.filter((device) => !held.some((one) => one.id === device.id)).map((device) => device.id);
-  const heldSerials = new Set(held.map(({ certificate }) => readCertificate(Buffer.from(certificate, 'base64')).serial));
+  const heldSerials = new Set(
+    held.map(({ certificate }) => readCertificate(Buffer.from(certificate, 'base64')).serial),
+  );
   return {
     kills: plan.kills,
     enrollments: devices.length,
@@ -169,7 +177,9 @@ async function judge(
     duplicates: held.length - heldSerials.size,
     openIntents: rows.filter((row) => row.status === 'issuing').length,
     // Every certificate that became active belongs to exactly the device that holds it.
-    signedWithoutRow: rows.filter((row) => row.status === 'active' && !heldSerials.has(row.serial)).map((row) => row.serial),
+    signedWithoutRow: rows
+      .filter((row) => row.status === 'active' && !heldSerials.has(row.serial))
+      .map((row) => row.serial),
   };
 }
 
@@ -178,7 +188,7 @@ async function settled(server: Server): Promise<Listed['items']> {
   const until = performance.now() + 90_000;
   for (;;) {
     const rows: Listed['items'] = [];
-    for (let cursor = ''; ; ) {
+    for (let cursor = ''; ;) {
       const reply = await server.api('GET', `/v1/certificates?profile=device&limit=200${cursor}`);
       const page = reply.json<Listed>();
       rows.push(...page.items);

@@ -30,9 +30,13 @@ export interface Registered {
 let counter = 0;
 
 /** Vendor, app and release of their own. */
-export async function registerRelease(instance: TestInstance): Promise<{ vendorId: string; appId: string; releaseId: string }> {
+export async function registerRelease(
+  instance: TestInstance,
+): Promise<{ vendorId: string; appId: string; releaseId: string }> {
   const n = ++counter;
-  const vendor = await expectCreated(instance.api('POST', '/v1/organizations', { name: `Vendor ${n}`, kind: 'vendor' }));
+  const vendor = await expectCreated(
+    instance.api('POST', '/v1/organizations', { name: `Vendor ${n}`, kind: 'vendor' }),
+  );
   const app = await expectCreated(instance.api('POST', '/v1/apps', { name: `App ${n}`, vendorId: vendor.id }));
   const release = await expectCreated(instance.api('POST', `/v1/apps/${app.id}/releases`, { version: '1.0.0' }));
   return { vendorId: vendor.id, appId: app.id, releaseId: release.id };
@@ -108,5 +112,4 @@ export function certificateOf(reply: Reply): Buffer {
   return certificate;
 }
 
-export const signWith = (key: DeviceKey, message: Buffer): Buffer =>
-  sign('sha256', message, createPrivateKey(key.pem));
+export const signWith = (key: DeviceKey, message: Buffer): Buffer => sign('sha256', message, createPrivateKey(key.pem));

@@ -38,7 +38,13 @@ export class ProcessInstance {
   /** Starts the program and returns at once. */
   spawn(): ChildProcess {
     const ports = { TOUCHMARK_EST_PORT: '0', TOUCHMARK_API_PORT: '0', TOUCHMARK_STATUS_PORT: '0' };
-    const env = { PATH: process.env['PATH'] ?? '', TOUCHMARK_HOME: this.home, LOG_LEVEL: 'warn', ...ports, ...this.env };
+    const env = {
+      PATH: process.env['PATH'] ?? '',
+      TOUCHMARK_HOME: this.home,
+      LOG_LEVEL: 'warn',
+      ...ports,
+      ...this.env,
+    };
     const child = spawn(process.execPath, [MAIN, 'serve'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.output = '';
     child.stdout.on('data', (data: Buffer) => (this.output += data.toString()));

@@ -90,8 +90,11 @@ test('Postgres stopped while running: 503 with Retry-After, status goes on, and 
   const ready = await one.start();
   const ca = await readFile(ready.root, 'utf8');
   const token = (await readFile(ready.operatorToken, 'utf8')).trim();
-  const list = () => call(`${ready.api}/v1/organizations`, { tls: { ca }, headers: { authorization: `Bearer ${token}` } });
-  const issuers = (await call(`${ready.api}/v1/issuers`, { tls: { ca }, headers: { authorization: `Bearer ${token}` } })).json<{
+  const list = () =>
+    call(`${ready.api}/v1/organizations`, { tls: { ca }, headers: { authorization: `Bearer ${token}` } });
+  const issuers = (
+    await call(`${ready.api}/v1/issuers`, { tls: { ca }, headers: { authorization: `Bearer ${token}` } })
+  ).json<{
     items: { id: string; kind: string }[];
   }>();
   const crl = `${ready.status}/crl/${issuers.items.find((one_) => one_.kind === 'issuing')!.id}.crl`;

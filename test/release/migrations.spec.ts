@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { ensureAuthority } from '#authority';
 import { systemClock } from '#kernel';
 import { Database, migrate, migrateDown } from '#store';
@@ -11,9 +11,9 @@ const NOW = new Date('2026-03-01T12:00:00Z');
 
 let db: TestDatabase;
 beforeAll(async () => {
-  db = await startTestDatabase({ upTo: 'server' });
+  db = await startTestDatabase({ upTo: 'schema' });
 });
-afterEach(async () => {
+beforeEach(async () => {
   await migrateDown(db.superuser);
 });
 afterAll(() => db.stop());

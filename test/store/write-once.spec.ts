@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { appendStatusChanges, abandonIntent, storeSigned, type StatusChange, type Tx } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
-import { plantIntent } from './rows.js';
+import { plantedAudit, plantIntent } from './rows.js';
 
 let db: TestDatabase;
+const audit = plantedAudit(new Date('2026-03-01T12:00:00Z'));
 beforeAll(async () => {
   db = await startTestDatabase();
 });
@@ -86,8 +87,8 @@ describe('a certificate', () => {
   test('is stored by the first of two that signed it, and the other one learns that', async () => {
     const intent = await plantIntent(db);
     const row = { serial: intent.serial, notAfter: intent.notAfter, supersedes: null, deviceId: null };
-    expect(await inWorker((tx) => storeSigned(tx, { ...row, der: Buffer.from('first') }))).toBe(true);
-    expect(await inWorker((tx) => storeSigned(tx, { ...row, der: Buffer.from('second') }))).toBe(false);
+    expect(await inWorker((tx) => storeSigned(tx, { ...row, der: Buffer.from('first') }, audit))).toBe(true);
+    expect(await inWorker((tx) => storeSigned(tx, { ...row, der: Buffer.from('second') }, audit))).toBe(false);
     const [stored] = await db.sql<{ der: Buffer }>(`select der from certificates where serial = $1`, [intent.serial]);
     expect(stored?.der.toString()).toBe('first');
   });
@@ -102,11 +103,11 @@ describe('a certificate', () => {
       supersedes: null,
       deviceId: null,
     };
-    expect(await inWorker((tx) => storeSigned(tx, late))).toBe(false);
+    expect(await inWorker((tx) => storeSigned(tx, late, audit))).toBe(false);
     const kept = await plantIntent(db);
-    expect(await inWorker((tx) => storeSigned(tx, { ...late, serial: kept.serial, notAfter: kept.notAfter }))).toBe(
-      true,
-    );
+    expect(
+      await inWorker((tx) => storeSigned(tx, { ...late, serial: kept.serial, notAfter: kept.notAfter }, audit)),
+    ).toBe(true);
     expect(await inWorker((tx) => abandonIntent(tx, kept.serial))).toBe(false);
   });
 });

@@ -15,6 +15,6 @@ export function nodeTooOld(version: string, platform: string, arch: string): str
 
 const complaint = nodeTooOld(process.version, process.platform, process.arch);
 if (complaint !== undefined) {
-  console.error(complaint);
+  process.stderr.write(`${complaint}\n`);
   process.exit(1);
 }

@@ -35,39 +35,54 @@ export async function revokeCertificate(
   serialText: string,
   request: { reason: RevocationReason; invalidityDate?: Date | undefined },
 ): Promise<Receipt> {
-  const result = await a.database.transaction(async (tx) => {
-    const row = await requireCertificate(tx, serialText);
-    const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
-    const at = a.clock.now();
-    const hold = request.reason === 'certificateHold';
-    const status = hold ? 'onHold' : 'revoked';
-    if (decideRevocation(latest, request.reason) === 'same') return { row, status, seq: latest!.seq, at: latest!.at };
-    checkInvalidityDate(request.invalidityDate, row.notBefore, at);
-    if (request.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise');
-    const change = revocation(row, latest, {
-      status,
-      reason: request.reason,
-      at,
-      invalidityDate: request.invalidityDate ?? null,
-    });
-    const audit = certificateAudit(row, hold ? 'certificate.held' : 'certificate.revoked', { reason: request.reason });
-    const seq = await logStatus(tx, a, actor, at, [audit], [change]);
-    return { row, status, seq, at };
-  }, scopeOf(a, actor));
+  const result = await a.database.transaction(
+    async (tx) => {
+      const row = await requireCertificate(tx, serialText);
+      const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
+      const at = a.clock.now();
+      const hold = request.reason === 'certificateHold';
+      const status = hold ? 'onHold' : 'revoked';
+      if (decideRevocation(latest, request.reason) === 'same') return { row, status, seq: latest!.seq, at: latest!.at };
+      checkInvalidityDate(request.invalidityDate, row.notBefore, at);
+      if (request.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise');
+      const change = revocation(row, latest, {
+        status,
+        reason: request.reason,
+        at,
+        invalidityDate: request.invalidityDate ?? null,
+      });
+      const audit = certificateAudit(row, hold ? 'certificate.held' : 'certificate.revoked', {
+        reason: request.reason,
+      });
+      const seq = await logStatus(tx, a, actor, at, [audit], [change]);
+      return { row, status, seq, at };
+    },
+    scopeOf(a, actor),
+  );
   await a.follower.catchUp(result.seq);
   return receipt('certificate', result.row.serial.toString('hex'), result.status, result.seq, result.at);
 }
 
 /** Lifts a hold. Throws `conflict` for anything that is not on hold (CX05). */
 export async function releaseCertificate(a: AuthorityContext, actor: Actor, serialText: string): Promise<Receipt> {
-  const result = await a.database.transaction(async (tx) => {
-    const row = await requireCertificate(tx, serialText);
-    const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
-    if (latest?.status !== 'onHold') throw new AuthorityError('conflict', 'the certificate is not on hold');
-    const at = a.clock.now();
-    const seq = await logStatus(tx, a, actor, at, [certificateAudit(row, 'certificate.released', {})], [release(row, at)]);
-    return { row, seq, at };
-  }, scopeOf(a, actor));
+  const result = await a.database.transaction(
+    async (tx) => {
+      const row = await requireCertificate(tx, serialText);
+      const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
+      if (latest?.status !== 'onHold') throw new AuthorityError('conflict', 'the certificate is not on hold');
+      const at = a.clock.now();
+      const seq = await logStatus(
+        tx,
+        a,
+        actor,
+        at,
+        [certificateAudit(row, 'certificate.released', {})],
+        [release(row, at)],
+      );
+      return { row, seq, at };
+    },
+    scopeOf(a, actor),
+  );
   await a.follower.catchUp(result.seq);
   return receipt('certificate', result.row.serial.toString('hex'), 'active', result.seq, result.at);
 }

@@ -14,7 +14,10 @@ import { systemActor, type AuthorityContext } from './context.js';
 import { finishIntent, prepareIntent, recordOwnIntent } from './issue.js';
 import type { Issuer } from './issuer-directory.js';
 
-type CaContext = Pick<AuthorityContext, 'plane' | 'database' | 'clock' | 'signer' | 'lifetimes' | 'authorityId' | 'log'>;
+type CaContext = Pick<
+  AuthorityContext,
+  'plane' | 'database' | 'clock' | 'signer' | 'lifetimes' | 'authorityId' | 'log'
+>;
 
 const KEY_TYPES: Readonly<Record<IssuerRow['kind'], KeyType>> = { root: 'ec-p384', issuing: 'ec-p256' };
 const PROFILE: Readonly<Record<IssuerRow['kind'], ProfileName>> = { root: 'root-ca', issuing: 'issuing-ca' };

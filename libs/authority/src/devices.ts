@@ -60,29 +60,34 @@ export async function registerDevice(
     throw new AuthorityError('invalid', 'profile: devices enroll with the profile "device"', { member: 'profile' });
   }
   if (request.names !== undefined && request.names.length > 0) {
-    throw new AuthorityError('invalid', 'names: the profile "device" has no names besides the instanceId', { member: 'names' });
+    throw new AuthorityError('invalid', 'names: the profile "device" has no names besides the instanceId', {
+      member: 'names',
+    });
   }
   const instanceId = request.instanceId ?? randomUUID();
-  const made = await a.database.transaction(async (tx) => {
-    const app = isId(request.appId) ? await findApp(tx, request.appId) : undefined;
-    if (!app) throw new AuthorityError('invalid', 'appId: no such app', { member: 'appId' });
-    await requireRelease(tx, request.releaseId, app.id);
-    await requireGroup(tx, request.groupId, app.ownerOrgId);
-    const device = await insertDevice(tx, {
-      id: newId(a.clock),
-      instanceId,
-      appId: app.id,
-      releaseId: request.releaseId ?? null,
-      groupId: request.groupId ?? null,
-      profile: 'device',
-      names: [],
-      ownerOrgId: app.ownerOrgId,
-      issuerOrgId: app.issuerOrgId,
-    });
-    if (!device) return undefined;
-    await audit(tx, a, actor, 'device.registered', device, { instanceId, appId: app.id });
-    return { device, enrollment: await makeSecret(tx, a, device) };
-  }, scopeOf(a, actor));
+  const made = await a.database.transaction(
+    async (tx) => {
+      const app = isId(request.appId) ? await findApp(tx, request.appId) : undefined;
+      if (!app) throw new AuthorityError('invalid', 'appId: no such app', { member: 'appId' });
+      await requireRelease(tx, request.releaseId, app.id);
+      await requireGroup(tx, request.groupId, app.ownerOrgId);
+      const device = await insertDevice(tx, {
+        id: newId(a.clock),
+        instanceId,
+        appId: app.id,
+        releaseId: request.releaseId ?? null,
+        groupId: request.groupId ?? null,
+        profile: 'device',
+        names: [],
+        ownerOrgId: app.ownerOrgId,
+        issuerOrgId: app.issuerOrgId,
+      });
+      if (!device) return undefined;
+      await audit(tx, a, actor, 'device.registered', device, { instanceId, appId: app.id });
+      return { device, enrollment: await makeSecret(tx, a, device) };
+    },
+    scopeOf(a, actor),
+  );
   if (made) return made;
   const error = new AuthorityError('conflict', 'instanceId: taken', { member: 'instanceId', code: 'instanceIdTaken' });
   await auditRefusal(a, actor, { action: 'device.registered', subject: 'device:new', error, detail: { instanceId } });
@@ -96,30 +101,40 @@ export async function changeDevice(
   id: string,
   change: { groupId?: string | null | undefined; releaseId?: string | null | undefined },
 ): Promise<Device> {
-  return a.database.transaction(async (tx) => {
-    const device = await requireDevice(tx, id);
-    await requireRelease(tx, change.releaseId ?? undefined, device.appId);
-    await requireGroup(tx, change.groupId ?? undefined, device.ownerOrgId);
-    const changed = await updateDevice(tx, id, change);
-    if (!changed) throw notFound('device');
-    await audit(tx, a, actor, 'device.changed', device, { groupId: changed.groupId, releaseId: changed.releaseId });
-    return changed;
-  }, scopeOf(a, actor));
+  return a.database.transaction(
+    async (tx) => {
+      const device = await requireDevice(tx, id);
+      await requireRelease(tx, change.releaseId ?? undefined, device.appId);
+      await requireGroup(tx, change.groupId ?? undefined, device.ownerOrgId);
+      const changed = await updateDevice(tx, id, change);
+      if (!changed) throw notFound('device');
+      await audit(tx, a, actor, 'device.changed', device, { groupId: changed.groupId, releaseId: changed.releaseId });
+      return changed;
+    },
+    scopeOf(a, actor),
+  );
 }
 
 /** Grants one re-enrollment: a new secret; unused older ones end. */
 export async function resetDevice(a: AuthorityContext, actor: Actor, id: string): Promise<{ enrollment: Enrollment }> {
-  return a.database.transaction(async (tx) => {
-    const device = await requireDevice(tx, id);
-    if (device.status === 'revoked' || (await latestStatus(tx, 'device', id))?.status === 'revoked') {
-      throw new AuthorityError('conflict', 'the device is revoked: it stays so until two people grant a re-enrollment', {
-        code: 'deviceRevoked',
-      });
-    }
-    const withdrawn = await withdrawEnrollmentSecrets(tx, id);
-    await audit(tx, a, actor, 'device.reset', device, { withdrawnSecrets: withdrawn });
-    return { enrollment: await makeSecret(tx, a, device) };
-  }, scopeOf(a, actor));
+  return a.database.transaction(
+    async (tx) => {
+      const device = await requireDevice(tx, id);
+      if (device.status === 'revoked' || (await latestStatus(tx, 'device', id))?.status === 'revoked') {
+        throw new AuthorityError(
+          'conflict',
+          'the device is revoked: it stays so until two people grant a re-enrollment',
+          {
+            code: 'deviceRevoked',
+          },
+        );
+      }
+      const withdrawn = await withdrawEnrollmentSecrets(tx, id);
+      await audit(tx, a, actor, 'device.reset', device, { withdrawnSecrets: withdrawn });
+      return { enrollment: await makeSecret(tx, a, device) };
+    },
+    scopeOf(a, actor),
+  );
 }
 
 /** Ends EST access at once and holds every certificate of the device. */
@@ -154,7 +169,9 @@ export function revokeDevice(
   request: { reason: string },
 ): Promise<Receipt> {
   if (!(REVOCATION_REASONS as readonly string[]).includes(request.reason) || request.reason === 'certificateHold') {
-    throw new AuthorityError('invalid', 'reason: one of the RFC 5280 names; to pause a device use suspend', { member: 'reason' });
+    throw new AuthorityError('invalid', 'reason: one of the RFC 5280 names; to pause a device use suspend', {
+      member: 'reason',
+    });
   }
   return changeStanding(a, actor, id, {
     action: 'device.revoked',
@@ -190,33 +207,41 @@ interface Standing {
 }
 
 async function changeStanding(a: AuthorityContext, actor: Actor, id: string, standing: Standing): Promise<Receipt> {
-  const result = await a.database.transaction(async (tx) => {
-    const device = await requireDevice(tx, id);
-    const latest = await latestStatus(tx, 'device', id);
-    const at = a.clock.now();
-    const certificates = await lockUnexpiredOfDevice(tx, id, at);
-    const status = standing.status(certificates);
-    if (latest?.status === status && device.status === status && status !== 'enrolled' && status !== 'registered') {
-      return { status, seq: latest.seq, at: latest.at };
-    }
-    if (!(await setDeviceStatus(tx, id, standing.from, status))) {
-      throw new AuthorityError('conflict', `the device is ${device.status}; this needs it to be ${standing.from.join(' or ')}`);
-    }
-    if (status === 'revoked') await withdrawEnrollmentSecrets(tx, id);
-    const changes: StatusChange[] = [];
-    const audits: StatusAudit[] = [deviceAudit(device, standing)];
-    const before = await latestStatuses(tx, 'certificate', certificates.map(serialOf));
-    for (const row of certificates) {
-      // No other device may carry the key either.
-      if (standing.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise');
-      const change = standing.certificates(row, before.get(serialOf(row)), at, latest?.at);
-      if (!change) continue;
-      changes.push(change);
-      audits.push(certificateAudit(row, CERTIFICATE_ACTION[change.status] ?? 'certificate.revoked', { reason: change.reason }));
-    }
-    changes.push(statusChange({ kind: 'device', subject: id, status, reason: standing.reason, at }));
-    return { status, seq: await logStatus(tx, a, actor, at, audits, changes), at };
-  }, scopeOf(a, actor));
+  const result = await a.database.transaction(
+    async (tx) => {
+      const device = await requireDevice(tx, id);
+      const latest = await latestStatus(tx, 'device', id);
+      const at = a.clock.now();
+      const certificates = await lockUnexpiredOfDevice(tx, id, at);
+      const status = standing.status(certificates);
+      if (latest?.status === status && device.status === status && status !== 'enrolled' && status !== 'registered') {
+        return { status, seq: latest.seq, at: latest.at };
+      }
+      if (!(await setDeviceStatus(tx, id, standing.from, status))) {
+        throw new AuthorityError(
+          'conflict',
+          `the device is ${device.status}; this needs it to be ${standing.from.join(' or ')}`,
+        );
+      }
+      if (status === 'revoked') await withdrawEnrollmentSecrets(tx, id);
+      const changes: StatusChange[] = [];
+      const audits: StatusAudit[] = [deviceAudit(device, standing)];
+      const before = await latestStatuses(tx, 'certificate', certificates.map(serialOf));
+      for (const row of certificates) {
+        // No other device may carry the key either.
+        if (standing.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise');
+        const change = standing.certificates(row, before.get(serialOf(row)), at, latest?.at);
+        if (!change) continue;
+        changes.push(change);
+        audits.push(
+          certificateAudit(row, CERTIFICATE_ACTION[change.status] ?? 'certificate.revoked', { reason: change.reason }),
+        );
+      }
+      changes.push(statusChange({ kind: 'device', subject: id, status, reason: standing.reason, at }));
+      return { status, seq: await logStatus(tx, a, actor, at, audits, changes), at };
+    },
+    scopeOf(a, actor),
+  );
   await a.follower.catchUp(result.seq);
   return receipt('device', id, result.status, result.seq, result.at);
 }

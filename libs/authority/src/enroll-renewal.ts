@@ -1,5 +1,13 @@
 import { addSeconds, AuthorityError } from '#kernel';
-import { findRepeated, latestStatus, lockDevice, readStanding, type CertificateRow, type IntentRow, type Tx } from '#store';
+import {
+  findRepeated,
+  latestStatus,
+  lockDevice,
+  readStanding,
+  type CertificateRow,
+  type IntentRow,
+  type Tx,
+} from '#store';
 import type { Actor, AuthorityContext } from './context.js';
 import { authenticateCertificate, revoked, VerifiedLeaves, type DeviceCertificate } from './device-credentials.js';
 import { checkBegun, checkStanding, labelOf, prepareDeviceIntent } from './enroll-standing.js';

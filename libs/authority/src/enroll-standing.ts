@@ -26,7 +26,9 @@ export function checkStanding(a: AuthorityContext, device: Device, standing: Dev
   if (states.includes('revoked')) throw new AuthorityError('forbidden', 'the device is revoked');
   if (states.includes('suspended')) throw new AuthorityError('forbidden', 'the device or its group is suspended');
   if (standing.keyBlocked) {
-    throw new AuthorityError('forbidden', 'this key may not be certified any more; make a new one', { code: 'keyBlocked' });
+    throw new AuthorityError('forbidden', 'this key may not be certified any more; make a new one', {
+      code: 'keyBlocked',
+    });
   }
 }
 

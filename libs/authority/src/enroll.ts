@@ -38,7 +38,13 @@ export async function enrollOverEst(a: AuthorityContext, request: EstRequest): P
  */
 export async function recordRefusal(
   a: AuthorityContext,
-  refused: { address: string; requestId: string; operation: string; claimedUser?: string | undefined; error: AuthorityError },
+  refused: {
+    address: string;
+    requestId: string;
+    operation: string;
+    claimedUser?: string | undefined;
+    error: AuthorityError;
+  },
 ): Promise<void> {
   const { error } = refused;
   if (error.kind === 'unavailable' || error.kind === 'internal' || error.kind === 'limited') return;

@@ -38,40 +38,49 @@ export async function withIdempotency<T>(
   const { key } = request;
   if (key === undefined) return { ...(await work(a)), replayed: false };
   if (!/^[\x21-\x7e]{8,200}$/.test(key)) {
-    throw new AuthorityError('malformed', 'Idempotency-Key: 8 to 200 visible ASCII characters', { member: 'Idempotency-Key' });
+    throw new AuthorityError('malformed', 'Idempotency-Key: 8 to 200 visible ASCII characters', {
+      member: 'Idempotency-Key',
+    });
   }
   const keyHash = createHash('sha256').update(key).digest();
   const requestHash = createHash('sha256')
     .update(`${request.route}\n${JSON.stringify(request.body ?? null)}`)
     .digest();
   let wantedSeq = 0;
-  const answer = await a.database.transaction(async (tx) => {
-    wantedSeq = 0;
-    // Holds back a parallel repetition until the answer stands.
-    const stored = await lockIdempotent(tx, actor.id, keyHash);
-    if (stored) return { ...replay<T>(a, actor, request, key, requestHash, stored), replayed: true };
-    const follower = {
-      index: a.follower.index,
-      assertFresh: (maxAgeMs: number) => a.follower.assertFresh(maxAgeMs),
-      catchUp: (seq: number) => {
-        wantedSeq = Math.max(wantedSeq, seq);
-        return Promise.resolve();
-      },
-    };
-    const made = await work({ ...a, follower, database: { transaction: (inner) => inner(tx), single: (inner) => inner(tx) } });
-    const salt = randomBytes(16);
-    const plain = Buffer.from(JSON.stringify(made.body));
-    await storeIdempotent(tx, {
-      principal: actor.id,
-      keyHash,
-      requestHash,
-      status: made.status,
-      salt,
-      sealed: seal(answerKey(key, actor.id, salt), plain, sealContext('answer', { route: request.route })),
-      expiresAt: addSeconds(a.clock.now(), request.secret ? SECRET_SECONDS : PLAIN_SECONDS),
-    });
-    return { ...made, replayed: false };
-  }, scopeOf(a, actor));
+  const answer = await a.database.transaction(
+    async (tx) => {
+      wantedSeq = 0;
+      // Holds back a parallel repetition until the answer stands.
+      const stored = await lockIdempotent(tx, actor.id, keyHash);
+      if (stored) return { ...replay<T>(a, actor, request, key, requestHash, stored), replayed: true };
+      const follower = {
+        index: a.follower.index,
+        assertFresh: (maxAgeMs: number) => a.follower.assertFresh(maxAgeMs),
+        catchUp: (seq: number) => {
+          wantedSeq = Math.max(wantedSeq, seq);
+          return Promise.resolve();
+        },
+      };
+      const made = await work({
+        ...a,
+        follower,
+        database: { transaction: (inner) => inner(tx), single: (inner) => inner(tx) },
+      });
+      const salt = randomBytes(16);
+      const plain = Buffer.from(JSON.stringify(made.body));
+      await storeIdempotent(tx, {
+        principal: actor.id,
+        keyHash,
+        requestHash,
+        status: made.status,
+        salt,
+        sealed: seal(answerKey(key, actor.id, salt), plain, sealContext('answer', { route: request.route })),
+        expiresAt: addSeconds(a.clock.now(), request.secret ? SECRET_SECONDS : PLAIN_SECONDS),
+      });
+      return { ...made, replayed: false };
+    },
+    scopeOf(a, actor),
+  );
   if (wantedSeq > 0) await a.follower.catchUp(wantedSeq);
   return answer;
 }
@@ -85,7 +94,9 @@ function replay<T>(
   stored: IdempotentAnswer,
 ): { status: number; body: T } {
   if (!stored.requestHash.equals(requestHash)) {
-    throw new AuthorityError('conflict', 'this Idempotency-Key was used for another request', { code: 'idempotencyKeyReused' });
+    throw new AuthorityError('conflict', 'this Idempotency-Key was used for another request', {
+      code: 'idempotencyKeyReused',
+    });
   }
   if (stored.sealed === null || stored.expiresAt <= a.clock.now()) {
     throw new AuthorityError('conflict', 'this request was done already; its answer is not kept any more', {

@@ -4,7 +4,12 @@ export { FailedAttempts } from './failed-attempts.js';
 export { caIssuersUri, crlUri, IssuerDirectory, ocspUri } from './issuer-directory.js';
 export type { Issuer } from './issuer-directory.js';
 export { ensureHierarchy } from './create-ca.js';
-export { ensureAuthority, authenticateOperator, auditFailedAuthentication, issueOperatorToken } from './operator-access.js';
+export {
+  ensureAuthority,
+  authenticateOperator,
+  auditFailedAuthentication,
+  issueOperatorToken,
+} from './operator-access.js';
 export type { Caller } from './operator-access.js';
 export { createApp, createDeviceGroup, createOrganization, createRelease } from './registry.js';
 export {

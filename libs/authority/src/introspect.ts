@@ -41,7 +41,12 @@ export function introspect(
   const matches = verifierMatches(key?.verifier, verifierHash(credential));
   if (key === undefined || !matches) return UNKNOWN;
   const status = effectiveStatus(key, a.clock.now());
-  const inactive = (reason: InactiveReason): IntrospectionAnswer => ({ active: false, id: key.id, reason, seq: index.seq });
+  const inactive = (reason: InactiveReason): IntrospectionAnswer => ({
+    active: false,
+    id: key.id,
+    reason,
+    seq: index.seq,
+  });
   if (status !== 'active' && status !== 'retiring') return inactive(status);
   if (provider && !audienceIncludes(key, provider)) return inactive('audience');
   const end = key.endsAt !== null && key.endsAt < key.expiresAt ? key.endsAt : key.expiresAt;

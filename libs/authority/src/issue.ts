@@ -174,7 +174,9 @@ export async function finishIntent(
 async function storedByAnother(tx: Tx, serial: Buffer): Promise<Buffer> {
   const row = await findCertificate(tx, serial);
   if (row?.der) return row.der;
-  throw new AuthorityError('unavailable', 'the request was abandoned before it was signed; try again', { retryAfter: 1 });
+  throw new AuthorityError('unavailable', 'the request was abandoned before it was signed; try again', {
+    retryAfter: 1,
+  });
 }
 
 function auditOf(a: Pick<AuthorityContext, 'clock'>, actor: Actor, row: Omit<IntentRow, 'tbs'>) {

@@ -31,7 +31,8 @@ export function crlUri(issuer: Pick<Issuer, 'id' | 'statusUrl'>, shard: number |
 }
 
 export const ocspUri = (issuer: Pick<Issuer, 'statusUrl'>): string => `${issuer.statusUrl}/ocsp`;
-export const caIssuersUri = (issuer: Pick<Issuer, 'id' | 'statusUrl'>): string => `${issuer.statusUrl}/ca/${issuer.id}.cer`;
+export const caIssuersUri = (issuer: Pick<Issuer, 'id' | 'statusUrl'>): string =>
+  `${issuer.statusUrl}/ca/${issuer.id}.cer`;
 
 /** The issuers, read once: they change only while the authority is being set up. */
 export class IssuerDirectory {

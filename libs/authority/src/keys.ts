@@ -1,12 +1,6 @@
 import { derivationRoot, mintApiKey, sealToBox, sealVerifier, verifierHash, type Environment } from '#credential';
 import { AuthorityError, isAuthorityError } from '#kernel';
-import {
-  decideKeyExpiry,
-  decideRetirement,
-  decideSuccessorExpiry,
-  REVOCATION_REASONS,
-  USABLE_KEYS,
-} from '#policy';
+import { decideKeyExpiry, decideRetirement, decideSuccessorExpiry, REVOCATION_REASONS, USABLE_KEYS } from '#policy';
 import { keyRowMac, keySealContext } from '#status';
 import {
   countUsableKeys,
@@ -86,7 +80,10 @@ export async function rotateKey(
     if (!old) throw notFound('key');
     const now = a.clock.now();
     if (old.status !== 'active' || old.expiresAt <= now) {
-      throw new AuthorityError('conflict', `only an active key can be rotated; this one is ${effectiveStatus(old, now)}`);
+      throw new AuthorityError(
+        'conflict',
+        `only an active key can be rotated; this one is ${effectiveStatus(old, now)}`,
+      );
     }
     if (await findSuccessor(tx, id)) throw new AuthorityError('conflict', 'the key has a successor already');
     const endsAt = decideRetirement(now, old.expiresAt, request.overlapSeconds);
@@ -134,9 +131,16 @@ export const resumeKey = (a: AuthorityContext, actor: Actor, id: string): Promis
   }));
 
 /** Final. Revoking a revoked key again answers the same receipt, so that a retry is harmless. */
-export function revokeKey(a: AuthorityContext, actor: Actor, id: string, request: { reason: string }): Promise<Receipt> {
+export function revokeKey(
+  a: AuthorityContext,
+  actor: Actor,
+  id: string,
+  request: { reason: string },
+): Promise<Receipt> {
   if (!(REVOCATION_REASONS as readonly string[]).includes(request.reason) || request.reason === 'certificateHold') {
-    throw new AuthorityError('invalid', 'reason: one of the RFC 5280 names; to pause a key use suspend', { member: 'reason' });
+    throw new AuthorityError('invalid', 'reason: one of the RFC 5280 names; to pause a key use suspend', {
+      member: 'reason',
+    });
   }
   return changeKey(a, actor, id, 'key.revoked', () => ({
     from: ['pending', 'active', 'retiring', 'suspended'],
@@ -147,7 +151,10 @@ export function revokeKey(a: AuthorityContext, actor: Actor, id: string, request
 }
 
 /** What a key counts as now: the time ends it, whatever its status. */
-export function effectiveStatus(row: Pick<KeyRow, 'status' | 'expiresAt' | 'endsAt'>, now: Date): KeyStatus | 'expired' {
+export function effectiveStatus(
+  row: Pick<KeyRow, 'status' | 'expiresAt' | 'endsAt'>,
+  now: Date,
+): KeyStatus | 'expired' {
   if (row.status === 'revoked') return 'revoked';
   return row.expiresAt <= now || (row.endsAt !== null && row.endsAt <= now) ? 'expired' : row.status;
 }
@@ -173,45 +180,64 @@ async function changeKey(
   action: 'key.suspended' | 'key.resumed' | 'key.revoked',
   decide: (row: KeyRow) => KeyChange,
 ): Promise<Receipt> {
-  const result = await a.database.transaction(async (tx) => {
-    const row = await lockKey(tx, id);
-    if (!row) throw notFound('key');
-    const change = decide(row);
-    const at = a.clock.now();
-    const now = effectiveStatus(row, at);
-    if (now === change.status && action !== 'key.resumed') {
-      const latest = await latestStatus(tx, 'key', id);
-      if (latest?.status === change.status) return { seq: latest.seq, status: change.status, at: latest.at };
-    }
-    if (now === 'expired' || !change.from.includes(row.status)) {
-      throw new AuthorityError('conflict', `the key is ${now}; this needs it to be ${change.from.join(' or ')}`);
-    }
-    await setKeyStatus(tx, id, change.from, { ...change, endsAt: row.endsAt });
-    const seq = await logStatus(
-      tx,
-      a,
-      actor,
-      at,
-      [
-        {
-          action,
-          subject: `key:${id}`,
-          ownerOrgId: row.ownerOrgId,
-          issuerOrgId: row.issuerOrgId,
-          detail: { from: row.status, to: change.status, reason: change.reason },
-        },
-      ],
-      [statusChange({ kind: 'key', subject: id, status: change.status, reason: change.reason, at, endsAt: row.endsAt })],
-    );
-    return { seq, status: change.status, at };
-  }, scopeOf(a, actor));
+  const result = await a.database.transaction(
+    async (tx) => {
+      const row = await lockKey(tx, id);
+      if (!row) throw notFound('key');
+      const change = decide(row);
+      const at = a.clock.now();
+      const now = effectiveStatus(row, at);
+      if (now === change.status && action !== 'key.resumed') {
+        const latest = await latestStatus(tx, 'key', id);
+        if (latest?.status === change.status) return { seq: latest.seq, status: change.status, at: latest.at };
+      }
+      if (now === 'expired' || !change.from.includes(row.status)) {
+        throw new AuthorityError('conflict', `the key is ${now}; this needs it to be ${change.from.join(' or ')}`);
+      }
+      await setKeyStatus(tx, id, change.from, { ...change, endsAt: row.endsAt });
+      const seq = await logStatus(
+        tx,
+        a,
+        actor,
+        at,
+        [
+          {
+            action,
+            subject: `key:${id}`,
+            ownerOrgId: row.ownerOrgId,
+            issuerOrgId: row.issuerOrgId,
+            detail: { from: row.status, to: change.status, reason: change.reason },
+          },
+        ],
+        [
+          statusChange({
+            kind: 'key',
+            subject: id,
+            status: change.status,
+            reason: change.reason,
+            at,
+            endsAt: row.endsAt,
+          }),
+        ],
+      );
+      return { seq, status: change.status, at };
+    },
+    scopeOf(a, actor),
+  );
   await a.follower.catchUp(result.seq);
   return receipt('key', id, result.status, result.seq, result.at);
 }
 
 type NewKey = Pick<
   KeyRow,
-  'releaseId' | 'environment' | 'audience' | 'audienceValues' | 'predecessorId' | 'expiresAt' | 'ownerOrgId' | 'issuerOrgId'
+  | 'releaseId'
+  | 'environment'
+  | 'audience'
+  | 'audienceValues'
+  | 'predecessorId'
+  | 'expiresAt'
+  | 'ownerOrgId'
+  | 'issuerOrgId'
 >;
 
 async function writeKey(
@@ -279,12 +305,10 @@ async function requireTester(tx: Tx, actor: Actor, issuerId: string | undefined)
   return organization.id;
 }
 
-async function readAudience(
-  tx: Tx,
-  audience: Audience,
-): Promise<{ audience: AudienceKind; audienceValues: string[] }> {
+async function readAudience(tx: Tx, audience: Audience): Promise<{ audience: AudienceKind; audienceValues: string[] }> {
   if (audience === 'all') return { audience: 'all', audienceValues: [] };
-  if ('countries' in audience) return { audience: 'countries', audienceValues: [...new Set(audience.countries)].sort() };
+  if ('countries' in audience)
+    return { audience: 'countries', audienceValues: [...new Set(audience.countries)].sort() };
   const values = [...new Set(audience.providers)].sort();
   for (const id of values) {
     const provider = isId(id) ? await findOrganization(tx, id) : undefined;

@@ -26,7 +26,10 @@ export async function renewOcspDelegate(
   const intent = prepareIntent(a, {
     profile: profiles(a.lifetimes)['ocsp-responder'],
     issuer,
-    subject: [[{ type: OID.organizationName, value: 'Touchmark' }], [{ type: OID.commonName, value: `${issuer.name} OCSP` }]],
+    subject: [
+      [{ type: OID.organizationName, value: 'Touchmark' }],
+      [{ type: OID.commonName, value: `${issuer.name} OCSP` }],
+    ],
     san: [],
     publicKey: readPublicKey(pair.publicKey.export({ type: 'spki', format: 'der' })),
     deviceId: null,

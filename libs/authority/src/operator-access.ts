@@ -98,7 +98,12 @@ export async function ensureAuthority(a: Pick<AuthorityContext, 'database' | 'cl
   return a.database.transaction(async (tx) => {
     const present = await findAuthority(tx);
     if (present) return present.id;
-    const made = await insertOrganization(tx, { id: newId(a.clock), kind: 'authority', name: 'Touchmark', country: null });
+    const made = await insertOrganization(tx, {
+      id: newId(a.clock),
+      kind: 'authority',
+      name: 'Touchmark',
+      country: null,
+    });
     await appendAudit(tx, {
       at: a.clock.now(),
       actor: 'system:init',
@@ -133,7 +138,15 @@ export async function issueOperatorToken(
       a,
       systemActor(a, 'init'),
       at,
-      [{ action: 'token.issued', subject: `token:${token.id}`, ownerOrgId: organizationId, issuerOrgId: a.authorityId, detail: { name } }],
+      [
+        {
+          action: 'token.issued',
+          subject: `token:${token.id}`,
+          ownerOrgId: organizationId,
+          issuerOrgId: a.authorityId,
+          detail: { name },
+        },
+      ],
       [statusChange({ kind: 'token', subject: token.id, status: 'active', at })],
     );
   });

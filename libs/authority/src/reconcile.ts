@@ -51,7 +51,13 @@ async function closeIntent(a: AuthorityContext, row: CertificateRow): Promise<'s
     return 'abandoned';
   }
   const renews = /^certificate:([0-9a-f]+)$/.exec(row.requester)?.[1];
-  await finishIntent(a, systemActor(a, 'reconcile'), row, issuer, renews === undefined ? null : Buffer.from(renews, 'hex'));
+  await finishIntent(
+    a,
+    systemActor(a, 'reconcile'),
+    row,
+    issuer,
+    renews === undefined ? null : Buffer.from(renews, 'hex'),
+  );
   return 'signed';
 }
 

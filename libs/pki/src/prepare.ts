@@ -83,12 +83,7 @@ function readTbsAlgorithm(tbs: Buffer): Buffer {
   return body.element();
 }
 
-function lintTbs(
-  tbs: Buffer,
-  issuerType: KeyType,
-  rules: LintRules,
-  known?: SubjectPublicKey,
-): PreparedCertificate {
+function lintTbs(tbs: Buffer, issuerType: KeyType, rules: LintRules, known?: SubjectPublicKey): PreparedCertificate {
   const signature = signBytes(issuerType, throwawayKey(issuerType), tbs);
   const { certificate, findings } = lintWhole(
     joinCertificate(tbs, signatureAlgorithm(issuerType).der, signature),

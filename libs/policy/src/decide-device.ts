@@ -48,14 +48,21 @@ export function decideDevice(request: DeviceRequest): DeviceDecision {
   if (device.suspended) throw new AuthorityError('forbidden', 'the device or its group is suspended');
   checkKeyStrength(csr.publicKey);
   if (!profile.keyTypes.includes(csr.publicKey.keyType)) {
-    throw new AuthorityError('invalid', `keys of type ${csr.publicKey.keyType} are not allowed; allowed: ${profile.keyTypes.join(', ')}`, {
-      code: 'keyType',
-    });
+    throw new AuthorityError(
+      'invalid',
+      `keys of type ${csr.publicKey.keyType} are not allowed; allowed: ${profile.keyTypes.join(', ')}`,
+      {
+        code: 'keyType',
+      },
+    );
   }
   const subject: Name = [[{ type: OID.commonName, value: device.id }]];
   const san: GeneralName[] = [{ type: 'uri', value: `urn:uuid:${device.instanceId}` }];
   if (csr.changeSubjectName) {
-    throw new AuthorityError('forbidden', 'ChangeSubjectName: another name is another device; register it and enroll it anew');
+    throw new AuthorityError(
+      'forbidden',
+      'ChangeSubjectName: another name is another device; register it and enroll it anew',
+    );
   }
   if (current) checkSameNames(csr, current);
   else checkWishedNames(csr, subject, san);
@@ -72,7 +79,10 @@ function checkSameNames(csr: CertificationRequest, current: Certificate): void {
     throw new AuthorityError('malformed', 'the request lacks the subjectAltName of the certificate being renewed');
   }
   if (!sameSet(csr.san, current.san)) {
-    throw new AuthorityError('malformed', 'the subjectAltName of the request is not that of the certificate being renewed');
+    throw new AuthorityError(
+      'malformed',
+      'the subjectAltName of the request is not that of the certificate being renewed',
+    );
   }
 }
 
@@ -106,7 +116,10 @@ function checkWishedExtensions(csr: CertificationRequest, profile: Profile): voi
         refuseBeyond('extendedKeyUsage', readExtendedKeyUsage(extension.value), profile.eku);
         break;
       default:
-        throw new AuthorityError('forbidden', `the profile ${profile.name} does not allow the extension ${extension.oid}`);
+        throw new AuthorityError(
+          'forbidden',
+          `the profile ${profile.name} does not allow the extension ${extension.oid}`,
+        );
     }
   }
 }
@@ -114,7 +127,10 @@ function checkWishedExtensions(csr: CertificationRequest, profile: Profile): voi
 function refuseBeyond(what: string, wished: readonly string[], allowed: readonly string[]): void {
   const beyond = wished.filter((value) => !allowed.includes(value));
   if (beyond.length > 0) {
-    throw new AuthorityError('forbidden', `${what} ${beyond.join(', ')} is not allowed; allowed: ${allowed.join(', ')}`);
+    throw new AuthorityError(
+      'forbidden',
+      `${what} ${beyond.join(', ')} is not allowed; allowed: ${allowed.join(', ')}`,
+    );
   }
 }
 

@@ -12,9 +12,13 @@ export function decideKeyExpiry(now: Date, wished: Date | undefined, maxSeconds:
   if (wished === undefined) return latest;
   if (wished <= now) throw new AuthorityError('invalid', 'expiresAt: lies in the past', { member: 'expiresAt' });
   if (wished > latest) {
-    throw new AuthorityError('invalid', `expiresAt: at most ${maxSeconds / 86_400} days from now (${latest.toISOString()})`, {
-      member: 'expiresAt',
-    });
+    throw new AuthorityError(
+      'invalid',
+      `expiresAt: at most ${maxSeconds / 86_400} days from now (${latest.toISOString()})`,
+      {
+        member: 'expiresAt',
+      },
+    );
   }
   return wished;
 }
@@ -26,7 +30,11 @@ export function decideRetirement(now: Date, expiresAt: Date, overlapSeconds: num
 }
 
 /** The successor lives as long as its predecessor was made to, from now on, and no longer than policy allows. */
-export function decideSuccessorExpiry(now: Date, predecessor: { createdAt: Date; expiresAt: Date }, maxSeconds: number): Date {
+export function decideSuccessorExpiry(
+  now: Date,
+  predecessor: { createdAt: Date; expiresAt: Date },
+  maxSeconds: number,
+): Date {
   const life = (predecessor.expiresAt.getTime() - predecessor.createdAt.getTime()) / 1000;
   return addSeconds(now, Math.min(Math.floor(life), maxSeconds));
 }

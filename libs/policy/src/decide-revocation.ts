@@ -25,7 +25,10 @@ export function decideRevocation(current: CurrentStatus | undefined, reason: Rev
     if (current.reason === reason) return 'same';
     // A final reason is tightened to keyCompromise and never otherwise changed.
     if (reason === 'keyCompromise') return 'change';
-    throw new AuthorityError('conflict', `already revoked (${current.reason ?? 'unspecified'}); only keyCompromise may follow`);
+    throw new AuthorityError(
+      'conflict',
+      `already revoked (${current.reason ?? 'unspecified'}); only keyCompromise may follow`,
+    );
   }
   if (current?.status === 'onHold' && reason === 'certificateHold') return 'same';
   return 'change';
@@ -34,8 +37,11 @@ export function decideRevocation(current: CurrentStatus | undefined, reason: Rev
 /** CX04: between notBefore and now. */
 export function checkInvalidityDate(date: Date | undefined, notBefore: Date, now: Date): void {
   if (date === undefined) return;
-  if (date > now) throw new AuthorityError('invalid', 'invalidityDate: lies in the future', { member: 'invalidityDate' });
+  if (date > now)
+    throw new AuthorityError('invalid', 'invalidityDate: lies in the future', { member: 'invalidityDate' });
   if (date < notBefore) {
-    throw new AuthorityError('invalid', 'invalidityDate: lies before the certificate began', { member: 'invalidityDate' });
+    throw new AuthorityError('invalid', 'invalidityDate: lies before the certificate began', {
+      member: 'invalidityDate',
+    });
   }
 }

@@ -35,8 +35,22 @@ const END_ENTITY_KEYS: readonly KeyType[] = [
 ];
 const MINUTE = 60;
 
-const END_ENTITY = { version: 1, backdateSeconds: 10 * MINUTE, ca: false, pathLen: undefined, ocspNoCheck: false } as const;
-const CA = { version: 1, backdateSeconds: 10 * MINUTE, ca: true, keyUsage: ['keyCertSign', 'cRLSign'], eku: [], san: 'forbidden', ocspNoCheck: false } as const;
+const END_ENTITY = {
+  version: 1,
+  backdateSeconds: 10 * MINUTE,
+  ca: false,
+  pathLen: undefined,
+  ocspNoCheck: false,
+} as const;
+const CA = {
+  version: 1,
+  backdateSeconds: 10 * MINUTE,
+  ca: true,
+  keyUsage: ['keyCertSign', 'cRLSign'],
+  eku: [],
+  san: 'forbidden',
+  ocspNoCheck: false,
+} as const;
 
 /** The shipped profiles with the configured lifetimes. */
 export function profiles(lifetimes: Lifetimes): Readonly<Record<ProfileName, Profile>> {
@@ -115,7 +129,11 @@ export function lintRules(profile: Profile, issuer: LintRules['issuer']): LintRu
  * notBefore is backdated; both ends count (RFC 5280 section 4.1.2.5), so the last second is one less; nothing outlives its
  * issuer (X06, X08).
  */
-export function validity(profile: Profile, now: Date, issuerNotAfter: Date | undefined): { notBefore: Date; notAfter: Date } {
+export function validity(
+  profile: Profile,
+  now: Date,
+  issuerNotAfter: Date | undefined,
+): { notBefore: Date; notAfter: Date } {
   const start = Math.floor(now.getTime() / 1000);
   const end = start + profile.validitySeconds - 1;
   const limit = issuerNotAfter === undefined ? end : Math.floor(issuerNotAfter.getTime() / 1000);

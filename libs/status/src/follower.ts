@@ -110,10 +110,14 @@ export class Follower {
       if (this.brokenBy) throw this.brokenBy;
       const cause = await this.poke();
       if (cause && this.head.seq < seq) {
-        throw new AuthorityError('unavailable', 'the change is recorded, but could not be read back just now; repeat the request', {
-          cause,
-          retryAfter: 2,
-        });
+        throw new AuthorityError(
+          'unavailable',
+          'the change is recorded, but could not be read back just now; repeat the request',
+          {
+            cause,
+            retryAfter: 2,
+          },
+        );
       }
     }
   }
@@ -225,7 +229,10 @@ export class Follower {
     for (const row of rows) {
       const mac = chainMacRow(this.options.macKey, this.head.mac, encodeStatusRow(row.seq, row));
       if (row.seq !== this.head.seq + 1 || row.mac.length !== mac.length || !timingSafeEqual(mac, row.mac)) {
-        this.break('statusMac', `row ${row.seq} of the status log was not written by this authority, or one before it is gone`);
+        this.break(
+          'statusMac',
+          `row ${row.seq} of the status log was not written by this authority, or one before it is gone`,
+        );
         return false;
       }
       this.statusIndex.apply(row, { key: keys.get(row.subject), token: tokens.get(row.subject) });
@@ -283,6 +290,7 @@ export class Follower {
 
 function pepperOf(peppers: ReadonlyMap<number, Pepper>, version: number): Pepper {
   const pepper = peppers.get(version);
-  if (!pepper) throw new AuthorityError('internal', `secrets/pepper lacks version ${version}`, { code: 'pepperMissing' });
+  if (!pepper)
+    throw new AuthorityError('internal', `secrets/pepper lacks version ${version}`, { code: 'pepperMissing' });
   return pepper;
 }

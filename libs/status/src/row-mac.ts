@@ -5,7 +5,15 @@ import type { KeyRow, OperatorTokenRow } from '#store';
 
 type KeyFacts = Pick<
   KeyRow,
-  'id' | 'releaseId' | 'environment' | 'audience' | 'audienceValues' | 'predecessorId' | 'expiresAt' | 'ownerOrgId' | 'issuerOrgId'
+  | 'id'
+  | 'releaseId'
+  | 'environment'
+  | 'audience'
+  | 'audienceValues'
+  | 'predecessorId'
+  | 'expiresAt'
+  | 'ownerOrgId'
+  | 'issuerOrgId'
 >;
 type TokenFacts = Pick<OperatorTokenRow, 'id' | 'organizationId' | 'name' | 'expiresAt'>;
 
@@ -38,7 +46,8 @@ export const tokenSealContext = (row: TokenFacts): Buffer => sealContext('operat
 
 /** Covers what is fixed about a key, the audience included, under secrets/status.mac. */
 export const keyRowMac = (macKey: KeyObject, row: KeyFacts): Buffer => rowMac(macKey, 'keys', keyFields(row));
-export const tokenRowMac = (macKey: KeyObject, row: TokenFacts): Buffer => rowMac(macKey, 'operator_tokens', tokenFields(row));
+export const tokenRowMac = (macKey: KeyObject, row: TokenFacts): Buffer =>
+  rowMac(macKey, 'operator_tokens', tokenFields(row));
 
 /** Throws `internal` (code `rowMac`) for a row that somebody without the key wrote or changed. */
 export function checkRowMac(stored: Buffer, computed: Buffer, what: string): void {

@@ -227,7 +227,8 @@ export async function listCertificates(
   filter: CertificateFilter,
   at: Date,
 ): Promise<Page<ListedCertificate>> {
-  const [createdAt, serial] = page.cursor === undefined ? [null, null] : decodeCursor(page.cursor, ['number', 'serial']);
+  const [createdAt, serial] =
+    page.cursor === undefined ? [null, null] : decodeCursor(page.cursor, ['number', 'serial']);
   const rows = await tx.rows<ListedCertificate & { createdMicros: string }>(
     `select ${COLUMNS}, l.status as "logStatus", l.reason as "logReason", (extract(epoch from c.created_at) * 1000000)::bigint::text as "createdMicros"
      ${FROM}

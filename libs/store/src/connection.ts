@@ -18,7 +18,8 @@ export function parseDatabaseUrl(url: string): DatabaseConnection {
   } catch (cause) {
     throw new AuthorityError('invalid', 'DATABASE_URL is not a postgres:// URL', { cause });
   }
-  if (!/^postgres(ql)?:$/.test(parsed.protocol)) throw new AuthorityError('invalid', 'DATABASE_URL is not a postgres:// URL');
+  if (!/^postgres(ql)?:$/.test(parsed.protocol))
+    throw new AuthorityError('invalid', 'DATABASE_URL is not a postgres:// URL');
   const mode = parsed.searchParams.get('sslmode');
   return {
     host: parsed.searchParams.get('host') ?? decodeURIComponent(parsed.hostname).replace(/^\[(.*)\]$/, '$1'),

@@ -6,7 +6,8 @@ import { actAsRole } from './act-as.js';
 import { isRetryable, toAuthorityError } from './failure.js';
 
 /** Everything a query may be given. */
-export type SqlValue = string | number | bigint | boolean | Buffer | Date | null | readonly string[] | readonly Buffer[];
+export type SqlValue =
+  string | number | bigint | boolean | Buffer | Date | null | readonly string[] | readonly Buffer[];
 
 /** One open transaction. Store functions take it first and never open one themselves. */
 export interface Tx {

@@ -83,7 +83,13 @@ export async function changeDevice(
     `update devices set group_id = case when $2 then $3::uuid else group_id end,
             release_id = case when $4 then $5::uuid else release_id end
      where id = $1 returning ${COLUMNS}`,
-    [id, change.groupId !== undefined, change.groupId ?? null, change.releaseId !== undefined, change.releaseId ?? null],
+    [
+      id,
+      change.groupId !== undefined,
+      change.groupId ?? null,
+      change.releaseId !== undefined,
+      change.releaseId ?? null,
+    ],
   );
   return row;
 }
@@ -179,5 +185,7 @@ export async function insertEnrollmentSecret(
  * is bound to, and nothing else: `abandonIntent` does not free it then. Spent ones stay spent.
  */
 export async function withdrawEnrollmentSecrets(tx: Tx, deviceId: string): Promise<number> {
-  return tx.run(`update enrollment_secrets set state = 'withdrawn' where device_id = $1 and state = 'free'`, [deviceId]);
+  return tx.run(`update enrollment_secrets set state = 'withdrawn' where device_id = $1 and state = 'free'`, [
+    deviceId,
+  ]);
 }

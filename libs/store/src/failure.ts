@@ -26,7 +26,8 @@ export function brokenUnique(error: unknown): string | undefined {
   return e.driverError?.constraint ?? e.constraint ?? '';
 }
 
-const UNREACHABLE = /^(08...|57P0[123]|53300|ECONNREFUSED|ECONNRESET|ENOENT|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|55P03|57014)$/;
+const UNREACHABLE =
+  /^(08...|57P0[123]|53300|ECONNREFUSED|ECONNRESET|ENOENT|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|55P03|57014)$/;
 
 /** A database that cannot be reached, is shutting down, has no connection left or ran into a time limit is `unavailable`. */
 export function toAuthorityError(cause: unknown): AuthorityError {
@@ -34,12 +35,18 @@ export function toAuthorityError(cause: unknown): AuthorityError {
   const text = cause instanceof Error ? cause.message : '';
   if (
     (code !== undefined && UNREACHABLE.test(code)) ||
-    /connection terminated|connection timeout|timeout exceeded when trying to connect|not queryable|client was closed|driver not connected/i.test(text)
+    /connection terminated|connection timeout|timeout exceeded when trying to connect|not queryable|client was closed|driver not connected/i.test(
+      text,
+    )
   ) {
-    return new AuthorityError('unavailable', 'the database cannot be reached just now; nothing was changed, try again', {
-      cause,
-      retryAfter: 2,
-    });
+    return new AuthorityError(
+      'unavailable',
+      'the database cannot be reached just now; nothing was changed, try again',
+      {
+        cause,
+        retryAfter: 2,
+      },
+    );
   }
   return new AuthorityError('internal', 'the request could not be completed', { cause });
 }

@@ -10,7 +10,11 @@ export interface IdempotentAnswer {
 }
 
 /** Locks the pair against a parallel use of the same key for the rest of the transaction, then reads what is stored. */
-export async function lockIdempotent(tx: Tx, principal: string, keyHash: Buffer): Promise<IdempotentAnswer | undefined> {
+export async function lockIdempotent(
+  tx: Tx,
+  principal: string,
+  keyHash: Buffer,
+): Promise<IdempotentAnswer | undefined> {
   await tx.rows(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`${principal}|${keyHash.toString('hex')}`]);
   const [row] = await tx.rows<IdempotentAnswer>(
     `select request_hash as "requestHash", status, salt, sealed, expires_at as "expiresAt" from idempotency

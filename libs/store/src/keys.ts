@@ -56,7 +56,10 @@ export async function insertKey(tx: Tx, row: Omit<KeyRow, 'createdAt' | 'statusB
     ],
   );
   if (row.audienceValues.length > 0) {
-    await tx.run(`insert into key_audiences (key_id, value) select $1, unnest($2::text[])`, [row.id, row.audienceValues]);
+    await tx.run(`insert into key_audiences (key_id, value) select $1, unnest($2::text[])`, [
+      row.id,
+      row.audienceValues,
+    ]);
   }
 }
 
@@ -82,7 +85,8 @@ export interface KeyFilter {
 }
 
 export async function listKeys(tx: Tx, page: PageRequest, filter: KeyFilter, at: Date): Promise<Page<KeyRow>> {
-  const [createdAt, id] = page.cursor === undefined ? [null, null] : decodeCursor(page.cursor, ['number', 'credential']);
+  const [createdAt, id] =
+    page.cursor === undefined ? [null, null] : decodeCursor(page.cursor, ['number', 'credential']);
   const rows = await tx.rows<KeyRow & { createdMicros: string }>(
     `select ${COLUMNS}, (extract(epoch from k.created_at) * 1000000)::bigint::text as "createdMicros" from keys k
      where ($1::bigint is null or (k.created_at, k.id) < (timestamptz 'epoch' + $1 * interval '1 microsecond', $2)) and ($3::uuid is null or k.release_id = $3)

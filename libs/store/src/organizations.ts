@@ -54,7 +54,12 @@ async function findIn<T extends object>(tx: Tx, table: Table, id: string): Promi
 }
 
 /** Newest first: ids are version 7 UUIDs, so that their order is the order of age. */
-async function listFrom<T extends { id: string }>(tx: Tx, table: Table, page: PageRequest, only?: { sql: string; value: string }): Promise<Page<T>> {
+async function listFrom<T extends { id: string }>(
+  tx: Tx,
+  table: Table,
+  page: PageRequest,
+  only?: { sql: string; value: string },
+): Promise<Page<T>> {
   const [before] = page.cursor === undefined ? [null] : decodeCursor(page.cursor, ['uuid']);
   const rows = await tx.rows<T>(
     `select ${COLUMNS[table]} from ${table}
@@ -77,7 +82,9 @@ export const listOrganizations = (tx: Tx, page: PageRequest) => listFrom<Organiz
 
 /** The organization of the authority itself, made by the first start. */
 export async function findAuthority(tx: Tx): Promise<Organization | undefined> {
-  const [row] = await tx.rows<Organization>(`select ${COLUMNS.organizations} from organizations where kind = 'authority'`);
+  const [row] = await tx.rows<Organization>(
+    `select ${COLUMNS.organizations} from organizations where kind = 'authority'`,
+  );
   return row;
 }
 
@@ -126,5 +133,7 @@ export async function setGroupStatus(
   from: readonly DeviceGroup['status'][],
   to: DeviceGroup['status'],
 ): Promise<boolean> {
-  return (await tx.run(`update device_groups set status = $3 where id = $1 and status = any($2)`, [id, from, to])) === 1;
+  return (
+    (await tx.run(`update device_groups set status = $3 where id = $1 and status = any($2)`, [id, from, to])) === 1
+  );
 }

@@ -20,7 +20,9 @@ const SETTINGS: Readonly<Record<LoginPlane, Readonly<Record<string, string>>>> =
  */
 export async function ensureRoles(source: DataSource, passwords: Readonly<Record<LoginPlane, string>>): Promise<void> {
   const quote = (text: string) => `'${text.replaceAll("'", "''")}'`;
-  const [{ database }] = (await source.query('select quote_ident(current_database()) as database')) as [{ database: string }];
+  const [{ database }] = (await source.query('select quote_ident(current_database()) as database')) as [
+    { database: string },
+  ];
   const role = async (name: string, options: string) => {
     await source.query(`do $$ begin create role ${name} ${options}; exception when duplicate_object then null; end $$`);
   };

@@ -64,7 +64,9 @@ export async function appendStatusChanges(
   if (changes.length === 0 || changes.length > 1000) {
     throw new AuthorityError('internal', `a block of ${changes.length} status changes`);
   }
-  const [head] = await tx.rows<{ seq: string; mac: Buffer }>(`select seq, mac from status_counter where id = 1 for update`);
+  const [head] = await tx.rows<{ seq: string; mac: Buffer }>(
+    `select seq, mac from status_counter where id = 1 for update`,
+  );
   let seq = Number(head!.seq);
   let mac = head!.mac;
   const rows = changes.map((change) => {
@@ -111,7 +113,10 @@ const COLUMNS = `seq::float8 as seq, kind, subject, status, reason, at, invalidi
 
 /** Rows after `seq` in their order, at most `limit`. */
 export async function readStatusChanges(tx: Tx, after: number, limit: number): Promise<StatusRow[]> {
-  return tx.rows<StatusRow>(`select ${COLUMNS} from status_changes where seq > $1 order by seq limit $2`, [after, limit]);
+  return tx.rows<StatusRow>(`select ${COLUMNS} from status_changes where seq > $1 order by seq limit $2`, [
+    after,
+    limit,
+  ]);
 }
 
 export async function readLogHead(tx: Tx): Promise<LogHead> {
@@ -129,7 +134,11 @@ export async function latestStatus(tx: Tx, kind: StatusKind, subject: string): P
 }
 
 /** What the log says last about each of the subjects, by subject. */
-export async function latestStatuses(tx: Tx, kind: StatusKind, subjects: readonly string[]): Promise<Map<string, StatusRow>> {
+export async function latestStatuses(
+  tx: Tx,
+  kind: StatusKind,
+  subjects: readonly string[],
+): Promise<Map<string, StatusRow>> {
   const rows = await tx.rows<StatusRow>(
     `select distinct on (subject) ${COLUMNS} from status_changes where kind = $1 and subject = any($2)
      order by subject, seq desc`,
