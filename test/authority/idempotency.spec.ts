@@ -56,7 +56,16 @@ describe('a repeated request', () => {
   test('by eight at once has one effect and eight equal answers', async () => {
     const one = request();
     const before = await countOf('organizations');
-    const all = await Promise.all(Array.from({ length: 8 }, () => withIdempotency(api, db.operator, one, makeVendor)));
+    let entered = 0;
+    const second = Promise.withResolvers<void>();
+    // The first goes on only when the others stand at its lock, or when one of them came past it.
+    const work = async (joined: AuthorityContext) => {
+      if (++entered > 1) second.resolve();
+      else await Promise.race([db.untilWaiting(7), second.promise]);
+      return makeVendor(joined);
+    };
+    const all = await Promise.all(Array.from({ length: 8 }, () => withIdempotency(api, db.operator, one, work)));
+    expect(entered).toBe(1);
     expect(await countOf('organizations')).toBe(before + 1);
     expect(new Set(all.map((answer) => answer.body.id)).size).toBe(1);
     expect(all.filter((answer) => !answer.replayed)).toHaveLength(1);

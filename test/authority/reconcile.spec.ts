@@ -236,16 +236,16 @@ describe('the reconciler abandons what may not be signed any more', () => {
     [
       'of a revoked device',
       (open) => revokeDevice(api, db.operator, open.device.id, { reason: 'superseded' }),
-      /device/,
+      /its device/,
     ],
-    ['of a suspended device', (open) => suspendDevice(api, db.operator, open.device.id), /device/],
+    ['of a suspended device', (open) => suspendDevice(api, db.operator, open.device.id), /its device/],
     [
       'of a device that the log alone says is revoked',
       async (open) => {
         await revokeDevice(api, db.operator, open.device.id, { reason: 'superseded' });
         await db.tamper(`update devices set status = 'registered' where id = $1`, [open.device.id]);
       },
-      /device/,
+      /its device/,
     ],
     [
       'for a blocked key',

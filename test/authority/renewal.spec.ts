@@ -10,9 +10,17 @@ import {
 } from '#authority';
 import { AuthorityError, ManualClock } from '#kernel';
 import { der, readCertificate } from '#pki';
+import type { StatusEntry } from '#status';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
-import { makeEnrolled, makeProduct, renewRequest, type Product } from '../harness/fixtures.js';
+import {
+  enrollRequest,
+  makeDevice,
+  makeEnrolled,
+  makeProduct,
+  renewRequest,
+  type Product,
+} from '../harness/fixtures.js';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -133,6 +141,33 @@ describe('a renewal is refused', () => {
     expect(await refusal(renewRequest(device, certificate, newKey()))).toMatchObject({ kind: 'forbidden' });
   });
 
+  describe('whichever of the two says so', () => {
+    /** The plane's context with a memory of its own: what `say` returns, or what it really knows. */
+    const remembering = (say: (serial: string) => StatusEntry | undefined): AuthorityContext => {
+      const index = Object.create(est.follower.index, { certificate: { value: say } }) as typeof est.follower.index;
+      return { ...est, follower: { index, catchUp: () => Promise.resolve(), assertFresh: () => undefined } };
+    };
+
+    test('memory, about a certificate that was verified before', async () => {
+      const { device, certificate } = await makeEnrolled(db, product);
+      const entry = { status: 'revoked', reason: null, at: db.clock.now(), invalidityDate: null, seq: 1 };
+      let revoked = false;
+      const context = remembering(() => (revoked ? entry : undefined));
+      await enrollOverEst(context, renewRequest(device, certificate, newKey()));
+      revoked = true;
+      const attempt = enrollOverEst(context, renewRequest(device, certificate, newKey()));
+      await expect(attempt).rejects.toMatchObject({ kind: 'forbidden' });
+    });
+
+    test('the log, before memory has heard of it', async () => {
+      const { device, certificate } = await makeEnrolled(db, product);
+      const context = remembering(() => undefined);
+      await revokeCertificate(api, db.operator, serialOf(certificate), { reason: 'superseded' });
+      const attempt = enrollOverEst(context, renewRequest(device, certificate, newKey()));
+      await expect(attempt).rejects.toMatchObject({ kind: 'forbidden' });
+    });
+  });
+
   test('with one on hold', async () => {
     const { device, certificate } = await makeEnrolled(db, product);
     await revokeCertificate(api, db.operator, serialOf(certificate), { reason: 'certificateHold' });
@@ -191,6 +226,8 @@ describe('a renewal is refused', () => {
     const stale = { ...est, follower: { ...est.follower, index: est.follower.index, assertFresh: old } };
     const attempt = enrollOverEst(stale, renewRequest(device, certificate, newKey()));
     await expect(attempt).rejects.toMatchObject({ kind: 'unavailable' });
+    const made = await makeDevice(db, product);
+    await expect(enrollOverEst(stale, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unavailable' });
   });
 });
 

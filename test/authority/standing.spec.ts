@@ -370,6 +370,31 @@ describe('two changes of one certificate at once follow each other', () => {
     ).toMatchObject([{ status: 'revoked' }]);
   });
 
+  test('an enrollment that ends while its device is being revoked never breaks: it is refused, or revoked with it', async () => {
+    const deadlocks = () => db.sql(`select deadlocks from pg_stat_database where datname = current_database()`);
+    const before = await deadlocks();
+    for (let round = 0; round < 40; round++) {
+      const made = await makeDevice(db, product);
+      const done = Promise.withResolvers<unknown>();
+      const signer = {
+        createKey: est.signer.createKey.bind(est.signer),
+        sign: async (request: Parameters<typeof est.signer.sign>[0]) => {
+          const signature = await est.signer.sign(request);
+          done.resolve(revokeDevice(api, db.operator, made.device.id, { reason: 'superseded' }));
+          return signature;
+        },
+      };
+      const result = await enrollOverEst({ ...est, signer }, enrollRequest(made, newKey())).catch(
+        (error: unknown) => error,
+      );
+      await done.promise;
+      if (Buffer.isBuffer(result)) expect(await shown(result)).toMatchObject({ status: 'revoked' });
+      else expect(result).toMatchObject({ kind: expect.stringMatching(/^(forbidden|unauthenticated|unavailable)$/) });
+    }
+    // Both lock the device before its certificates.
+    expect(await deadlocks()).toEqual(before);
+  });
+
   test('of many changes at once the log ends each certificate as revoked or not at all', async () => {
     const { device, certificates } = await withThree();
     const serials = certificates.map(serialOf);

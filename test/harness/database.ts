@@ -142,7 +142,8 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
     },
     dump: () => dump(sql, path.join(home, 'pg', 'dump.txt')),
     untilWaiting: async (count) => {
-      for (;;) {
+      for (let polls = 0; ; polls++) {
+        if (polls > 2000) throw new Error(`fewer than ${count} sessions wait for a lock`);
         const [row] = await sql<{ n: number }>(
           `select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock'`,
         );

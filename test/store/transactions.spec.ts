@@ -44,6 +44,15 @@ describe('a transaction', () => {
     expect(await valueOf(1)).toBe(before + 1);
   });
 
+  test('of one statement runs again likewise', async () => {
+    let runs = 0;
+    const value = await owner.single(async (tx) => {
+      if (++runs < 3) await fail(tx, '40P01');
+      return (await tx.rows<{ one: number }>(`select 1 as one`))[0]!.one;
+    });
+    expect({ runs, value }).toEqual({ runs: 3, value: 1 });
+  });
+
   test('runs three times at most', async () => {
     let runs = 0;
     const attempt = owner.transaction((tx) => {

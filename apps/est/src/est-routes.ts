@@ -114,14 +114,16 @@ async function enroll(
     label: undefined,
     csr,
     basic,
-    peerCertificate: peerCertificate(socket),
+    // Reading it costs as much as checking a signature; a first enrollment rests on its secret.
+    peerCertificate: operation === 'simplereenroll' ? peerCertificate(socket) : undefined,
     address: request.ip,
     requestId: request.id,
   });
 }
 
 export function sendEst(reply: FastifyReply, response: EstResponse): FastifyReply {
-  return reply.code(response.status).headers(response.headers).send(response.body);
+  // All EST bodies are ASCII. Node sends text and its head in one write and one TLS record, a Buffer in two.
+  return reply.code(response.status).headers(response.headers).send(response.body.toString('latin1'));
 }
 
 /** RFC 9110 section 13.1.2. */

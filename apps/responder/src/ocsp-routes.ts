@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isAuthorityError } from '#kernel';
 import { OCSP_ERRORS } from './ocsp-errors.js';
@@ -5,9 +6,9 @@ import type { OcspResponder } from './ocsp-responder.js';
 import { textReply, write, type Reply } from './reply.js';
 import { serve } from './routes.js';
 
-const REQUEST_TYPE = 'application/ocsp-request';
+export const REQUEST_TYPE = 'application/ocsp-request';
 /** Larger requests name more than the 32 certificates that one answer covers. */
-const MAX_REQUEST_BYTES = 16 * 1024;
+export const MAX_REQUEST_BYTES = 16 * 1024;
 const MAX_URL_LENGTH = 8 * 1024;
 const PREFIX = '/ocsp/';
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
@@ -25,7 +26,7 @@ export function registerOcsp(fastify: FastifyInstance, ocsp: OcspResponder): voi
   const post = (request: FastifyRequest, reply: FastifyReply): void => {
     reply.hijack();
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-    settle(request, reply, ocsp.answer(body));
+    settle(request.raw, reply.raw, ocsp.answer(body));
   };
   const get = (request: FastifyRequest, reply: FastifyReply): void => {
     reply.hijack();
@@ -34,7 +35,7 @@ export function registerOcsp(fastify: FastifyInstance, ocsp: OcspResponder): voi
     if (url.length > MAX_URL_LENGTH) return write(request.raw, reply.raw, 414, URL_TOO_LONG);
     if (url.length <= PREFIX.length) return write(request.raw, reply.raw, 400, NO_REQUEST);
     const der = decodePath(url.slice(PREFIX.length));
-    settle(request, reply, der === undefined ? OCSP_ERRORS.malformedRequest : ocsp.answer(der));
+    settle(request.raw, reply.raw, der === undefined ? OCSP_ERRORS.malformedRequest : ocsp.answer(der));
   };
   serve(fastify, '/ocsp', { GET: get, POST: post });
   serve(fastify, '/ocsp/*', { GET: get, POST: post });
@@ -53,16 +54,14 @@ export function decodePath(path: string): Buffer | undefined {
   return BASE64.test(text) ? Buffer.from(text, 'base64') : undefined;
 }
 
-function settle(request: FastifyRequest, reply: FastifyReply, answer: Reply | Promise<Reply>): void {
-  if (!(answer instanceof Promise)) return write(request.raw, reply.raw, 200, answer);
+/** Writes the answer as soon as it is there. */
+export function settle(request: IncomingMessage, response: ServerResponse, answer: Reply | Promise<Reply>): void {
+  if (!(answer instanceof Promise)) return write(request, response, 200, answer);
   answer.then(
-    (ready) => write(request.raw, reply.raw, 200, ready),
-    (error: unknown) =>
-      write(
-        request.raw,
-        reply.raw,
-        200,
-        isAuthorityError(error, 'unavailable') ? OCSP_ERRORS.tryLater : OCSP_ERRORS.internalError,
-      ),
+    (ready) => write(request, response, 200, ready),
+    (error: unknown) => {
+      const { tryLater, internalError } = OCSP_ERRORS;
+      write(request, response, 200, isAuthorityError(error, 'unavailable') ? tryLater : internalError);
+    },
   );
 }

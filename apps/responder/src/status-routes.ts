@@ -1,8 +1,10 @@
+import type { Server } from 'node:http';
 import { Inject, Injectable, type OnModuleInit, type OnModuleDestroy } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { MAX_LOG_AGE_MS } from '#publication';
 import type { ResponderDeps } from './deps.js';
+import { answerDirectly } from './ocsp-direct.js';
 import { registerOcsp } from './ocsp-routes.js';
 import { OcspResponder } from './ocsp-responder.js';
 import { textReply, uncacheable, write, type Reply } from './reply.js';
@@ -32,7 +34,9 @@ export class StatusRoutes implements OnModuleInit, OnModuleDestroy {
   async onModuleInit(): Promise<void> {
     await this.state.start();
     const fastify = this.adapterHost.httpAdapter.getInstance<FastifyInstance>();
-    registerOcsp(fastify, new OcspResponder(this.deps, this.state));
+    const ocsp = new OcspResponder(this.deps, this.state);
+    registerOcsp(fastify, ocsp);
+    answerDirectly(fastify.server as Server, ocsp);
     serve(fastify, '/crl/:file', { GET: this.byPath((path) => this.crl(path.slice(1))) });
     serve(fastify, '/crl/:issuerId/:file', { GET: this.byPath((path) => this.crl(path.slice(1))) });
     serve(fastify, '/ca/:file', {

@@ -22,8 +22,9 @@ export {
   suspendDevice,
 } from './devices.js';
 export type { DeviceRequest, Enrollment } from './devices.js';
-export { effectiveStatus, issueKey, keyStatus, resumeKey, revokeKey, rotateKey, suspendKey } from './keys.js';
-export type { Audience, IssuedKey } from './keys.js';
+export { effectiveStatus, keyStatus, resumeKey, revokeKey, suspendKey } from './change-key.js';
+export { issueKey, rotateKey } from './issue-key.js';
+export type { Audience, IssuedKey } from './issue-key.js';
 export { certificateStatus, parseSerial, releaseCertificate, revokeCertificate } from './certificates.js';
 export type { ShownCertificateStatus } from './certificates.js';
 export type { Receipt } from './change-status.js';

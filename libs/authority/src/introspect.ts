@@ -1,6 +1,6 @@
 import { parseCredential, verifierHash, verifierMatches } from '#credential';
 import { audienceIncludes } from '#policy';
-import { effectiveStatus } from './keys.js';
+import { effectiveStatus } from './change-key.js';
 import type { AuthorityContext } from './context.js';
 
 export type InactiveReason = 'pending' | 'suspended' | 'revoked' | 'expired' | 'audience';

@@ -124,26 +124,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     throw new AuthorityError('invalid', `${name}${held} ${issue?.message ?? 'is not usable'}`, { member: name });
   }
   const e = parsed.data;
-  const lifetimes: Lifetimes = {
-    crlNextUpdate: e.TOUCHMARK_CRL_NEXT_UPDATE_SECONDS,
-    crlRebuild: e.TOUCHMARK_CRL_REBUILD_SECONDS,
-    crlDebounceMs: e.TOUCHMARK_CRL_DEBOUNCE_MS,
-    rootCrlNextUpdate: e.TOUCHMARK_ROOT_CRL_NEXT_UPDATE_SECONDS,
-    ocspNextUpdate: e.TOUCHMARK_OCSP_NEXT_UPDATE_SECONDS,
-    ocspRenew: e.TOUCHMARK_OCSP_RENEW_SECONDS,
-    ocspMaxAge: e.TOUCHMARK_OCSP_MAX_AGE_SECONDS,
-    ocspMaxAgeRevoked: e.TOUCHMARK_OCSP_MAX_AGE_REVOKED_SECONDS,
-    ocspDelegate: e.TOUCHMARK_OCSP_DELEGATE_SECONDS,
-    ocspDelegateRenew: e.TOUCHMARK_OCSP_DELEGATE_RENEW_SECONDS,
-    followerPollMs: e.TOUCHMARK_FOLLOWER_POLL_MS,
-    enrollmentSecret: e.TOUCHMARK_ENROLLMENT_SECRET_SECONDS,
-    deviceCertificate: e.TOUCHMARK_DEVICE_CERTIFICATE_SECONDS,
-    serverCertificate: e.TOUCHMARK_SERVER_CERTIFICATE_SECONDS,
-    serverCertificateRenew: e.TOUCHMARK_SERVER_CERTIFICATE_RENEW_SECONDS,
-    issuingCa: e.TOUCHMARK_ISSUING_CA_SECONDS,
-    rootCa: e.TOUCHMARK_ROOT_CA_SECONDS,
-    apiKeyMax: e.TOUCHMARK_API_KEY_MAX_SECONDS,
-  };
+  const lifetimes = lifetimesOf(e);
   checkLifetimes(lifetimes);
   const home = path.resolve(e.TOUCHMARK_HOME);
   return {
@@ -175,6 +156,29 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       perAddressPerMinute: e.TOUCHMARK_FAILED_AUTH_PER_ADDRESS,
       perSecretPerMinute: e.TOUCHMARK_FAILED_AUTH_PER_SECRET,
     },
+  };
+}
+
+function lifetimesOf(e: z.infer<typeof environment>): Lifetimes {
+  return {
+    crlNextUpdate: e.TOUCHMARK_CRL_NEXT_UPDATE_SECONDS,
+    crlRebuild: e.TOUCHMARK_CRL_REBUILD_SECONDS,
+    crlDebounceMs: e.TOUCHMARK_CRL_DEBOUNCE_MS,
+    rootCrlNextUpdate: e.TOUCHMARK_ROOT_CRL_NEXT_UPDATE_SECONDS,
+    ocspNextUpdate: e.TOUCHMARK_OCSP_NEXT_UPDATE_SECONDS,
+    ocspRenew: e.TOUCHMARK_OCSP_RENEW_SECONDS,
+    ocspMaxAge: e.TOUCHMARK_OCSP_MAX_AGE_SECONDS,
+    ocspMaxAgeRevoked: e.TOUCHMARK_OCSP_MAX_AGE_REVOKED_SECONDS,
+    ocspDelegate: e.TOUCHMARK_OCSP_DELEGATE_SECONDS,
+    ocspDelegateRenew: e.TOUCHMARK_OCSP_DELEGATE_RENEW_SECONDS,
+    followerPollMs: e.TOUCHMARK_FOLLOWER_POLL_MS,
+    enrollmentSecret: e.TOUCHMARK_ENROLLMENT_SECRET_SECONDS,
+    deviceCertificate: e.TOUCHMARK_DEVICE_CERTIFICATE_SECONDS,
+    serverCertificate: e.TOUCHMARK_SERVER_CERTIFICATE_SECONDS,
+    serverCertificateRenew: e.TOUCHMARK_SERVER_CERTIFICATE_RENEW_SECONDS,
+    issuingCa: e.TOUCHMARK_ISSUING_CA_SECONDS,
+    rootCa: e.TOUCHMARK_ROOT_CA_SECONDS,
+    apiKeyMax: e.TOUCHMARK_API_KEY_MAX_SECONDS,
   };
 }
 

@@ -117,9 +117,13 @@ export async function storeSigned(
   row: { serial: Buffer; notAfter: Date; der: Buffer; supersedes: Buffer | null; deviceId: string | null },
   audit: NewAuditRow,
 ): Promise<boolean> {
+  // Always true, the count makes the device be locked before the serial, in the order in which a revocation locks them.
   const stored = await tx.run(
-    `with issued as (
-       update serials set state = 'issued' where serial = $1 and state = 'issuing' returning serial
+    `with device as (
+       select id from devices where id = $5 and status = 'registered' for no key update
+     ), issued as (
+       update serials set state = 'issued'
+       where serial = $1 and state = 'issuing' and (select count(*) from device) >= 0 returning serial
      ), spent as (
        update enrollment_secrets set state = 'spent'
        where bound_serial = (select serial from issued) and state = 'bound'

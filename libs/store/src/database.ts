@@ -76,15 +76,8 @@ export class Database {
    * deadlock (40001, 40P01) runs the whole of `work` again, three times at most. Throws `unavailable` when the
    * database cannot be reached: nothing was done then, or (commit in doubt) the caller's retry finds what was done.
    */
-  async transaction<T>(work: (tx: Tx) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.attempt(work, options);
-      } catch (error) {
-        if (attempt < 3 && isRetryable(error)) continue;
-        throw isAuthorityError(error) ? error : toAuthorityError(error);
-      }
-    }
+  transaction<T>(work: (tx: Tx) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    return retrying(() => this.attempt(work, options));
   }
 
   /** One statement, which is its own transaction. */
@@ -92,16 +85,16 @@ export class Database {
     return this.single((tx) => tx.rows<T>(sql, values));
   }
 
-  /** `work` of exactly one statement, which is its own transaction: one round trip instead of three. */
-  async single<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    const runner = this.source.createQueryRunner();
-    try {
-      return await work(await txOf(runner));
-    } catch (error) {
-      throw isAuthorityError(error) ? error : toAuthorityError(error);
-    } finally {
-      await runner.release().catch(() => undefined);
-    }
+  /** `work` of exactly one statement, which is its own transaction: one round trip instead of three. Retried alike. */
+  single<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return retrying(async () => {
+      const runner = this.source.createQueryRunner();
+      try {
+        return await work(await txOf(runner));
+      } finally {
+        await runner.release().catch(() => undefined);
+      }
+    });
   }
 
   /**
@@ -146,6 +139,17 @@ export class Database {
       }
     } finally {
       await runner.release().catch(() => undefined);
+    }
+  }
+}
+
+async function retrying<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let attempts = 1; ; attempts++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (attempts < 3 && isRetryable(error)) continue;
+      throw isAuthorityError(error) ? error : toAuthorityError(error);
     }
   }
 }

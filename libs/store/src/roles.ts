@@ -6,7 +6,14 @@ export type LoginPlane = (typeof PLANE_ROLES)[number];
 
 const SETTINGS: Readonly<Record<LoginPlane, Readonly<Record<string, string>>>> = {
   api: { statement_timeout: '5s', lock_timeout: '2s', idle_in_transaction_session_timeout: '10s' },
-  est: { statement_timeout: '5s', lock_timeout: '2s', idle_in_transaction_session_timeout: '10s' },
+  est: {
+    statement_timeout: '5s',
+    lock_timeout: '2s',
+    idle_in_transaction_session_timeout: '10s',
+    // Point look-ups and single rows only. Left to itself the planner makes a new plan for each: with partitions a plan for
+    // given values looks cheaper than one that prunes when it runs, and making it costs more than running it.
+    plan_cache_mode: 'force_generic_plan',
+  },
   responder: { statement_timeout: '10s', lock_timeout: '2s', idle_in_transaction_session_timeout: '10s' },
   worker: { statement_timeout: '120s', lock_timeout: '5s', idle_in_transaction_session_timeout: '60s' },
   signer: { statement_timeout: '5s', lock_timeout: '2s', idle_in_transaction_session_timeout: '10s' },

@@ -31,6 +31,20 @@ export function decodeTime(tag: number, bytes: Buffer, from: number, to: number)
 
 /** `YYYYMMDDHHMMSSZ`; fractions of a second are dropped. Throws RangeError outside the years 0 to 9999. */
 export function generalizedTimeText(date: Date): string {
+  const second = Math.floor(date.getTime() / 1000);
+  const known = recent.get(second);
+  if (known !== undefined) return known;
+  const text = formatTime(date);
+  if (recent.size === RECENT) recent.clear();
+  recent.set(second, text);
+  return text;
+}
+
+/** A responder writes the same few seconds into thousands of answers. */
+const RECENT = 64;
+const recent = new Map<number, string>();
+
+function formatTime(date: Date): string {
   const year = date.getUTCFullYear();
   if (!(year >= 0 && year <= 9999)) throw new RangeError('time outside the years 0000 to 9999');
   const two = (n: number): string => (n < 10 ? `0${n}` : `${n}`);
