@@ -62,6 +62,7 @@ create index devices_app on devices (app_id);
 create index devices_group on devices (group_id) where group_id is not null;
 
 -- App, release and organizations are copied from the device, which refers to them: seven more checks per insert say nothing new.
+-- mac covers what is to be signed for whom: an intent that somebody else wrote is never signed.
 -- tbs is what is signed, byte for byte; der arrives once, after the signature. A certificate without der was never sent.
 create table certificates (
   serial           bytea not null references serials,
@@ -83,6 +84,7 @@ create table certificates (
   request_label    text not null default '',
   requester        text not null,
   superseded_by    bytea,
+  mac              bytea not null,
   owner_org_id     uuid,
   issuer_org_id    uuid not null,
   created_at       timestamptz not null default now(),

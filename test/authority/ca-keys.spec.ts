@@ -165,6 +165,7 @@ describe('root and issuing CA', () => {
       signer,
       lifetimes: db.lifetimes,
       authorityId: db.authorityId,
+      macKey: db.macKey,
       log: silent,
     };
     const before = await owner.transaction(listIssuers);
@@ -180,11 +181,18 @@ describe('root and issuing CA', () => {
 
 describe('a first start that is cut off anywhere', () => {
   let empty: TestDatabase;
-  let base: Pick<AuthorityContext, 'clock' | 'lifetimes' | 'authorityId' | 'log'> & { plane: 'init' };
+  let base: Pick<AuthorityContext, 'clock' | 'lifetimes' | 'authorityId' | 'macKey' | 'log'> & { plane: 'init' };
   beforeAll(async () => {
     empty = await startTestDatabase({ upTo: 'schema' });
     const authorityId = await ensureAuthority({ database: await empty.as('owner'), clock: systemClock });
-    base = { plane: 'init', clock: systemClock, lifetimes: empty.lifetimes, authorityId, log: silent };
+    base = {
+      plane: 'init',
+      clock: systemClock,
+      lifetimes: empty.lifetimes,
+      authorityId,
+      macKey: empty.macKey,
+      log: silent,
+    };
   });
   afterAll(() => empty.stop());
 

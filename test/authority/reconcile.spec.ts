@@ -12,6 +12,7 @@ import {
 import { AuthorityError } from '#kernel';
 import { readCertificate, verifyBytes } from '#pki';
 import type { Signer, SignRequest } from '#signing';
+import { intentRowMac } from '#status';
 import { blockKey, findCertificate, latestStatus, type CertificateRow } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
@@ -223,6 +224,16 @@ describe('the reconciler finishes what was cut off', () => {
   });
 });
 
+/** The bytes of clientAuth become those of serverAuth. */
+const ANOTHER_USE = `update certificates
+  set tbs = decode(replace(encode(tbs, 'hex'), '2b06010505070302', '2b06010505070301'), 'hex') where serial = $1`;
+
+/** What an authority of another release would have written: with a MAC that fits. */
+async function reseal(serial: Buffer): Promise<void> {
+  const row = await worker.database.transaction((tx) => findCertificate(tx, serial));
+  await db.tamper(`update certificates set mac = $2 where serial = $1`, [serial, intentRowMac(db.macKey, row!)]);
+}
+
 describe('the reconciler abandons what may not be signed any more', () => {
   const against: [string, (open: Awaited<ReturnType<typeof openIntent>>) => Promise<unknown>, RegExp][] = [
     [
@@ -254,18 +265,24 @@ describe('the reconciler abandons what may not be signed any more', () => {
     ],
     [
       'of an older profile',
-      (open) => db.tamper(`update certificates set profile_version = 0 where serial = $1`, [open.row.serial]),
+      async (open) => {
+        await db.tamper(`update certificates set profile_version = 0 where serial = $1`, [open.row.serial]);
+        await reseal(open.row.serial);
+      },
       /profile/,
     ],
     [
       'with bytes that say another use now',
-      (open) =>
-        db.tamper(
-          `update certificates set tbs = decode(replace(encode(tbs, 'hex'), '2b06010505070302', '2b06010505070301'), 'hex')
-           where serial = $1`,
-          [open.row.serial],
-        ),
+      async (open) => {
+        await db.tamper(ANOTHER_USE, [open.row.serial]);
+        await reseal(open.row.serial);
+      },
       /lint/,
+    ],
+    [
+      'that somebody with SQL access alone has written or changed',
+      (open) => db.tamper(`update certificates set requester = 'system:nobody' where serial = $1`, [open.row.serial]),
+      /not written by this authority/,
     ],
     [
       'revoked already',

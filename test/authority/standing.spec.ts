@@ -289,9 +289,9 @@ describe('revoking a device', () => {
     );
     await db.sql(
       `insert into certificates (serial, not_after, not_before, issuer_id, profile, profile_version, tbs, der, spki_sha256, subject, names,
-        device_id, app_id, requester, owner_org_id, issuer_org_id)
+        device_id, app_id, requester, owner_org_id, issuer_org_id, mac)
       select decode(n, 'hex'), not_after, not_before, issuer_id, profile, profile_version, tbs, tbs, spki_sha256, subject, names,
-        device_id, app_id, requester, owner_org_id, issuer_org_id from unnest($2::text[]) n, certificates where serial = $1`,
+        device_id, app_id, requester, owner_org_id, issuer_org_id, mac from unnest($2::text[]) n, certificates where serial = $1`,
       [serial, copies],
     );
     const receipt = await revokeDevice(api, db.operator, device.id, { reason: 'keyCompromise' });

@@ -124,7 +124,7 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
     const base = { plane: 'init' as const, database: owner, clock, log: silent, lifetimes };
     operator.organizationId = await ensureAuthority(base);
     const signer = new InProcessSigner(await pools.get('signer'), caKek, clock);
-    await ensureHierarchy({ ...base, signer, authorityId: operator.organizationId }, STATUS_URL);
+    await ensureHierarchy({ ...base, signer, macKey, authorityId: operator.organizationId }, STATUS_URL);
   }
 
   const sql: TestDatabase['sql'] = (text, values = []) => pools.superuser(text, values);

@@ -194,6 +194,7 @@ export async function startInstance(
           requester: 'system:test',
           ownerOrgId: null,
           issuerOrgId: authorityId,
+          mac: Buffer.alloc(32),
         };
         await recordIntent(tx, planted, plantedAudit(clock.now()), null);
         if (state === 'issued')

@@ -30,6 +30,7 @@ export async function plantIntent(db: TestDatabase, rest: Partial<IntentRow> = {
       requester: 'system:test',
       ownerOrgId: null,
       issuerOrgId: db.authorityId,
+      mac: Buffer.alloc(32),
       ...rest,
     };
     await recordIntent(tx, intent, plantedAudit(now), null);

@@ -34,13 +34,13 @@ export async function bootstrap(
   const signerDatabase = await Database.open(server.connectionOf('signer'), 2, onError);
   try {
     const base = { plane: 'init' as const, database: owner, clock: systemClock, log, lifetimes: config.lifetimes };
+    const { peppers, statusMacKey } = secrets.of('worker');
+    const macKey = createSecretKey(statusMacKey);
     const authorityId = await ensureAuthority(base);
     const signer = new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock);
-    await ensureHierarchy({ ...base, signer, authorityId }, statusUrl);
+    await ensureHierarchy({ ...base, signer, authorityId, macKey }, statusUrl);
     const file = operatorTokenFile(config);
     if (!existsSync(file)) {
-      const { peppers, statusMacKey } = secrets.of('worker');
-      const macKey = createSecretKey(statusMacKey);
       const context = { ...base, authorityId, macKey, pepper: peppers.current };
       const token = await issueOperatorToken(context, authorityId, 'bootstrap');
       await replaceFile(file, `${token.text}\n`, 0o600);

@@ -16,7 +16,7 @@ import type { Issuer } from './issuer-directory.js';
 
 type CaContext = Pick<
   AuthorityContext,
-  'plane' | 'database' | 'clock' | 'signer' | 'lifetimes' | 'authorityId' | 'log'
+  'plane' | 'database' | 'clock' | 'signer' | 'lifetimes' | 'authorityId' | 'macKey' | 'log'
 >;
 
 const KEY_TYPES: Readonly<Record<IssuerRow['kind'], KeyType>> = { root: 'ec-p384', issuing: 'ec-p256' };

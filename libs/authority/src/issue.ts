@@ -13,6 +13,7 @@ import {
   type SubjectPublicKey,
 } from '#pki';
 import { lintRules, validity, type Profile } from '#policy';
+import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, recordIntent as insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { caIssuersUri, crlUri, ocspUri, type Issuer } from './issuer-directory.js';
@@ -36,7 +37,7 @@ export interface IssueRequest {
 /** An intent not yet recorded: the linted token and the row that will hold its bytes. */
 export interface PreparedIntent {
   token: PreparedCertificate;
-  row: Omit<IntentRow, 'tbs'>;
+  row: Omit<IntentRow, 'tbs' | 'mac'>;
 }
 
 /**
@@ -113,12 +114,13 @@ export function lintIssuer(issuer: Issuer): NonNullable<LintRules['issuer']> {
  */
 export async function recordIntent(
   tx: Tx,
-  a: Pick<AuthorityContext, 'clock'>,
+  a: Pick<AuthorityContext, 'clock' | 'macKey'>,
   actor: Actor,
   intent: PreparedIntent,
   secret: { id: string; request: Buffer } | null = null,
 ): Promise<IntentRow | undefined> {
-  const row: IntentRow = { ...intent.row, tbs: intent.token.consume() };
+  const unsealed = { ...intent.row, tbs: intent.token.consume() };
+  const row: IntentRow = { ...unsealed, mac: intentRowMac(a.macKey, unsealed) };
   const { profile, profileVersion, subject, names, deviceId } = row;
   const audit = auditRow({
     ...auditOf(a, actor, row),
@@ -130,7 +132,7 @@ export async function recordIntent(
 
 /** For the authority's own certificates, which no secret asks for. */
 export async function recordOwnIntent(
-  a: Pick<AuthorityContext, 'plane' | 'database' | 'clock'>,
+  a: Pick<AuthorityContext, 'plane' | 'database' | 'clock' | 'macKey'>,
   actor: Actor,
   intent: PreparedIntent,
 ): Promise<IntentRow> {
@@ -142,17 +144,19 @@ export async function recordOwnIntent(
 /**
  * Signs the stored bytes of a committed intent, verifies the signature and stores the certificate; only then it may be
  * sent. Safe to call again and by several at once: the first one to store wins, the others get what it stored.
+ * An intent that this authority did not write is `internal` (code `rowMac`) and never reaches the signer.
  * Throws `unavailable` when signer or database are not there (the intent stays, a retry resumes it) and when the intent
  * was abandoned meanwhile.
  */
 export async function finishIntent(
-  a: Pick<AuthorityContext, 'plane' | 'database' | 'clock' | 'signer'>,
+  a: Pick<AuthorityContext, 'plane' | 'database' | 'clock' | 'signer' | 'macKey'>,
   actor: Actor,
   row: IntentRow,
   issuer: Issuer,
   supersedes: Buffer | null,
 ): Promise<Buffer> {
   const { serial, notAfter, deviceId, profile } = row;
+  checkRowMac(row.mac, intentRowMac(a.macKey, row), `intent ${serial.toString('hex')}`);
   const signature = await a.signer.sign({
     purpose: 'certificate',
     keyId: issuer.caKeyId,
@@ -179,7 +183,7 @@ async function storedByAnother(tx: Tx, serial: Buffer): Promise<Buffer> {
   });
 }
 
-function auditOf(a: Pick<AuthorityContext, 'clock'>, actor: Actor, row: Omit<IntentRow, 'tbs'>) {
+function auditOf(a: Pick<AuthorityContext, 'clock'>, actor: Actor, row: Omit<IntentRow, 'tbs' | 'mac'>) {
   return {
     at: a.clock.now(),
     actor: actor.id,

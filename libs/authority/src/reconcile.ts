@@ -1,7 +1,9 @@
+import { timingSafeEqual } from 'node:crypto';
 import { appendAudit } from '#audit';
 import { isAuthorityError } from '#kernel';
 import { restoreCertificate } from '#pki';
 import { lintRules, profiles, type ProfileName } from '#policy';
+import { intentRowMac } from '#status';
 import {
   abandonIntent,
   findOpenIntents,
@@ -62,6 +64,11 @@ async function closeIntent(a: AuthorityContext, row: CertificateRow): Promise<'s
 }
 
 async function reasonAgainst(a: AuthorityContext, row: CertificateRow, issuer: Issuer): Promise<string | undefined> {
+  const mac = intentRowMac(a.macKey, row);
+  if (row.mac.length !== mac.length || !timingSafeEqual(row.mac, mac)) {
+    a.log.error({ serial: row.serial.toString('hex') }, 'ALARM: an intent that this authority did not write');
+    return 'not written by this authority';
+  }
   const ageMs = a.clock.now().getTime() - row.createdAt.getTime();
   if (ageMs > ABANDON_SECONDS * 1000) return 'older than 10 minutes';
   const profile = profiles(a.lifetimes)[row.profile as ProfileName];

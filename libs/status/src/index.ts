@@ -2,6 +2,6 @@ export { Follower } from './follower.js';
 export type { FollowerOptions } from './follower.js';
 export type { KeyEntry, StatusEntry, TokenEntry } from './index-entries.js';
 export type { ReadonlyStatusIndex } from './status-index.js';
-export { keyRowMac, keySealContext, tokenRowMac, tokenSealContext } from './row-mac.js';
+export { checkRowMac, intentRowMac, keyRowMac, keySealContext, tokenRowMac, tokenSealContext } from './row-mac.js';
 export { ocspDelegateName, openOcspDelegate, sealOcspDelegate } from './ocsp-delegate.js';
 export type { OcspDelegate } from './ocsp-delegate.js';

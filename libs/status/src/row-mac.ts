@@ -1,7 +1,7 @@
 import { timingSafeEqual, type KeyObject } from 'node:crypto';
 import { rowMac, sealContext } from '#credential';
 import { AuthorityError } from '#kernel';
-import type { KeyRow, OperatorTokenRow } from '#store';
+import type { IntentRow, KeyRow, OperatorTokenRow } from '#store';
 
 type KeyFacts = Pick<
   KeyRow,
@@ -48,6 +48,23 @@ export const tokenSealContext = (row: TokenFacts): Buffer => sealContext('operat
 export const keyRowMac = (macKey: KeyObject, row: KeyFacts): Buffer => rowMac(macKey, 'keys', keyFields(row));
 export const tokenRowMac = (macKey: KeyObject, row: TokenFacts): Buffer =>
   rowMac(macKey, 'operator_tokens', tokenFields(row));
+
+type IntentFacts = Pick<
+  IntentRow,
+  'serial' | 'issuerId' | 'tbs' | 'profile' | 'profileVersion' | 'deviceId' | 'requester'
+>;
+
+/** Covers what an intent asks to be signed, for whom: SQL write access alone does not make the signer sign. */
+export const intentRowMac = (macKey: KeyObject, row: IntentFacts): Buffer =>
+  rowMac(macKey, 'certificates', {
+    serial: row.serial.toString('hex'),
+    issuerId: row.issuerId,
+    tbs: row.tbs.toString('base64'),
+    profile: row.profile,
+    profileVersion: String(row.profileVersion),
+    deviceId: row.deviceId ?? '',
+    requester: row.requester,
+  });
 
 /** Throws `internal` (code `rowMac`) for a row that somebody without the key wrote or changed. */
 export function checkRowMac(stored: Buffer, computed: Buffer, what: string): void {

@@ -24,6 +24,8 @@ export interface IntentRow {
   requester: string;
   ownerOrgId: string | null;
   issuerOrgId: string;
+  /** Under secrets/status.mac; made and checked above this lib. */
+  mac: Buffer;
 }
 
 export interface CertificateRow extends IntentRow {
@@ -38,7 +40,7 @@ const COLUMNS = `c.serial, c.issuer_id as "issuerId", s.shard, c.not_before as "
   c.profile, c.profile_version as "profileVersion", c.tbs, c.spki_sha256 as "spkiSha256", c.subject, c.names,
   c.device_id as "deviceId", c.app_id as "appId", c.release_id as "releaseId", c.secret_id as "secretId",
   c.request_label as "requestLabel", c.requester, c.owner_org_id as "ownerOrgId", c.issuer_org_id as "issuerOrgId",
-  s.state, c.der, c.sha256, c.superseded_by as "supersededBy", c.created_at as "createdAt"`;
+  s.state, c.der, c.sha256, c.superseded_by as "supersededBy", c.created_at as "createdAt", c.mac`;
 // not_after is the partition key: with it the planner looks into one partition, without it into all.
 const FROM = `from certificates c join serials s on s.serial = c.serial and s.not_after = c.not_after`;
 
@@ -49,12 +51,12 @@ const intentStatement = (where: string): string => `
     select $1::bytea, $2::uuid, $3::smallint, $5::timestamptz ${where} returning serial
   ), audited as (
     insert into audit (at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id)
-    select $20::timestamptz, $21, $22, $23, $24, $25, $26::bytea, $27::uuid, $28::uuid from taken
+    select $21::timestamptz, $22, $23, $24, $25, $26, $27::bytea, $28::uuid, $29::uuid from taken
   )
   insert into certificates (serial, issuer_id, not_before, not_after, profile, profile_version, tbs, spki_sha256,
-    subject, names, device_id, app_id, release_id, secret_id, request_label, requester, owner_org_id, issuer_org_id)
+    subject, names, device_id, app_id, release_id, secret_id, request_label, requester, owner_org_id, issuer_org_id, mac)
   select serial, $2::uuid, $4::timestamptz, $5::timestamptz, $6, $7::integer, $8::bytea, $9::bytea, $10, $11::text[],
-    $12::uuid, $13::uuid, $14::uuid, $15, $16, $17, $18::uuid, $19::uuid from taken`;
+    $12::uuid, $13::uuid, $14::uuid, $15, $16, $17, $18::uuid, $19::uuid, $20::bytea from taken`;
 
 const RECORD_INTENT = `with ${intentStatement('')}`;
 
@@ -62,8 +64,8 @@ const RECORD_INTENT = `with ${intentStatement('')}`;
 const RECORD_BOUND_INTENT = `with device as (
     select id from devices where id = $12 and status in ('registered', 'enrolled') for no key update
   ), bound as (
-    update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $30
-    where id = $29 and state = 'free' and exists (select 1 from device)
+    update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $31
+    where id = $30 and state = 'free' and exists (select 1 from device)
       and not exists (select 1 from blocked_keys where spki_sha256 = $9)
     returning id
   ), ${intentStatement('from bound')}`;
@@ -99,6 +101,7 @@ export async function recordIntent(
     row.requester,
     row.ownerOrgId,
     row.issuerOrgId,
+    row.mac,
     ...auditValues(audit),
   ];
   const recorded = await (secret
