@@ -2,9 +2,12 @@ import type { AuthorityContext } from '#authority';
 import type { Config } from '#kernel';
 import { currentServerTls, type ServerTls } from './server-tls.js';
 
-const CHECK_MS = 3_600_000;
+const HOUR_MS = 3_600_000;
 
-/** Looks hourly whether the server's certificate is due and swaps it without a restart. Returns how to end that. */
+/**
+ * Looks hourly whether the server's certificate is due (oftener where certificates are short-lived: ten times within the
+ * time left for renewal) and swaps it without a restart. Returns how to end that.
+ */
 export function keepTlsFresh(
   config: Config,
   authority: AuthorityContext,
@@ -18,9 +21,12 @@ export function keepTlsFresh(
     swap(tls);
     authority.log.info('TLS server certificate renewed');
   };
-  const timer = setInterval(() => {
-    check().catch((err: unknown) => authority.log.error({ err }, 'the TLS server certificate could not be renewed'));
-  }, CHECK_MS);
+  const timer = setInterval(
+    () => {
+      check().catch((err: unknown) => authority.log.error({ err }, 'the TLS server certificate could not be renewed'));
+    },
+    Math.min(HOUR_MS, config.lifetimes.serverCertificateRenew * 100),
+  );
   timer.unref();
   return () => clearInterval(timer);
 }
