@@ -122,8 +122,10 @@ async function enroll(
 }
 
 export function sendEst(reply: FastifyReply, response: EstResponse): FastifyReply {
-  // All EST bodies are ASCII. Node sends text and its head in one write and one TLS record, a Buffer in two.
-  return reply.code(response.status).headers(response.headers).send(response.body.toString('latin1'));
+  // Node sends text and its head in one write and one TLS record, a Buffer in two. Base64 is ASCII; errors keep their Buffer,
+  // because Fastify adds a charset to JSON that is given as text.
+  const body = response.status === 200 ? response.body.toString('latin1') : response.body;
+  return reply.code(response.status).headers(response.headers).send(body);
 }
 
 /** RFC 9110 section 13.1.2. */
