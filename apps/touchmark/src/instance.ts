@@ -9,7 +9,8 @@ import { bootstrap, operatorTokenFile } from './bootstrap.js';
 import { openDatabaseServer, type DatabaseServer } from './database-server.js';
 import { replaceFile } from './home.js';
 import { startMetrics } from './metrics.js';
-import { openPlaneDatabase, type PlaneParts } from './plane-context.js';
+import type { PlaneOptions, RunningPlane, Urls } from './plane.js';
+import { openPlaneDatabase } from './plane-context.js';
 import { choosePorts, portProblem, type Listener } from './ports.js';
 import { openSecrets } from './secrets.js';
 import { startApi } from './start-api.js';
@@ -21,30 +22,12 @@ import { startWorker } from './start-worker.js';
 export type Plane = 'est' | 'api' | 'status' | 'worker';
 export const ALL_PLANES: readonly Plane[] = ['worker', 'status', 'est', 'api'];
 
-/** Base URLs. */
-export interface Urls {
-  est: string;
-  api: string;
-  status: string;
-}
-
 export interface Instance {
   urls: Urls;
   rootCertificatePath: string;
   operatorTokenPath: string;
   /** Graceful: finishes what is in flight, then stops the planes, then the database. At most once. */
   stop(): Promise<void>;
-}
-
-/** One plane that runs: how it listens, if it does, and how it ends. */
-export interface RunningPlane {
-  app?: { listener: Exclude<Listener, 'metrics'>; nest: NestFastifyApplication };
-  stop(): Promise<void>;
-}
-
-export interface PlaneOptions extends PlaneParts {
-  registry: Registry;
-  urls: Urls;
 }
 
 type PlaneSecrets = 'est' | 'api' | 'worker' | 'responder' | 'signer' | 'migrate';

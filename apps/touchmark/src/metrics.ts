@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { Registry } from 'prom-client';
 import { portProblem } from './ports.js';
-import type { RunningPlane } from './instance.js';
+import type { RunningPlane } from './plane.js';
 
 /** Prometheus on a port of its own (TOUCHMARK_METRICS_PORT), plain HTTP: keep it off public networks. */
 export async function startMetrics(registry: Registry, host: string, port: number): Promise<RunningPlane> {

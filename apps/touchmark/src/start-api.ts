@@ -1,5 +1,5 @@
 import { createApi, renewTls } from '#apps/api';
-import type { PlaneOptions, RunningPlane } from './instance.js';
+import type { PlaneOptions, RunningPlane } from './plane.js';
 import { keepTlsFresh } from './keep-tls-fresh.js';
 import { onPlane, type PlaneContext } from './plane-context.js';
 import { planeReadiness } from './readiness.js';

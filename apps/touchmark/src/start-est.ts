@@ -1,5 +1,5 @@
 import { createEst, renewTls } from '#apps/est';
-import type { PlaneOptions, RunningPlane } from './instance.js';
+import type { PlaneOptions, RunningPlane } from './plane.js';
 import { onPlane, type PlaneContext } from './plane-context.js';
 import { planeReadiness } from './readiness.js';
 import { keepTlsFresh } from './keep-tls-fresh.js';

@@ -2,7 +2,7 @@ import { createSecretKey } from 'node:crypto';
 import { createResponder } from '#apps/responder';
 import { systemClock } from '#kernel';
 import { profiles } from '#policy';
-import type { PlaneOptions, RunningPlane } from './instance.js';
+import type { PlaneOptions, RunningPlane } from './plane.js';
 import { openPlaneDatabase, startFollower } from './plane-context.js';
 
 export async function startStatus(options: PlaneOptions): Promise<RunningPlane> {

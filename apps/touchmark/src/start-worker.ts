@@ -1,5 +1,5 @@
 import { createWorker } from '#apps/worker';
-import type { PlaneOptions, RunningPlane } from './instance.js';
+import type { PlaneOptions, RunningPlane } from './plane.js';
 import { onPlane, type PlaneContext } from './plane-context.js';
 
 /** Resolves when the first CRLs and OCSP signers are published: until then the others would have nothing to serve. */

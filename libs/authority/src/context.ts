@@ -4,9 +4,10 @@ import type { Pepper } from '#credential';
 import type { Clock, Lifetimes } from '#kernel';
 import type { Signer } from '#signing';
 import type { Follower } from '#status';
-import type { Scope, TransactionOptions, Tx } from '#store';
+import type { Scope, TransactionOptions } from '#store';
 import type { FailedAttempts } from './failed-attempts.js';
 import type { IssuerDirectory } from './issuer-directory.js';
+import type { Transactor } from './transactor.js';
 
 /** Who does something: recorded in every audit entry, and whose rows may be seen. */
 export interface Actor {
@@ -16,13 +17,6 @@ export interface Actor {
   /** An operator of the authority itself, or the authority's own plane. */
   authority: boolean;
   requestId: string;
-}
-
-/** Where transactions are opened; a Database is one. */
-export interface Transactor {
-  transaction<T>(work: (tx: Tx) => Promise<T>, options?: TransactionOptions): Promise<T>;
-  /** `work` of exactly one statement. */
-  single<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
 }
 
 /** What the use cases of one plane work with. Each plane has its own, with its own database role and secrets. */

@@ -3,7 +3,7 @@ import { AuthorityError } from '#kernel';
 import { OID, readCertificate, validatePath, type Certificate, type TrustAnchor } from '#pki';
 import { findCertificate, isId, type CertificateRow, type SecretEnrollment } from '#store';
 import type { AuthorityContext } from './context.js';
-import { secretSealContext } from './devices.js';
+import { secretSealContext } from './register-device.js';
 
 /** A device that proved itself with a certificate of ours. */
 export interface DeviceCertificate {

@@ -3,7 +3,7 @@ import { findCertificate, latestStatus, readSecretEnrollment, type SecretEnrollm
 import type { Actor, AuthorityContext } from './context.js';
 import { checkSecret, presentedSecret, wrongSecret } from './device-credentials.js';
 import { checkBegun, checkStanding, prepareDeviceIntent, requestDigest, type Begun } from './enroll-standing.js';
-import type { EstRequest } from './enroll.js';
+import type { EstRequest } from './est-request.js';
 import { finishIntent, recordIntent } from './issue.js';
 
 /** Another request, or an operator, may change secret or device between reading and writing: then it is read again. */

@@ -11,7 +11,7 @@ import {
 import type { Actor, AuthorityContext } from './context.js';
 import { authenticateCertificate, revoked, VerifiedLeaves, type DeviceCertificate } from './device-credentials.js';
 import { checkBegun, checkStanding, labelOf, prepareDeviceIntent } from './enroll-standing.js';
-import type { EstRequest } from './enroll.js';
+import type { EstRequest } from './est-request.js';
 import { finishIntent, recordIntent } from './issue.js';
 
 /** E91: for so long a repeated request gets the same certificate. */

@@ -6,7 +6,7 @@ import { decideDevice, profiles } from '#policy';
 import type { Certificate } from '#pki';
 import type { CertificateRow, Device, DeviceStanding, StatusRow } from '#store';
 import type { AuthorityContext } from './context.js';
-import type { EstRequest } from './enroll.js';
+import type { EstRequest } from './est-request.js';
 import { prepareIntent, type PreparedIntent } from './issue.js';
 
 /** How old the index in memory may be where it decides about a certificate. */

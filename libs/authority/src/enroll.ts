@@ -1,21 +1,10 @@
 import { isAuthorityError, AuthorityError } from '#kernel';
-import type { CertificationRequest } from '#pki';
 import type { Actor, AuthorityContext } from './context.js';
 import { enrollFirst } from './enroll-first.js';
 import { renewCertificate } from './enroll-renewal.js';
+import type { EstRequest } from './est-request.js';
 import { auditFailedAuthentication } from './operator-access.js';
 import { auditRefusal } from './refusal.js';
-
-export interface EstRequest {
-  operation: 'simpleenroll' | 'simplereenroll';
-  label: string | undefined;
-  csr: CertificationRequest;
-  basic: { user: string; password: string } | undefined;
-  /** DER of the certificate that the TLS connection was made with. */
-  peerCertificate: Buffer | undefined;
-  address: string;
-  requestId: string;
-}
 
 /**
  * The whole of one enrollment, first or renewal: authenticate, decide, record the intent, sign, store. Returns the DER of

@@ -1,5 +1,6 @@
 export { scopeOf, systemActor } from './context.js';
-export type { Actor, AuthorityContext, Transactor } from './context.js';
+export type { Actor, AuthorityContext } from './context.js';
+export type { Transactor } from './transactor.js';
 export { FailedAttempts } from './failed-attempts.js';
 export { caIssuersUri, crlUri, IssuerDirectory, ocspUri } from './issuer-directory.js';
 export type { Issuer } from './issuer-directory.js';
@@ -12,16 +13,9 @@ export {
 } from './operator-access.js';
 export type { Caller } from './operator-access.js';
 export { createApp, createDeviceGroup, createOrganization, createRelease } from './registry.js';
-export {
-  changeDevice,
-  deviceStatus,
-  registerDevice,
-  resetDevice,
-  resumeDevice,
-  revokeDevice,
-  suspendDevice,
-} from './devices.js';
-export type { DeviceRequest, Enrollment } from './devices.js';
+export { changeDevice, registerDevice, resetDevice } from './register-device.js';
+export type { DeviceRequest, Enrollment } from './register-device.js';
+export { deviceStatus, resumeDevice, revokeDevice, suspendDevice } from './device-standing.js';
 export { effectiveStatus, keyStatus, resumeKey, revokeKey, suspendKey } from './change-key.js';
 export { issueKey, rotateKey } from './issue-key.js';
 export type { Audience, IssuedKey } from './issue-key.js';
@@ -33,7 +27,7 @@ export type { InactiveReason, IntrospectionAnswer } from './introspect.js';
 export { withIdempotency } from './idempotent.js';
 export type { Answer, IdempotentRequest } from './idempotent.js';
 export { enrollOverEst, recordRefusal } from './enroll.js';
-export type { EstRequest } from './enroll.js';
+export type { EstRequest } from './est-request.js';
 export { reconcileIntents } from './reconcile.js';
 export { recordExpirations } from './expirations.js';
 export { renewOcspDelegate } from './ocsp-delegate.js';

@@ -1,7 +1,7 @@
 import { AuthorityError } from '#kernel';
 import { readPublicKey, type SubjectPublicKey } from '#pki';
 import { listIssuers, type IssuerRow } from '#store';
-import type { Transactor } from './context.js';
+import type { Transactor } from './transactor.js';
 
 /** A certification authority that is complete: key made, certificate signed. */
 export interface Issuer {

@@ -1,6 +1,6 @@
 import type { Clock } from '#kernel';
 import type { ApiClient } from '../client.js';
-import type { Urls } from '../instance.js';
+import type { Urls } from '../plane.js';
 import type { CaCertificates, Examiner, Identity } from './examiner.js';
 import { expectThat, NotVerified } from './narrator.js';
 import { send, type Received } from './send.js';

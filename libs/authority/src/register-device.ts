@@ -2,9 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { appendAudit, type AuditAction } from '#audit';
 import { mintEnrollmentSecret, sealContext, sealVerifier, verifierHash } from '#credential';
 import { addSeconds, AuthorityError } from '#kernel';
-import { REVOCATION_REASONS } from '#policy';
 import {
-  blockKey,
   changeDevice as updateDevice,
   findApp,
   findDeviceGroup,
@@ -13,20 +11,12 @@ import {
   insertEnrollmentSecret,
   isId,
   latestStatus,
-  latestStatuses,
   lockDevice,
   newId,
-  setDeviceStatus,
-  lockUnexpiredOfDevice,
   withdrawEnrollmentSecrets,
-  type CertificateRow,
   type Device,
-  type StatusChange,
-  type StatusRow,
   type Tx,
 } from '#store';
-import { certificateAudit, release, revocation } from './certificates.js';
-import { logStatus, receipt, statusChange, type Receipt, type StatusAudit } from './change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { auditRefusal } from './refusal.js';
 import { notFound } from './registry.js';
@@ -137,131 +127,6 @@ export async function resetDevice(a: AuthorityContext, actor: Actor, id: string)
   );
 }
 
-/** Ends EST access at once and holds every certificate of the device. */
-export const suspendDevice = (a: AuthorityContext, actor: Actor, id: string): Promise<Receipt> =>
-  changeStanding(a, actor, id, {
-    action: 'device.suspended',
-    from: ['registered', 'enrolled'],
-    status: () => 'suspended',
-    reason: null,
-    certificates: (row, latest, at) =>
-      latest?.status === 'revoked' || latest?.status === 'onHold'
-        ? undefined
-        : revocation(row, latest, { status: 'onHold', reason: 'certificateHold', at, invalidityDate: null }),
-  });
-
-/** Lifts the suspension and the holds that it made; certificates held for themselves stay on hold. */
-export const resumeDevice = (a: AuthorityContext, actor: Actor, id: string): Promise<Receipt> =>
-  changeStanding(a, actor, id, {
-    action: 'device.resumed',
-    from: ['suspended'],
-    status: (certificates) => (certificates.length > 0 ? 'enrolled' : 'registered'),
-    reason: null,
-    certificates: (row, latest, at, suspendedAt) =>
-      latest?.status === 'onHold' && latest.at.getTime() === suspendedAt?.getTime() ? release(row, at) : undefined,
-  });
-
-/** Final: the device, every certificate of it and its unused secrets, in one transaction. */
-export function revokeDevice(
-  a: AuthorityContext,
-  actor: Actor,
-  id: string,
-  request: { reason: string },
-): Promise<Receipt> {
-  if (!(REVOCATION_REASONS as readonly string[]).includes(request.reason) || request.reason === 'certificateHold') {
-    throw new AuthorityError('invalid', 'reason: one of the RFC 5280 names; to pause a device use suspend', {
-      member: 'reason',
-    });
-  }
-  return changeStanding(a, actor, id, {
-    action: 'device.revoked',
-    from: ['registered', 'enrolled', 'suspended'],
-    status: () => 'revoked',
-    reason: request.reason,
-    certificates: (row, latest, at) =>
-      latest?.status === 'revoked'
-        ? undefined
-        : revocation(row, latest, { status: 'revoked', reason: request.reason, at, invalidityDate: null }),
-  });
-}
-
-/** As shown: the status log before the row. */
-export function deviceStatus(a: Pick<AuthorityContext, 'follower'>, row: Device): Device['status'] {
-  const entry = a.follower.index.device(row.id);
-  if (entry?.status === 'revoked' || entry?.status === 'suspended') return entry.status;
-  return row.status === 'revoked' || row.status === 'suspended' ? 'registered' : row.status;
-}
-
-interface Standing {
-  action: AuditAction;
-  from: readonly Device['status'][];
-  status: (certificates: readonly CertificateRow[]) => Device['status'];
-  reason: string | null;
-  /** What follows for one certificate; undefined for none. */
-  certificates: (
-    row: CertificateRow,
-    latest: StatusRow | undefined,
-    at: Date,
-    suspendedAt: Date | undefined,
-  ) => StatusChange | undefined;
-}
-
-async function changeStanding(a: AuthorityContext, actor: Actor, id: string, standing: Standing): Promise<Receipt> {
-  const result = await a.database.transaction(
-    async (tx) => {
-      const device = await requireDevice(tx, id);
-      const latest = await latestStatus(tx, 'device', id);
-      const at = a.clock.now();
-      const certificates = await lockUnexpiredOfDevice(tx, id, at);
-      const status = standing.status(certificates);
-      if (latest?.status === status && device.status === status && status !== 'enrolled' && status !== 'registered') {
-        return { status, seq: latest.seq, at: latest.at };
-      }
-      if (!(await setDeviceStatus(tx, id, standing.from, status))) {
-        throw new AuthorityError(
-          'conflict',
-          `the device is ${device.status}; this needs it to be ${standing.from.join(' or ')}`,
-        );
-      }
-      if (status === 'revoked') await withdrawEnrollmentSecrets(tx, id);
-      const changes: StatusChange[] = [];
-      const audits: StatusAudit[] = [deviceAudit(device, standing)];
-      const before = await latestStatuses(tx, 'certificate', certificates.map(serialOf));
-      for (const row of certificates) {
-        // No other device may carry the key either.
-        if (standing.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise');
-        const change = standing.certificates(row, before.get(serialOf(row)), at, latest?.at);
-        if (!change) continue;
-        changes.push(change);
-        audits.push(
-          certificateAudit(row, CERTIFICATE_ACTION[change.status] ?? 'certificate.revoked', { reason: change.reason }),
-        );
-      }
-      changes.push(statusChange({ kind: 'device', subject: id, status, reason: standing.reason, at }));
-      return { status, seq: await logStatus(tx, a, actor, at, audits, changes), at };
-    },
-    scopeOf(a, actor),
-  );
-  await a.follower.catchUp(result.seq);
-  return receipt('device', id, result.status, result.seq, result.at);
-}
-
-const serialOf = (row: CertificateRow): string => row.serial.toString('hex');
-
-const CERTIFICATE_ACTION: Readonly<Record<string, AuditAction>> = {
-  revoked: 'certificate.revoked',
-  onHold: 'certificate.held',
-  active: 'certificate.released',
-};
-
-const deviceAudit = (device: Device, standing: Standing): StatusAudit => ({
-  action: standing.action,
-  subject: `device:${device.id}`,
-  ownerOrgId: device.ownerOrgId,
-  issuerOrgId: device.issuerOrgId,
-  detail: { reason: standing.reason },
-});
-
 async function makeSecret(tx: Tx, a: AuthorityContext, device: Device): Promise<Enrollment> {
   const credential = mintEnrollmentSecret();
   const expiresAt = addSeconds(a.clock.now(), a.lifetimes.enrollmentSecret);
@@ -279,7 +144,7 @@ async function makeSecret(tx: Tx, a: AuthorityContext, device: Device): Promise<
 export const secretSealContext = (id: string, deviceId: string): Buffer =>
   sealContext('enrollment-secret', { id, deviceId });
 
-async function requireDevice(tx: Tx, id: string): Promise<Device> {
+export async function requireDevice(tx: Tx, id: string): Promise<Device> {
   const device = isId(id) ? await lockDevice(tx, id) : undefined;
   if (!device) throw notFound('device');
   return device;

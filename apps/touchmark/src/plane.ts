@@ -1,0 +1,22 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Registry } from 'prom-client';
+import type { PlaneParts } from './plane-context.js';
+import type { Listener } from './ports.js';
+
+/** Base URLs. */
+export interface Urls {
+  est: string;
+  api: string;
+  status: string;
+}
+
+/** One plane that runs: how it listens, if it does, and how it ends. */
+export interface RunningPlane {
+  app?: { listener: Exclude<Listener, 'metrics'>; nest: NestFastifyApplication };
+  stop(): Promise<void>;
+}
+
+export interface PlaneOptions extends PlaneParts {
+  registry: Registry;
+  urls: Urls;
+}
