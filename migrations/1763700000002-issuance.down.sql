@@ -1,2 +1,2 @@
 drop table blocked_keys, enrollment_secrets, certificates, devices, serials, issuers, ca_keys;
-drop function certificates_write_once, serials_leave_issuing_only;
+drop function secrets_go_forward, certificates_write_once, serials_leave_issuing_only;

@@ -122,6 +122,16 @@ create table enrollment_secrets (
 create index enrollment_secrets_device on enrollment_secrets (device_id);
 create index enrollment_secrets_serial on enrollment_secrets (bound_serial) where bound_serial is not null;
 
+create function secrets_go_forward() returns trigger language plpgsql as $$
+begin
+  if old.state in ('spent', 'withdrawn') and new is distinct from old then
+    raise exception 'enrollment secret %: % is final', old.id, old.state;
+  end if;
+  return new;
+end $$;
+create trigger enrollment_secrets_state before update on enrollment_secrets
+  for each row execute function secrets_go_forward();
+
 -- Public keys that no certificate may carry again: revoked as compromised, or our own CA keys.
 create table blocked_keys (
   spki_sha256  bytea primary key,

@@ -19,8 +19,8 @@ grant update (der, superseded_by) on certificates to tm_api;
 grant delete on idempotency to tm_api;
 
 -- est: enrollment
-grant select on organizations, apps, releases, device_groups, operator_tokens, devices, issuers, serials, certificates,
-  enrollment_secrets, blocked_keys, keys, key_audiences, status_changes, status_counter, artifacts to tm_est;
+grant select on organizations, apps, releases, device_groups, devices, issuers, serials, certificates,
+  enrollment_secrets, blocked_keys, status_changes, status_counter, artifacts to tm_est;
 grant select (id) on audit to tm_est;
 grant insert on serials, certificates, audit to tm_est;
 grant update (status) on devices to tm_est;

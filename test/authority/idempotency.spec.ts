@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   createOrganization,
@@ -172,11 +172,12 @@ describe('an answer that carries a secret', () => {
     const issued = await issueKey(joined, db.operator, { releaseId, audience: 'all', environment: 'test' });
     return { status: 201, body: { id: issued.row.id, key: issued.key } };
   };
+  const bound = (key: string) => createHmac('sha256', api.pepper.key).update(`idempotency:1\n${key}`).digest('hex');
   const stored = async () =>
     (
       await db.sql<{ salt: Buffer; sealed: Buffer | null }>(
         `select salt, sealed from idempotency where key_hash = $1`,
-        [createHash('sha256').update(KEY).digest()],
+        [createHash('sha256').update(bound(KEY)).digest()],
       )
     )[0]!;
 
@@ -190,8 +191,14 @@ describe('an answer that carries a secret', () => {
     const { salt, sealed } = await stored();
     const context = sealContext('answer', { route });
     expect(sealed!.includes(secretKey)).toBe(false);
-    expect(open(answerKey(KEY, db.operator.id, salt), sealed!, context).toString()).toContain(secretKey);
-    for (const wrong of [answerKey(`${KEY}x`, db.operator.id, salt), answerKey(KEY, 'operator:other', salt)]) {
+    expect(open(answerKey(bound(KEY), db.operator.id, salt), sealed!, context).toString()).toContain(secretKey);
+    const others = [
+      answerKey(bound(`${KEY}x`), db.operator.id, salt),
+      answerKey(bound(KEY), 'operator:other', salt),
+      // Without the pepper, as somebody with a dump who has guessed the key.
+      answerKey(KEY, db.operator.id, salt),
+    ];
+    for (const wrong of others) {
       expect(() => open(wrong, sealed!, context)).toThrow(expect.objectContaining({ code: 'sealBroken' }));
     }
     expect(await db.dump()).not.toContain(KEY);
@@ -209,7 +216,7 @@ describe('an answer that carries a secret', () => {
 
   test('is dropped from the database once its time is over; that it was done stays known', async () => {
     await db.sql(`update idempotency set expires_at = now() where key_hash = $1`, [
-      createHash('sha256').update(KEY).digest(),
+      createHash('sha256').update(bound(KEY)).digest(),
     ]);
     await recordExpirations(await db.context('worker'));
     expect((await stored()).sealed).toBeNull();

@@ -7,10 +7,11 @@ import {
   type AuthorityContext,
   type Transactor,
 } from '#authority';
-import { mintEnrollmentSecret } from '#credential';
-import { AuthorityError } from '#kernel';
+import { mintEnrollmentSecret, parseCredential, sealVerifier, verifierHash } from '#credential';
+import { addSeconds, AuthorityError } from '#kernel';
 import { OID, readCertificate } from '#pki';
 import type { Signer } from '#signing';
+import { secretSealContext } from '../../libs/authority/src/register-device.js';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
 import { enrollRequest, makeDevice, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
@@ -38,8 +39,21 @@ const secretsOf = (device: { id: string }) =>
     `select state, bound_serial from enrollment_secrets where device_id = $1 order by created_at`,
     [device.id],
   );
-const expire = (device: { id: string }) =>
-  db.sql(`update enrollment_secrets set expires_at = now() - interval '1 second' where device_id = $1`, [device.id]);
+/** As if it had been made a week and a second ago: the end is sealed with the secret, so both are written anew. */
+async function expire(made: TestDevice): Promise<void> {
+  const credential = parseCredential(made.secret)!;
+  const expiresAt = addSeconds(db.clock.now(), -1);
+  const sealed = sealVerifier(
+    est.pepper,
+    verifierHash(credential),
+    secretSealContext({ id: credential.id, expiresAt }, made.device),
+  );
+  await db.tamper(`update enrollment_secrets set expires_at = $2, sealed_verifier = $3 where id = $1`, [
+    credential.id,
+    expiresAt,
+    sealed,
+  ]);
+}
 
 /** So that specs full of wrong secrets do not meet the limit of another. */
 let hosts = 0;
@@ -86,7 +100,7 @@ describe('a one-time secret', () => {
     const made = await makeDevice(db, product);
     const key = newKey();
     const first = await enrollOverEst(est, enrollRequest(made, key));
-    await expire(made.device);
+    await expire(made);
     expect(await enrollOverEst(est, enrollRequest(made, key))).toEqual(first);
     expect(await certificatesOf(made.device)).toHaveLength(1);
   });
@@ -110,7 +124,7 @@ describe('a one-time secret', () => {
 
   test('that has expired unused is refused', async () => {
     const made = await makeDevice(db, product);
-    await expire(made.device);
+    await expire(made);
     await expect(enrollOverEst(est, enrollRequest(made, newKey(), { address: address() }))).rejects.toEqual(
       unauthenticated,
     );

@@ -176,8 +176,10 @@ describe('suspending a device', () => {
     await expect(enrollOverEst(est, renewRequest(device, certificates[2]!, newKey()))).rejects.toMatchObject({
       kind: 'forbidden',
     });
-    expect(await resumeDevice(api, db.operator, device.id)).toMatchObject({ status: 'enrolled' });
+    const resumed = await resumeDevice(api, db.operator, device.id);
+    expect(resumed).toMatchObject({ status: 'enrolled' });
     for (const one of certificates) expect(await shown(one)).toMatchObject({ status: 'active' });
+    await est.follower.catchUp(resumed.seq);
     await enrollOverEst(est, renewRequest(device, certificates[2]!, newKey()));
   });
 

@@ -98,7 +98,7 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
 
   const openContext = async (plane: AuthorityPlane): Promise<AuthorityContext> => {
     const database = await pools.get(plane);
-    const following = await follower({ plane });
+    const following = await follower(plane === 'est' ? { plane, peppers: undefined } : { plane });
     await following.start();
     return {
       plane,

@@ -55,6 +55,9 @@ export interface ApiDependencies {
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 15_000;
+/** How long a connection stays after the last that is said on it. */
+const LINGER_MS = 1000;
+const MAX_CONNECTIONS = 4096;
 
 @Module({})
 class ApiModule {}
@@ -107,12 +110,14 @@ function createAdapter({ tls, log }: ApiDependencies): FastifyAdapter {
   });
   const server = adapter.getInstance().server as unknown as Server;
   server.headersTimeout = HEADERS_TIMEOUT_MS;
+  server.maxConnections = MAX_CONNECTIONS;
   return adapter;
 }
 
 /** What the HTTP parser itself refuses: no request exists yet, so the answer is written by hand and the connection ends. */
 function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  if (error.code === 'ECONNRESET' || error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' || !socket.writable) {
+    // Without a finished handshake nothing can be written, and `end` would wait for it for ever.
     socket.destroy();
     return;
   }
@@ -127,6 +132,8 @@ function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
   const body = JSON.stringify({ ...problem, type: 'about:blank', title: phrase, status });
   const head = `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n`;
   socket.end(`${head}Connection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  // Whoever does not close his side as well holds nothing any longer.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }
 
 function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): DynamicModule {

@@ -35,6 +35,9 @@ export interface EstDependencies {
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 15_000;
+/** How long a connection stays after the last that is said on it. */
+const LINGER_MS = 1000;
+const MAX_CONNECTIONS = 4096;
 const MAX_PATH_PARAMETER = 1024;
 
 @Module({})
@@ -100,12 +103,14 @@ function createAdapter({ tls, log }: EstDependencies): FastifyAdapter {
   });
   const server = adapter.getInstance().server as unknown as Server;
   server.headersTimeout = HEADERS_TIMEOUT_MS;
+  server.maxConnections = MAX_CONNECTIONS;
   return adapter;
 }
 
 /** What the HTTP parser itself refuses: no request exists yet, so the answer is written by hand and the connection ends. */
 function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  if (error.code === 'ECONNRESET' || error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' || !socket.writable) {
+    // Without a finished handshake nothing can be written, and `end` would wait for it for ever.
     socket.destroy();
     return;
   }
@@ -118,4 +123,6 @@ function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
   const body = 'This is not a readable HTTP request\n';
   const head = `HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n`;
   socket.end(`${head}Connection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  // Whoever does not close his side as well holds nothing any longer.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }

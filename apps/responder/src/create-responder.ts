@@ -9,6 +9,10 @@ import { answerFailure, TextErrors } from './text-errors.js';
 /** Room for URLs that are too long to be told so (414); what is longer still, node refuses by itself (431). */
 const MAX_HEADER_BYTES = 64 * 1024;
 const BODY_LIMIT_BYTES = 16 * 1024;
+/** A client that trickles its head or body holds a connection no longer than this. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 15_000;
+const MAX_CONNECTIONS = 8192;
 
 @Module({})
 class ResponderModule {
@@ -24,12 +28,18 @@ class ResponderModule {
 export async function createResponder(deps: ResponderDeps): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT_BYTES,
-    http: { maxHeaderSize: MAX_HEADER_BYTES },
-    requestTimeout: 15_000,
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Node takes the longer of the two for the whole request, and looks only this often.
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: 2000,
+    },
+    requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: 65_000,
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
       answerFailure(deps.log, error, request, reply),
   });
+  adapter.getInstance().server.maxConnections = MAX_CONNECTIONS;
   const app = await NestFactory.create<NestFastifyApplication>(ResponderModule.of(deps), adapter, {
     logger: false,
     bodyParser: false,

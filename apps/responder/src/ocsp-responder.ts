@@ -31,6 +31,8 @@ interface Kept {
 }
 
 const KEPT_ANSWERS = 10_000;
+/** One CertID takes about 120 bytes. With longer requests as keys, strangers could fill the memory. */
+const MAX_KEPT_REQUEST_BYTES = 512;
 
 /** RFC 6960, RFC 9919: what to answer to a request. Holds no route and no socket. */
 export class OcspResponder {
@@ -46,10 +48,10 @@ export class OcspResponder {
 
   /** The answer to a DER request. A promise only where the database must be asked; never rejects. */
   answer(der: Buffer): Reply | Promise<Reply> {
-    const key = der.toString('latin1');
+    const key = der.length <= MAX_KEPT_REQUEST_BYTES ? der.toString('latin1') : undefined;
     const now = this.deps.clock.now();
-    const kept = this.kept.get(key);
-    if (kept !== undefined && this.coversChanges(kept)) {
+    const kept = key === undefined ? undefined : this.kept.get(key);
+    if (key !== undefined && kept !== undefined && this.coversChanges(kept)) {
       if (now.getTime() < Math.min(kept.renewAt, kept.shrinksAt)) return kept.reply;
       if (this.isStale() && now < kept.answer.nextUpdate) return this.renewHeaders(key, kept, now);
     }
@@ -60,7 +62,7 @@ export class OcspResponder {
       return this.refuse(error);
     }
     const fresh = this.evaluate(request, key);
-    if (kept === undefined || !this.coversChanges(kept)) return fresh;
+    if (key === undefined || kept === undefined || !this.coversChanges(kept)) return fresh;
     // What was signed before goes on until its nextUpdate where nothing newer can be had.
     const orKept = (reply: Reply): Reply =>
       reply === OCSP_ERRORS.tryLater && now < kept.answer.nextUpdate ? this.renewHeaders(key, kept, now) : reply;
@@ -83,7 +85,7 @@ export class OcspResponder {
     return this.deps.follower.broken !== undefined || this.deps.follower.ageMs > MAX_LOG_AGE_MS;
   }
 
-  private evaluate(request: OcspRequest, key: string): Reply | Promise<Reply> {
+  private evaluate(request: OcspRequest, key: string | undefined): Reply | Promise<Reply> {
     const issuer = this.commonIssuer(request.certIds);
     if (issuer === undefined) return OCSP_ERRORS.unauthorized;
     const held = request.certIds.map((certId) => this.serials.held(certId.serial));
@@ -114,7 +116,7 @@ export class OcspResponder {
 
   private respond(
     request: OcspRequest,
-    key: string,
+    key: string | undefined,
     issuer: ServedIssuer,
     known: readonly (KnownSerial | undefined)[],
   ): Reply | Promise<Reply> {
@@ -163,7 +165,7 @@ export class OcspResponder {
 
   private signLive(
     request: OcspRequest,
-    key: string,
+    key: string | undefined,
     issuer: ServedIssuer,
     statuses: readonly (CertStatus | undefined)[],
   ): Reply {
@@ -195,7 +197,14 @@ export class OcspResponder {
     return momentary(OCSP_RESPONSE_TYPE, answer.der, index.seq);
   }
 
-  private keep(key: string, serial: string, answer: OcspAnswer, seq: number, status: CertStatus | undefined): Reply {
+  /** `key` undefined: the answer is given and not kept. */
+  private keep(
+    key: string | undefined,
+    serial: string,
+    answer: OcspAnswer,
+    seq: number,
+    status: CertStatus | undefined,
+  ): Reply {
     const renewAt = addSeconds(answer.thisUpdate, this.deps.config.lifetimes.ocspRenew).getTime();
     const kept: Kept = {
       ...this.replyOf(answer, seq, status?.status === 'revoked'),
@@ -205,7 +214,7 @@ export class OcspResponder {
       revoked: status?.status === 'revoked',
       renewAt: Math.min(renewAt, answer.nextUpdate.getTime()),
     };
-    this.kept.set(key, kept);
+    if (key !== undefined) this.kept.set(key, kept);
     return kept.reply;
   }
 

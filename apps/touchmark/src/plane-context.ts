@@ -39,8 +39,12 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
   const database = await openPlaneDatabase(parts, plane);
   const signerDatabase = await openPlaneDatabase(parts, 'signer');
   const authorityId = await readAuthorityId(database, plane);
-  const scope = plane === 'api' ? { scope: { organizationId: authorityId, authority: true } } : {};
-  const follower = await startFollower(parts, { database, macKey, peppers: peppers.byVersion, ...scope }, log);
+  // Only the api plane checks keys and tokens.
+  const checks =
+    plane === 'api'
+      ? { peppers: peppers.byVersion, scope: { organizationId: authorityId, authority: true } }
+      : { peppers: undefined };
+  const follower = await startFollower(parts, { database, macKey, ...checks }, log);
   const authority: AuthorityContext = {
     plane,
     database,

@@ -3,7 +3,9 @@ import { checkInvalidityDate, decideRevocation, type RevocationReason } from '#p
 import {
   blockKey,
   latestStatus,
+  latestStatuses,
   lockCertificate,
+  lockUnexpiredOfDevice,
   type CertificateRow,
   type StatusChange,
   type StatusRow,
@@ -27,7 +29,8 @@ export function parseSerial(text: string): Buffer | undefined {
 
 /**
  * Revokes, or holds with reason `certificateHold`. The same reason again answers the receipt of the first time; another
- * one is `conflict`, except that any final reason may be tightened to keyCompromise, which also blocks the key (C15).
+ * one is `conflict`, except that any final reason may be tightened to keyCompromise, which also blocks the key (C15) and
+ * ends what was renewed with it: whoever had the key could renew.
  */
 export async function revokeCertificate(
   a: AuthorityContext,
@@ -42,7 +45,11 @@ export async function revokeCertificate(
       const at = a.clock.now();
       const hold = request.reason === 'certificateHold';
       const status = hold ? 'onHold' : 'revoked';
-      if (decideRevocation(latest, request.reason) === 'same') return { row, status, seq: latest!.seq, at: latest!.at };
+      const same = decideRevocation(latest, request.reason) === 'same';
+      // A hold of its own outlives the suspension of the device, so it is a row of its own.
+      if (same && latest && !(hold && (await heldBySuspension(tx, row, latest)))) {
+        return { row, status, seq: latest.seq, at: latest.at };
+      }
       checkInvalidityDate(request.invalidityDate, row.notBefore, at);
       if (request.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise');
       const change = revocation(row, latest, {
@@ -54,7 +61,8 @@ export async function revokeCertificate(
       const audit = certificateAudit(row, hold ? 'certificate.held' : 'certificate.revoked', {
         reason: request.reason,
       });
-      const seq = await logStatus(tx, a, actor, at, [audit], [change]);
+      const heirs = request.reason === 'keyCompromise' ? await revokeHeirs(tx, row, at) : { audits: [], changes: [] };
+      const seq = await logStatus(tx, a, actor, at, [audit, ...heirs.audits], [change, ...heirs.changes]);
       return { row, status, seq, at };
     },
     scopeOf(a, actor),
@@ -70,6 +78,9 @@ export async function releaseCertificate(a: AuthorityContext, actor: Actor, seri
       const row = await requireCertificate(tx, serialText);
       const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
       if (latest?.status !== 'onHold') throw new AuthorityError('conflict', 'the certificate is not on hold');
+      if (row.deviceId !== null && (await latestStatus(tx, 'device', row.deviceId))?.status === 'suspended') {
+        throw new AuthorityError('conflict', 'the device is suspended; resume it first');
+      }
       const at = a.clock.now();
       const seq = await logStatus(
         tx,
@@ -85,6 +96,44 @@ export async function releaseCertificate(a: AuthorityContext, actor: Actor, seri
   );
   await a.follower.catchUp(result.seq);
   return receipt('certificate', result.row.serial.toString('hex'), 'active', result.seq, result.at);
+}
+
+/** The hold was made by suspending the device: both stand in one block of the log. */
+async function heldBySuspension(tx: Tx, row: CertificateRow, latest: StatusRow): Promise<boolean> {
+  if (row.deviceId === null) return false;
+  const device = await latestStatus(tx, 'device', row.deviceId);
+  return device?.status === 'suspended' && device.at.getTime() === latest.at.getTime();
+}
+
+/** Every certificate of the device that was obtained with this one, or with one that was, and is not revoked yet. */
+async function revokeHeirs(
+  tx: Tx,
+  row: CertificateRow,
+  at: Date,
+): Promise<{ audits: StatusAudit[]; changes: StatusChange[] }> {
+  if (row.deviceId === null) return { audits: [], changes: [] };
+  const family = await lockUnexpiredOfDevice(tx, row.deviceId, at);
+  const reached = new Set([`certificate:${row.serial.toString('hex')}`]);
+  // A renewal is younger than what it renews: one pass in the order of age finds all.
+  const heirs = family
+    .toSorted((one, other) => one.createdAt.getTime() - other.createdAt.getTime())
+    .filter((one) => reached.has(one.requester) && reached.add(`certificate:${one.serial.toString('hex')}`));
+  const latest = await latestStatuses(
+    tx,
+    'certificate',
+    heirs.map((heir) => heir.serial.toString('hex')),
+  );
+  const live = heirs.filter((heir) => latest.get(heir.serial.toString('hex'))?.status !== 'revoked');
+  const change = { status: 'revoked', reason: 'keyCompromise', at, invalidityDate: null };
+  return {
+    audits: live.map((heir) =>
+      certificateAudit(heir, 'certificate.revoked', {
+        reason: 'keyCompromise',
+        obtainedWith: row.serial.toString('hex'),
+      }),
+    ),
+    changes: live.map((heir) => revocation(heir, latest.get(heir.serial.toString('hex')), change)),
+  };
 }
 
 async function requireCertificate(tx: Tx, serialText: string): Promise<CertificateRow> {

@@ -1,23 +1,23 @@
 import { AuthorityError } from '#kernel';
 import { REVOCATION_REASONS } from '#policy';
-import { latestStatus, lockKey, setKeyStatus, type KeyRow, type KeyStatus } from '#store';
+import { lockKey, setKeyStatus, statusHistory, type KeyRow, type KeyStatus, type Tx } from '#store';
 import { logStatus, receipt, statusChange, type Receipt } from './change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { notFound } from './registry.js';
 
 export const suspendKey = (a: AuthorityContext, actor: Actor, id: string): Promise<Receipt> =>
-  changeKey(a, actor, id, 'key.suspended', (row) => ({
+  changeKey(a, actor, id, 'key.suspended', (standing) => ({
     from: ['active', 'retiring'],
     status: 'suspended',
-    statusBefore: row.status,
+    statusBefore: standing.status,
     reason: null,
   }));
 
 /** Back to the state before the suspension. */
 export const resumeKey = (a: AuthorityContext, actor: Actor, id: string): Promise<Receipt> =>
-  changeKey(a, actor, id, 'key.resumed', (row) => ({
+  changeKey(a, actor, id, 'key.resumed', (standing) => ({
     from: ['suspended'],
-    status: row.statusBefore ?? 'active',
+    status: standing.statusBefore ?? 'active',
     statusBefore: null,
     reason: null,
   }));
@@ -58,6 +58,33 @@ export function keyStatus(a: Pick<AuthorityContext, 'follower' | 'clock'>, row: 
   return effectiveStatus(entry, a.clock.now());
 }
 
+/** What the log says of a key. */
+export interface KeyStanding {
+  status: KeyStatus;
+  /** Before a suspension. */
+  statusBefore: KeyStatus | undefined;
+  endsAt: Date | null;
+  /** Of the newest row; undefined for a key that was never activated. */
+  newest: { seq: number; at: Date } | undefined;
+}
+
+/**
+ * Where a key stands by the log alone: what its row says may have been written by anybody with SQL access, and a decision
+ * that rested on it would be signed into the log. Call it with the row locked. What memory holds as revoked stays so.
+ */
+export async function readKeyStanding(tx: Tx, a: Pick<AuthorityContext, 'follower'>, id: string): Promise<KeyStanding> {
+  const history = await statusHistory(tx, 'key', id);
+  const newest = history.at(-1);
+  const before = history.findLast((row) => row.status !== 'suspended');
+  const revoked = a.follower.index.key(id)?.status === 'revoked';
+  return {
+    status: revoked ? 'revoked' : ((newest?.status as KeyStatus | undefined) ?? 'pending'),
+    statusBefore: before?.status as KeyStatus | undefined,
+    endsAt: newest?.endsAt ?? null,
+    newest,
+  };
+}
+
 interface KeyChange {
   from: readonly KeyStatus[];
   status: KeyStatus;
@@ -70,23 +97,24 @@ async function changeKey(
   actor: Actor,
   id: string,
   action: 'key.suspended' | 'key.resumed' | 'key.revoked',
-  decide: (row: KeyRow) => KeyChange,
+  decide: (standing: KeyStanding) => KeyChange,
 ): Promise<Receipt> {
   const result = await a.database.transaction(
     async (tx) => {
       const row = await lockKey(tx, id);
       if (!row) throw notFound('key');
-      const change = decide(row);
+      const standing = await readKeyStanding(tx, a, id);
+      const change = decide(standing);
       const at = a.clock.now();
-      const now = effectiveStatus(row, at);
-      if (now === change.status && action !== 'key.resumed') {
-        const latest = await latestStatus(tx, 'key', id);
-        if (latest?.status === change.status) return { seq: latest.seq, status: change.status, at: latest.at };
+      const now = effectiveStatus({ ...standing, expiresAt: row.expiresAt }, at);
+      if (now === change.status && action !== 'key.resumed' && standing.newest) {
+        return { seq: standing.newest.seq, status: change.status, at: standing.newest.at };
       }
-      if (now === 'expired' || !change.from.includes(row.status)) {
+      if (now === 'expired' || !change.from.includes(standing.status)) {
         throw new AuthorityError('conflict', `the key is ${now}; this needs it to be ${change.from.join(' or ')}`);
       }
-      await setKeyStatus(tx, id, change.from, { ...change, endsAt: row.endsAt });
+      const { endsAt } = standing;
+      await setKeyStatus(tx, id, [row.status], { ...change, endsAt });
       const seq = await logStatus(
         tx,
         a,
@@ -98,7 +126,7 @@ async function changeKey(
             subject: `key:${id}`,
             ownerOrgId: row.ownerOrgId,
             issuerOrgId: row.issuerOrgId,
-            detail: { from: row.status, to: change.status, reason: change.reason },
+            detail: { from: standing.status, to: change.status, reason: change.reason },
           },
         ],
         [
@@ -108,7 +136,7 @@ async function changeKey(
             status: change.status,
             reason: change.reason,
             at,
-            endsAt: row.endsAt,
+            endsAt,
           }),
         ],
       );

@@ -40,7 +40,7 @@ async function ensureCa(
   const rows = await a.database.transaction(listIssuers);
   const row = rows.find((one) => one.kind === kind) ?? (await makeKey(a, kind, parent, statusUrl));
   const publicKey = readPublicKey(row.spki);
-  const self: Issuer = { ...row, publicKey, certificate: row.certificate ?? Buffer.alloc(0) };
+  const self: Issuer = { ...row, publicKey, certificate: row.certificate ?? Buffer.alloc(0), serial: '' };
   if (row.certificate) return self;
   const certificate = await certify(a, self, parent ?? self);
   await a.database.transaction((tx) => storeIssuerCertificate(tx, row.id, certificate));

@@ -1,8 +1,10 @@
 import { openVerifier, parseCredential, verifierHash, verifierMatches } from '#credential';
 import { AuthorityError } from '#kernel';
 import { OID, readCertificate, validatePath, type Certificate, type TrustAnchor } from '#pki';
+import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, isId, type CertificateRow, type SecretEnrollment } from '#store';
 import type { AuthorityContext } from './context.js';
+import { requireUsable } from './issuer-directory.js';
 import { secretSealContext } from './register-device.js';
 
 /** A device that proved itself with a certificate of ours. */
@@ -44,7 +46,7 @@ export function checkSecret(
   presented: PresentedSecret,
   found: SecretEnrollment | undefined,
 ): SecretEnrollment {
-  const matches = verifierMatches(found && openSecret(a, found.secret), presented.hash);
+  const matches = verifierMatches(found && openSecret(a, found), presented.hash);
   // E45: the user name may be empty, the secret alone names the device.
   if (!matches || !found || (presented.user !== '' && presented.user !== found.device.id)) {
     a.failedAttempts.record(presented.address, presented.id);
@@ -53,10 +55,10 @@ export function checkSecret(
   return found;
 }
 
-function openSecret(a: AuthorityContext, secret: SecretEnrollment['secret']): Buffer {
+function openSecret(a: AuthorityContext, { secret, device }: SecretEnrollment): Buffer {
   const pepper = a.peppers.get(secret.pepperVersion);
   if (!pepper) throw new AuthorityError('internal', 'secrets/pepper lacks a version that is in use');
-  return openVerifier(pepper, secret.sealedVerifier, secretSealContext(secret.id, secret.deviceId));
+  return openVerifier(pepper, secret.sealedVerifier, secretSealContext(secret, device));
 }
 
 const VERIFIED_MAX = 10_000;
@@ -96,12 +98,22 @@ export async function authenticateCertificate(
   a.follower.assertFresh(60_000);
   const known = a.follower.index.certificate(certificate.serial);
   if (known?.status === 'revoked' || known?.status === 'onHold') throw revoked();
+  await checkIssuers(a, certificate);
   const row = await a.database.single((tx) => findCertificate(tx, Buffer.from(certificate.serial, 'hex')));
   if (!row?.der?.equals(der)) throw new AuthorityError('forbidden', 'the client certificate is not one of ours');
+  checkRowMac(row.mac, intentRowMac(a.macKey, row), `certificate ${certificate.serial}`);
   if (row.deviceId === null || !isId(row.deviceId)) {
     throw new AuthorityError('forbidden', 'the client certificate is not that of a device');
   }
   return { deviceId: row.deviceId, certificate, row };
+}
+
+/** A leaf seen before skips its path, never the status of who signed it. */
+async function checkIssuers(a: AuthorityContext, certificate: Certificate): Promise<void> {
+  const signers = (await a.issuers.list()).filter((issuer) =>
+    certificate.authorityKeyId?.equals(issuer.publicKey.keyId),
+  );
+  for (const signer of signers) requireUsable(a, signer);
 }
 
 export const revoked = (): AuthorityError => new AuthorityError('forbidden', 'the client certificate is revoked');

@@ -73,6 +73,20 @@ export function deviceStatus(a: Pick<AuthorityContext, 'follower'>, row: Device)
   return row.status === 'revoked' || row.status === 'suspended' ? 'registered' : row.status;
 }
 
+/**
+ * Suspended or revoked by the log alone: the row may have been written by anybody with SQL access, and a decision that
+ * rested on it would be signed into the log. What memory holds as revoked stays so.
+ */
+function standingNow(
+  a: Pick<AuthorityContext, 'follower'>,
+  device: Device,
+  latest: StatusRow | undefined,
+): Device['status'] {
+  if (latest?.status === 'revoked' || a.follower.index.device(device.id)?.status === 'revoked') return 'revoked';
+  if (latest?.status === 'suspended') return 'suspended';
+  return device.status === 'enrolled' ? 'enrolled' : 'registered';
+}
+
 interface Standing {
   action: AuditAction;
   from: readonly Device['status'][];
@@ -95,15 +109,17 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
       const at = a.clock.now();
       const certificates = await lockUnexpiredOfDevice(tx, id, at);
       const status = standing.status(certificates);
-      if (latest?.status === status && device.status === status && status !== 'enrolled' && status !== 'registered') {
+      const current = standingNow(a, device, latest);
+      if (current === status && latest && status !== 'enrolled' && status !== 'registered') {
         return { status, seq: latest.seq, at: latest.at };
       }
-      if (!(await setDeviceStatus(tx, id, standing.from, status))) {
+      if (!standing.from.includes(current)) {
         throw new AuthorityError(
           'conflict',
-          `the device is ${device.status}; this needs it to be ${standing.from.join(' or ')}`,
+          `the device is ${current}; this needs it to be ${standing.from.join(' or ')}`,
         );
       }
+      await setDeviceStatus(tx, id, [device.status], status);
       if (status === 'revoked') await withdrawEnrollmentSecrets(tx, id);
       const changes: StatusChange[] = [];
       const audits: StatusAudit[] = [deviceAudit(device, standing)];

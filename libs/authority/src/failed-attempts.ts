@@ -3,6 +3,20 @@ import { AuthorityError, type Clock } from '#kernel';
 const WINDOW_MS = 60_000;
 const MAX_TRACKED = 100_000;
 
+/** Refusals of all addresses together that are recorded in a minute, in multiples of what one may have. */
+const ALL_ADDRESSES = 20;
+
+/** One network for one subscriber: an IPv6 /64, an IPv4 address. */
+function network(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined || !address.includes(':')) return mapped ?? address;
+  const [head = '', tail] = address.split('%', 1)[0]!.split('::');
+  const left = head.split(':').filter((group) => group !== '');
+  const right = tail === undefined ? [] : tail.split(':').filter((group) => group !== '');
+  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
+  return [...left, ...Array.from({ length: Math.max(zeros, 0) }, () => '0'), ...right].slice(0, 4).join(':');
+}
+
 interface Window {
   startedAt: number;
   count: number;
@@ -19,23 +33,28 @@ export class FailedAttempts {
 
   /** Throws `limited` with the seconds to wait when the address, or the secret, has failed too often. */
   check(address: string, secretId?: string): void {
-    this.checkOne(`address ${address}`, this.limits.perAddressPerMinute);
+    this.checkOne(`address ${network(address)}`, this.limits.perAddressPerMinute);
     if (secretId !== undefined) this.checkOne(`secret ${secretId}`, this.limits.perSecretPerMinute);
   }
 
   record(address: string, secretId?: string): void {
-    this.count(`address ${address}`);
+    this.count(`address ${network(address)}`);
     if (secretId !== undefined) this.count(`secret ${secretId}`);
   }
 
-  /** True as long as this address has not filled the audit log with refusals in this minute; counts one. */
+  /** True as long as neither this address nor all of them have filled the audit log with refusals in this minute; counts one. */
   mayRecordRefusal(address: string): boolean {
-    const name = `refusals ${address}`;
-    const window = this.windows.get(name);
-    const current = window !== undefined && window.startedAt + WINDOW_MS > this.clock.monotonicMs();
-    if (current && window.count >= this.limits.perAddressPerMinute) return false;
-    this.count(name);
+    const own = `refusals ${network(address)}`;
+    const limit = this.limits.perAddressPerMinute;
+    if (this.current(own) >= limit || this.current('refusals') >= limit * ALL_ADDRESSES) return false;
+    this.count(own);
+    this.count('refusals');
     return true;
+  }
+
+  private current(name: string): number {
+    const window = this.windows.get(name);
+    return window && window.startedAt + WINDOW_MS > this.clock.monotonicMs() ? window.count : 0;
   }
 
   private checkOne(name: string, limit: number): void {

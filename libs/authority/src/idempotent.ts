@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { answerKey, open, seal, sealContext } from '#credential';
 import { addSeconds, AuthorityError } from '#kernel';
 import { lockIdempotent, storeIdempotent, type IdempotentAnswer } from '#store';
@@ -26,7 +26,7 @@ const PLAIN_SECONDS = 86_400;
 
 /**
  * Runs `work` once per principal and key, in one transaction with the storing of its answer; a repetition gets that answer,
- * opened with the key itself, which is stored nowhere. `work` must use the context it is given.
+ * opened with the key itself, which is stored nowhere, and the pepper. `work` must use the context it is given.
  * Throws `conflict` for the same key with another request, and when the answer is not kept any more.
  */
 export async function withIdempotency<T>(
@@ -42,7 +42,9 @@ export async function withIdempotency<T>(
       member: 'Idempotency-Key',
     });
   }
-  const keyHash = createHash('sha256').update(key).digest();
+  // Under the pepper: an Idempotency-Key that can be guessed opens nothing in a dump of the database.
+  const bound = createHmac('sha256', a.pepper.key).update(`idempotency:1\n${key}`).digest('hex');
+  const keyHash = createHash('sha256').update(bound).digest();
   const requestHash = createHash('sha256')
     .update(`${request.route}\n${JSON.stringify(request.body ?? null)}`)
     .digest();
@@ -52,7 +54,7 @@ export async function withIdempotency<T>(
       wantedSeq = 0;
       // Holds back a parallel repetition until the answer stands.
       const stored = await lockIdempotent(tx, actor.id, keyHash);
-      if (stored) return { ...replay<T>(a, actor, request, key, requestHash, stored), replayed: true };
+      if (stored) return { ...replay<T>(a, actor, request, bound, requestHash, stored), replayed: true };
       const follower = {
         index: a.follower.index,
         assertFresh: (maxAgeMs: number) => a.follower.assertFresh(maxAgeMs),
@@ -74,7 +76,7 @@ export async function withIdempotency<T>(
         requestHash,
         status: made.status,
         salt,
-        sealed: seal(answerKey(key, actor.id, salt), plain, sealContext('answer', { route: request.route })),
+        sealed: seal(answerKey(bound, actor.id, salt), plain, sealContext('answer', { route: request.route })),
         expiresAt: addSeconds(a.clock.now(), request.secret ? SECRET_SECONDS : PLAIN_SECONDS),
       });
       return { ...made, replayed: false };
@@ -89,7 +91,7 @@ function replay<T>(
   a: AuthorityContext,
   actor: Actor,
   request: IdempotentRequest,
-  key: string,
+  bound: string,
   requestHash: Buffer,
   stored: IdempotentAnswer,
 ): { status: number; body: T } {
@@ -104,6 +106,6 @@ function replay<T>(
     });
   }
   const context = sealContext('answer', { route: request.route });
-  const plain = open(answerKey(key, actor.id, stored.salt), stored.sealed, context);
+  const plain = open(answerKey(bound, actor.id, stored.salt), stored.sealed, context);
   return { status: stored.status, body: JSON.parse(plain.toString()) as T };
 }

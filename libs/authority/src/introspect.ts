@@ -23,11 +23,14 @@ export type IntrospectionAnswer =
       seq: number;
     };
 
+/** How old what is answered may be. */
+const MAX_AGE_MS = 60_000;
+
 const UNKNOWN: IntrospectionAnswer = { active: false };
 
 /**
  * What a key is worth now: in memory, without any write. `provider` is who asks (or for whom the operator asks): the key's
- * audience must include it. Reasons are told only to someone who presented the whole key.
+ * audience must include it. Throws `unavailable` when the status log was not followed for a minute or is not believed. Reasons are told only to someone who presented the whole key.
  */
 export function introspect(
   a: Pick<AuthorityContext, 'follower' | 'clock'>,
@@ -36,6 +39,8 @@ export function introspect(
 ): IntrospectionAnswer {
   const credential = parseCredential(token);
   if (credential?.kind !== 'apiKey') return UNKNOWN;
+  // A key revoked meanwhile must not pass because nobody told us.
+  a.follower.assertFresh(MAX_AGE_MS);
   const { index } = a.follower;
   const key = index.key(credential.id);
   const matches = verifierMatches(key?.verifier, verifierHash(credential));

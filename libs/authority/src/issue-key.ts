@@ -18,7 +18,7 @@ import {
 import { logStatus, statusChange } from './change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { auditRefusal } from './refusal.js';
-import { effectiveStatus } from './change-key.js';
+import { effectiveStatus, readKeyStanding } from './change-key.js';
 import { notFound } from './registry.js';
 
 export type Audience = 'all' | { providers: string[] } | { countries: string[] };
@@ -78,15 +78,14 @@ export async function rotateKey(
     const old = await lockKey(tx, id);
     if (!old) throw notFound('key');
     const now = a.clock.now();
-    if (old.status !== 'active' || old.expiresAt <= now) {
-      throw new AuthorityError(
-        'conflict',
-        `only an active key can be rotated; this one is ${effectiveStatus(old, now)}`,
-      );
+    const standing = await readKeyStanding(tx, a, id);
+    if (standing.status !== 'active' || old.expiresAt <= now) {
+      const status = effectiveStatus({ ...standing, expiresAt: old.expiresAt }, now);
+      throw new AuthorityError('conflict', `only an active key can be rotated; this one is ${status}`);
     }
     if (await findSuccessor(tx, id)) throw new AuthorityError('conflict', 'the key has a successor already');
     const endsAt = decideRetirement(now, old.expiresAt, request.overlapSeconds);
-    await setKeyStatus(tx, id, ['active'], { status: 'retiring', statusBefore: null, endsAt });
+    await setKeyStatus(tx, id, [old.status], { status: 'retiring', statusBefore: null, endsAt });
     await requireRoom(tx, old.releaseId, old.environment, now);
     const issued = await writeKey(
       tx,

@@ -16,7 +16,7 @@ import { lintRules, validity, type Profile } from '#policy';
 import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, recordIntent as insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
-import { caIssuersUri, crlUri, ocspUri, type Issuer } from './issuer-directory.js';
+import { caIssuersUri, crlUri, ocspUri, requireUsable, type Issuer } from './issuer-directory.js';
 
 export interface IssueRequest {
   profile: Profile;
@@ -44,8 +44,12 @@ export interface PreparedIntent {
  * Fixes serial, shard, validity and names, builds the to-be-signed certificate from policy and lints it.
  * Needs no database: call it before a transaction, so that no lock is held meanwhile.
  */
-export function prepareIntent(a: Pick<AuthorityContext, 'clock'>, request: IssueRequest): PreparedIntent {
+export function prepareIntent(
+  a: Pick<AuthorityContext, 'clock'> & Partial<Pick<AuthorityContext, 'follower'>>,
+  request: IssueRequest,
+): PreparedIntent {
   const { profile, issuer, publicKey } = request;
+  requireUsable(a, issuer);
   const serial = newSerial();
   // The first random octet; the octet before it is the epoch.
   const shard = Number.parseInt(serial.slice(2, 6), 16) % issuer.shards;
@@ -149,13 +153,15 @@ export async function recordOwnIntent(
  * was abandoned meanwhile.
  */
 export async function finishIntent(
-  a: Pick<AuthorityContext, 'plane' | 'database' | 'clock' | 'signer' | 'macKey'>,
+  a: Pick<AuthorityContext, 'plane' | 'database' | 'clock' | 'signer' | 'macKey'> &
+    Partial<Pick<AuthorityContext, 'follower'>>,
   actor: Actor,
   row: IntentRow,
   issuer: Issuer,
   supersedes: Buffer | null,
 ): Promise<Buffer> {
   const { serial, notAfter, deviceId, profile } = row;
+  requireUsable(a, issuer);
   checkRowMac(row.mac, intentRowMac(a.macKey, row), `intent ${serial.toString('hex')}`);
   const signature = await a.signer.sign({
     purpose: 'certificate',

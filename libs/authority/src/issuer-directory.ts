@@ -1,5 +1,6 @@
 import { AuthorityError } from '#kernel';
-import { readPublicKey, type SubjectPublicKey } from '#pki';
+import { readCertificate, readPublicKey, type SubjectPublicKey } from '#pki';
+import type { ReadonlyStatusIndex } from '#status';
 import { listIssuers, type IssuerRow } from '#store';
 import type { Transactor } from './transactor.js';
 
@@ -14,13 +15,34 @@ export interface Issuer {
   publicKey: SubjectPublicKey;
   /** DER. */
   certificate: Buffer;
+  /** Of its certificate, lower-case hex; empty until there is one. */
+  serial: string;
   statusUrl: string;
   shards: number;
   notAfter: Date;
 }
 
 export function toIssuer(row: IssuerRow & { certificate: Buffer }): Issuer {
-  return { ...row, publicKey: readPublicKey(row.spki) };
+  return { ...row, publicKey: readPublicKey(row.spki), serial: readCertificate(row.certificate).serial };
+}
+
+/** Throws `unavailable` for a CA whose own certificate is revoked or on hold: it neither signs nor vouches any more. */
+export function requireUsable(a: { follower?: StatusView }, issuer: Pick<Issuer, 'serial' | 'name'>): void {
+  const status = a.follower?.index.certificate(issuer.serial)?.status;
+  if (status === 'revoked' || status === 'onHold') {
+    throw new AuthorityError(
+      'unavailable',
+      `${issuer.name} is ${status === 'revoked' ? 'revoked' : 'on hold'}; it issues nothing`,
+      {
+        code: 'issuerRevoked',
+        retryAfter: 3600,
+      },
+    );
+  }
+}
+
+interface StatusView {
+  index: Pick<ReadonlyStatusIndex, 'certificate'>;
 }
 
 /** Where the CRL of a shard is (undefined: the full one); what is written into certificates, byte for byte (C17). */

@@ -133,16 +133,28 @@ async function makeSecret(tx: Tx, a: AuthorityContext, device: Device): Promise<
   await insertEnrollmentSecret(tx, {
     id: credential.id,
     deviceId: device.id,
-    sealedVerifier: sealVerifier(a.pepper, verifierHash(credential), secretSealContext(credential.id, device.id)),
+    sealedVerifier: sealVerifier(
+      a.pepper,
+      verifierHash(credential),
+      secretSealContext({ id: credential.id, expiresAt }, device),
+    ),
     pepperVersion: a.pepper.version,
     expiresAt,
   });
   return { username: device.id, secret: credential.text, expiresAt };
 }
 
-/** A secret's verifier opens only in its own row, for its own device. */
-export const secretSealContext = (id: string, deviceId: string): Buffer =>
-  sealContext('enrollment-secret', { id, deviceId });
+/** A secret's verifier opens only in its own row, for its own device as it was registered, until its own end. */
+export const secretSealContext = (
+  secret: { id: string; expiresAt: Date },
+  device: Pick<Device, 'id' | 'instanceId'>,
+): Buffer =>
+  sealContext('enrollment-secret', {
+    id: secret.id,
+    deviceId: device.id,
+    instanceId: device.instanceId,
+    expiresAt: secret.expiresAt.toISOString(),
+  });
 
 export async function requireDevice(tx: Tx, id: string): Promise<Device> {
   const device = isId(id) ? await lockDevice(tx, id) : undefined;

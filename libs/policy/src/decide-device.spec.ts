@@ -196,9 +196,15 @@ describe('a re-enrollment', () => {
   });
 
   test('compares the SAN as a set', () => {
+    expect(() => decide(csr({ san: [...ownSan, ...ownSan] }), { current })).not.toThrow();
+  });
+
+  test('of a certificate that names another device than the registry does is refused, whatever the request says', () => {
     const other: GeneralName = { type: 'uri', value: `urn:uuid:${OTHER}` };
-    const two = certificateFor(ownSubject, [...ownSan, other]);
-    expect(() => decide(csr({ san: [other, ...ownSan] }), { current: two })).not.toThrow();
+    const foreign = certificateFor(ownSubject, [other]);
+    expect(refusal(() => decide(csr({ san: [other] }), { current: foreign })).kind).toBe('forbidden');
+    const more = certificateFor(ownSubject, [...ownSan, other]);
+    expect(refusal(() => decide(csr({ san: [other, ...ownSan] }), { current: more })).kind).toBe('forbidden');
   });
 
   test.each<[string, Partial<CsrTemplate>, RegExp]>([

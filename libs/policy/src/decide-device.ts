@@ -64,10 +64,20 @@ export function decideDevice(request: DeviceRequest): DeviceDecision {
       'ChangeSubjectName: another name is another device; register it and enroll it anew',
     );
   }
-  if (current) checkSameNames(csr, current);
-  else checkWishedNames(csr, subject, san);
+  if (current) {
+    checkOwn(current, subject, san);
+    checkSameNames(csr, current);
+  }
+  if (!current) checkWishedNames(csr, subject, san);
   checkWishedExtensions(csr, profile);
   return { subject, san };
+}
+
+/** The certificate being renewed must say of the device what the registry says: a row moved in the database renews nothing. */
+function checkOwn(current: Certificate, subject: Name, san: GeneralName[]): void {
+  if (!namesEqual(current.subjectDer, encodeName(subject)) || !sameSet(current.san, san)) {
+    throw new AuthorityError('forbidden', 'the certificate is not that of the device it is recorded for');
+  }
 }
 
 /** E81: names equal by RFC 5280 section 7.1, SAN as a set; a re-enrollment without SAN is refused. */

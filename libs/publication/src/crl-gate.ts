@@ -38,9 +38,7 @@ export async function checkAgainstLast(p: Publisher, issuer: PublishedIssuer, cr
     previous: crl.previous?.bytes,
   });
   if (finding.problem !== undefined) throw refusal(finding.problem);
-  if (crl.previous !== undefined && crl.seq < crl.previous.seq) {
-    throw refusal(`it knows the status log up to ${crl.seq}, the last one up to ${crl.previous.seq}`);
-  }
+  if (crl.previous !== undefined && crl.seq < crl.previous.seq) await checkLogIsWhole(p, crl, crl.previous.seq);
   if (finding.previousForged) {
     p.log.error(
       { artifact: crl.previous?.name },
@@ -54,6 +52,22 @@ export async function checkAgainstLast(p: Publisher, issuer: PublishedIssuer, cr
       `it lacks ${lost.length} entries of the last one whose certificates are revoked and not ended: ${some}`,
     );
   }
+}
+
+/**
+ * The row of the last CRL knows more than the log holds, both read in one snapshot: either the log lost its end, or the row
+ * was altered, for nothing in it but the CRL is signed. A follower that saw rows beyond tells the first. Where it saw none,
+ * the row is worth nothing, and what the last CRL lists decides as ever.
+ */
+async function checkLogIsWhole(p: Publisher, crl: Candidate, claimed: number): Promise<void> {
+  await p.follower.catchUp(crl.seq);
+  if (p.follower.index.seq > crl.seq) {
+    throw refusal(`it knows the status log up to ${crl.seq}, the last one up to ${claimed}`);
+  }
+  p.log.error(
+    { artifact: crl.previous?.name, claimed, head: crl.seq },
+    'ALARM: the row of the published CRL speaks of changes that never were; it is replaced',
+  );
 }
 
 /**

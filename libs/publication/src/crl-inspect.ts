@@ -12,7 +12,8 @@ export interface CrlInspection {
   thisUpdate: Date;
   nextUpdate: Date;
   distributionPoint: string | undefined;
-  entries: number;
+  /** undefined: any number. */
+  entries: number | undefined;
   /** DER of the CRL that stands published. */
   previous: Uint8Array | undefined;
 }
@@ -68,7 +69,8 @@ function findProblem(crl: CertificateList, input: CrlInspection): string | undef
   if (crl.thisUpdate.getTime() !== input.thisUpdate.getTime()) return 'it carries another thisUpdate';
   if (crl.nextUpdate?.getTime() !== input.nextUpdate.getTime()) return 'it carries another nextUpdate';
   if (crl.distributionPoint !== input.distributionPoint) return 'it names another distribution point (C17)';
-  if (crl.entryCount !== input.entries) return `it holds ${crl.entryCount} entries of ${input.entries}`;
+  if (input.entries !== undefined && crl.entryCount !== input.entries)
+    return `it holds ${crl.entryCount} entries of ${input.entries}`;
   return crl.unusable;
 }
 

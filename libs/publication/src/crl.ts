@@ -91,6 +91,15 @@ async function isCrlNeeded(p: Publisher, issuer: PublishedIssuer, scope: CrlScop
     if (published === undefined) return true;
     const rebuildAt = addSeconds(published.thisUpdate, crlRebuildAge(issuer, p.lifetimes));
     if (p.clock.now() >= rebuildAt) return true;
+    // Read after it, the log is never behind what is published; a row that says so would hide every change to come.
+    const { seq: head } = await readLogHead(tx);
+    if (published.seq > head) {
+      p.log.error(
+        { issuerId: issuer.id, scope, seq: published.seq, head },
+        'ALARM: a published CRL claims changes beyond the end of the status log; it is published anew',
+      );
+      return true;
+    }
     return (await newestChangeOfIssuer(tx, issuer.id, scope === 'full' ? null : scope)) > published.seq;
   });
 }
@@ -196,6 +205,11 @@ async function swap(
       return { number, seq, entries, bytes };
     }
     const other = await findArtifact(tx, artifact.name);
+    if (staged.previous !== undefined && other?.sha256.equals(staged.previous.sha256) === true) {
+      throw new AuthorityError('internal', 'nobody else published, and yet the new CRL does not follow the last one', {
+        code: 'crlRefused',
+      });
+    }
     if (other === undefined || other.seq < seq) return undefined;
     return { number: other.number, seq: other.seq, entries, bytes: other.bytes.length };
   });

@@ -2,7 +2,7 @@ export { publishCrl, publishNeededCrls } from './crl.js';
 export type { PublishedCrl } from './crl.js';
 export { CRL_MEDIA_TYPE, crlLifetime, crlName, crlRebuildAge, crlScopes } from './crl-scope.js';
 export type { CrlScope } from './crl-scope.js';
-export { inspectCrl } from './crl-inspect.js';
+export { inspectAside, inspectCrl } from './crl-inspect.js';
 export type { CrlFinding, CrlInspection } from './crl-inspect.js';
 export { MAX_LOG_AGE_MS, publishOcspAnswer, refreshOcspAnswers } from './ocsp.js';
 export type { OcspPublication } from './ocsp.js';

@@ -125,7 +125,7 @@ export class Follower {
   /** Throws `unavailable` when the index is older than `maxAgeMs` or broken: whoever issues must not go on then. */
   assertFresh(maxAgeMs: number): void {
     if (this.brokenBy || this.ageMs > maxAgeMs) {
-      throw new AuthorityError('unavailable', 'the revocation status is not known just now; nothing was issued', {
+      throw new AuthorityError('unavailable', 'the status log cannot be followed just now; nothing was decided', {
         retryAfter: 5,
         cause: this.brokenBy,
       });
@@ -235,7 +235,11 @@ export class Follower {
         );
         return false;
       }
-      this.statusIndex.apply(row, { key: keys.get(row.subject), token: tokens.get(row.subject) });
+      if (!this.statusIndex.apply(row, { key: keys.get(row.subject), token: tokens.get(row.subject) })) {
+        this.options.onError(
+          new Error(`ALARM: row ${row.seq} would revive the revoked ${row.kind} ${row.subject}; passed over`),
+        );
+      }
       this.head = { seq: row.seq, mac };
     }
     if (rows.length > 0) this.options.onApplied?.(rows);

@@ -41,8 +41,22 @@ export class StatusIndex {
     return this.certificates.size;
   }
 
-  /** Keys and tokens come with what the follower loaded and checked; a row about one that did not load is not believed. */
-  apply(row: StatusRow, loaded: { key?: KeyEntry | undefined; token?: TokenEntry | undefined }): void {
+  /**
+   * False for a row that would take something back from revoked, which is passed over: revoked is for ever.
+   * Keys and tokens come with what the follower loaded and checked; a row about one that did not load is not believed.
+   */
+  apply(row: StatusRow, loaded: { key?: KeyEntry | undefined; token?: TokenEntry | undefined }): boolean {
+    const final = this.entryOf(row)?.status === 'revoked' && row.status !== 'revoked';
+    if (!final) this.take(row, loaded);
+    this.seq = row.seq;
+    return !final;
+  }
+
+  private entryOf(row: Pick<StatusRow, 'kind' | 'subject'>): { status: string } | undefined {
+    return this[row.kind](row.subject);
+  }
+
+  private take(row: StatusRow, loaded: { key?: KeyEntry | undefined; token?: TokenEntry | undefined }): void {
     const entry: StatusEntry = {
       status: row.status,
       reason: row.reason,
@@ -83,6 +97,5 @@ export class StatusIndex {
         throw new Error(`unknown kind ${String(unknown)} in the status log`);
       }
     }
-    this.seq = row.seq;
   }
 }
