@@ -5,6 +5,7 @@ import { Registry } from 'prom-client';
 import { createApi } from '#apps/api';
 import { httpsRequest, type HttpsAnswer } from '../est/https-request.js';
 import { selfSigned } from '../est/self-signed.js';
+import { silentClients } from '../est/silent-clients.js';
 import { offlineAuthority, type OfflineAuthority } from './offline-authority.js';
 
 let offline: OfflineAuthority;
@@ -52,6 +53,16 @@ function expectProblem(answer: HttpsAnswer, status: number, code: string): Recor
   expect(problem['instance']).toBe(`urn:touchmark:request:${String(answer.headers['x-request-id'])}`);
   return problem;
 }
+
+describe('connections', () => {
+  it('closes connections that never finish a handshake, and those that never leave after an answer', async () => {
+    const server = app.getHttpServer();
+    expect(server.maxConnections).toBe(4096);
+    const { handshakes, answered } = await silentClients(server);
+    expect(Math.max(...handshakes)).toBeLessThan(14_000);
+    expect(answered).toBeLessThan(3000);
+  });
+});
 
 describe('who may call', () => {
   it('answers 401 with a challenge, one text for a missing, a malformed and an unknown token (TX10)', async () => {

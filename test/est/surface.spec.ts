@@ -11,6 +11,7 @@ import { der, encodeAttribute, encodeCsr, fromPem, OID, readCertsOnly, readPubli
 import { offlineAuthority } from '../api/offline-authority.js';
 import { httpsRequest, type HttpsAnswer } from './https-request.js';
 import { selfSigned } from './self-signed.js';
+import { silentClients } from './silent-clients.js';
 
 let app: Awaited<ReturnType<typeof createEst>>;
 let base: string;
@@ -270,6 +271,14 @@ describe('linking to the connection', () => {
 });
 
 describe('the plane itself', () => {
+  it('closes connections that never finish a handshake, and those that never leave after an answer', async () => {
+    const server = app.getHttpServer();
+    expect(server.maxConnections).toBe(4096);
+    const { handshakes, answered } = await silentClients(server);
+    expect(Math.max(...handshakes)).toBeLessThan(14_000);
+    expect(answered).toBeLessThan(3000);
+  });
+
   it('answers text to what is no HTTP, and ends the connection (EX29)', async () => {
     const { port } = app.getHttpServer().address() as AddressInfo;
     for (const text of [

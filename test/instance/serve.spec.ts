@@ -116,10 +116,22 @@ test('Postgres stopped while running: 503 with Retry-After, status goes on, and 
   expect(one.child?.exitCode).toBe(null);
 }, 60_000);
 
-async function until(done: () => Promise<boolean>): Promise<void> {
-  const limit = performance.now() + 20_000;
+test('embedded Postgres that has died is started again, and all recovers by itself', async () => {
+  const one = await startNew({ LOG_LEVEL: 'fatal' });
+  const ready = await one.start();
+  const ca = await readFile(ready.root, 'utf8');
+  const postmaster = Number((await readFile(path.join(one.home, 'pg/postmaster.pid'), 'utf8')).split('\n')[0]);
+  process.kill(postmaster, 'SIGKILL');
+  const isReady = async () => (await call(`${ready.api}/readyz`, { tls: { ca } })).status === 200;
+  await until(async () => !(await isReady()));
+  await until(isReady, 40_000);
+  expect(await one.stop()).toBe(0);
+}, 60_000);
+
+async function until(done: () => Promise<boolean>, limitMs = 20_000): Promise<void> {
+  const limit = performance.now() + limitMs;
   while (!(await done())) {
-    if (performance.now() > limit) throw new Error('waited 20 s in vain');
+    if (performance.now() > limit) throw new Error(`waited ${limitMs / 1000} s in vain`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { X509Crl } from '@peculiar/x509';
+import { pino } from 'pino';
 import { addSeconds } from '#kernel';
 import { readCrl, verifyCrl } from '#pki';
 import { crlName, publishCrl, publishNeededCrls } from '#publication';
@@ -206,6 +207,21 @@ describe('the gate', () => {
       expect(publishCrl({ ...instance.publisher, signer }, instance.issuing, 'full')).rejects.toThrow('no signer'),
     );
     expect(after.equals(before)).toBe(true);
+  });
+
+  test('replaces one whose row claims changes that never were, and would hide those to come', async () => {
+    await publishNeededCrls(instance.publisher, instance.issuing);
+    const name = crlName(instance.issuing.id, 'full');
+    await instance.owner.rows(`update artifacts set seq = seq + 1000000 where name = $1`, [name]);
+    const serial = await instance.issue();
+    const seq = await instance.change(serial, 'revoked', 'keyCompromise');
+    const lines: string[] = [];
+    const log = pino({ level: 'error' }, { write: (line: string) => void lines.push(line) });
+    await publishNeededCrls({ ...instance.publisher, log }, instance.issuing);
+    expect(await serialsOf('full')).toContain(serial);
+    expect((await published('full')).seq).toBe(seq);
+    expect(lines.join('')).toContain('ALARM: a published CRL claims changes');
+    expect(await publishNeededCrls(instance.publisher, instance.issuing)).toBe(0);
   });
 
   test('replaces a published CRL that its issuer never signed', async () => {

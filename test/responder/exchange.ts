@@ -1,6 +1,7 @@
 import { expect } from '@jest/globals';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { pino } from 'pino';
 import { createResponder } from '#apps/responder';
 import type { Issuer } from '#authority';
 import type { Clock } from '#kernel';
@@ -17,7 +18,7 @@ import {
   type CertId,
 } from '#pki';
 import type { Follower } from '#status';
-import { silent, type PublishingInstance } from '../publication/instance.js';
+import type { PublishingInstance } from '../publication/instance.js';
 
 export interface Exchange {
   status: number;
@@ -28,6 +29,8 @@ export interface Exchange {
 export interface RunningResponder {
   base: string;
   follower: Follower;
+  /** What was logged as an alarm, one JSON text each. */
+  alarms: string[];
   exchange(
     method: string,
     path: string,
@@ -42,13 +45,14 @@ export async function startResponder(
   options: { clock?: Clock; follower?: Follower } = {},
 ): Promise<RunningResponder> {
   const follower = options.follower ?? (await instance.follow('responder'));
+  const alarms: string[] = [];
   const app = await createResponder({
     config: { lifetimes: { ...instance.lifetimes, followerPollMs: 50 } },
     database: instance.databases.responder,
     follower,
     ocspKek: instance.ocspKek,
     clock: options.clock ?? instance.clock,
-    log: silent,
+    log: pino({ level: 'error' }, { write: (line: string) => void (line.includes('ALARM:') && alarms.push(line)) }),
   });
   await app.listen(0, '127.0.0.1');
   const { port } = app.getHttpServer().address() as AddressInfo;
@@ -67,6 +71,7 @@ export async function startResponder(
   return {
     base: `http://127.0.0.1:${port}`,
     follower,
+    alarms,
     exchange,
     post: (body, contentType = 'application/ocsp-request') =>
       exchange('POST', '/ocsp', { headers: { 'Content-Type': contentType, 'Content-Length': body.length }, body }),

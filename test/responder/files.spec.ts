@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { X509Certificate } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { createHash, X509Certificate } from 'node:crypto';
 import { systemClock } from '#kernel';
 import { readCrl } from '#pki';
 import { crlName, publishCrl, publishNeededCrls } from '#publication';
+import { findArtifact, type Artifact } from '#store';
 import { startInstance, type PublishingInstance } from '../publication/instance.js';
 import { startResponder, type RunningResponder } from './exchange.js';
 
@@ -16,6 +17,8 @@ afterAll(async () => {
   await responder.close();
   await instance.close();
 });
+
+const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
 
 async function servedNumber(): Promise<bigint | undefined> {
   const { status, body } = await responder.exchange('GET', `/${crlName(instance.issuing.id, 'full')}`);
@@ -85,13 +88,68 @@ describe('a CRL', () => {
     expect(new Set(seen).size).toBeGreaterThan(1);
   });
 
-  test('that is older than the one served is not taken over', async () => {
-    const now = await servedNumber();
-    await instance.owner.rows(`update artifacts set number = 1, sha256 = sha256('x') where name = $1`, [
-      crlName(instance.issuing.id, 'full'),
-    ]);
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    expect(await servedNumber()).toBe(now);
+  describe('whose row was altered is not taken over', () => {
+    const name = (): string => crlName(instance.issuing.id, 'full');
+    const alarms = (): string[] => responder.alarms.filter((line) => line.includes(name()));
+    let older: Artifact;
+    let held: Artifact;
+
+    const read = async (of: string): Promise<Artifact> => {
+      const artifact = await instance.owner.transaction((tx) => findArtifact(tx, of));
+      if (artifact === undefined) throw new Error('nothing is published');
+      return artifact;
+    };
+    const write = (row: Artifact): Promise<unknown> =>
+      instance.databases.worker.rows(
+        `update artifacts set number = $2, seq = $3, this_update = $4, next_update = $5, sha256 = $6, bytes = $7
+         where name = $1`,
+        [name(), row.number, row.seq, row.thisUpdate, row.nextUpdate, row.sha256, row.bytes],
+      );
+    const expectRefused = async (row: Artifact): Promise<void> => {
+      const before = alarms().length;
+      await write(row);
+      await eventually(async () => alarms().length > before);
+      expect(await servedNumber()).toBe(BigInt(held.number));
+    };
+
+    beforeAll(async () => {
+      await publishCrl(instance.publisher, instance.issuing, 'full');
+      older = await read(name());
+      // The next second, so that thisUpdate differs.
+      while (instance.clock.now().getTime() < older.thisUpdate.getTime() + 1000)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      await publishCrl(instance.publisher, instance.issuing, 'full');
+      held = await read(name());
+      await eventually(async () => (await servedNumber()) === BigInt(held.number));
+    });
+    afterEach(() => write(held));
+
+    test('an older CRL in its own columns, and in columns that make it the newest', async () => {
+      await expectRefused(older);
+      await expectRefused({ ...older, number: older.number + 1000, seq: held.seq + 1000 });
+      await expectRefused({ ...older, number: held.number + 1000, thisUpdate: held.thisUpdate });
+    });
+
+    test('bytes without the digest of the row, bytes that are no CRL, and a signature by nobody', async () => {
+      const next = { ...held, number: held.number + 1 };
+      await expectRefused({ ...next, sha256: sha256(Buffer.from('x')) });
+      await expectRefused({ ...next, bytes: Buffer.from('x'), sha256: sha256(Buffer.from('x')) });
+      const forged = Buffer.from(held.bytes);
+      forged[forged.length - 1] = (forged[forged.length - 1] ?? 0) ^ 1;
+      await expectRefused({ ...held, bytes: forged, sha256: sha256(forged) });
+    });
+
+    test('the CRL of a shard, however new, in the place of the full one', async () => {
+      let shard = await publishCrl(instance.publisher, instance.issuing, 0);
+      while (shard.number <= held.number) shard = await publishCrl(instance.publisher, instance.issuing, 0);
+      await expectRefused(await read(crlName(instance.issuing.id, 0)));
+    });
+
+    test('and the next right one is', async () => {
+      const { number } = await publishCrl(instance.publisher, instance.issuing, 'full');
+      await eventually(async () => (await servedNumber()) === BigInt(number));
+      held = await read(name());
+    });
   });
 });
 

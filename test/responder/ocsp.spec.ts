@@ -8,6 +8,7 @@ import { startInstance, type PublishingInstance } from '../publication/instance.
 import {
   certIdOf,
   der,
+  extension,
   nonceExtension,
   ocspRequest,
   failed,
@@ -49,6 +50,22 @@ describe('an OCSP answer', () => {
       expect(single?.status).toEqual({ status: 'good' });
       expect(single?.certId.der).toEqual(certId.der);
     }
+  });
+
+  test('is kept for a short request, and signed each time for one that would fill the memory', async () => {
+    const certId = certIdOf(instance.issuing, await instance.issue());
+    const padded = (length: number): Buffer =>
+      ocspRequest([certId], [extension('1.3.6.1.4.1.99999.1', Buffer.alloc(length))]);
+    const [short, long] = [padded(200), padded(512)];
+    expect([short.length <= 512, long.length > 512]).toEqual([true, true]);
+    const bodies: Buffer[] = [];
+    for (const request of [short, short, long, long]) {
+      const exchange = await responder.post(request);
+      verified(exchange);
+      bodies.push(exchange.body);
+    }
+    expect(bodies[0]).toEqual(bodies[1]);
+    expect(bodies[2]).not.toEqual(bodies[3]);
   });
 
   test('repeats a CertID that another client encodes differently, also from what is published', async () => {

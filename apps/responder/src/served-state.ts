@@ -1,7 +1,8 @@
 import { isAuthorityError } from '#kernel';
 import { issuerHashes, readCertificate, readPublicKey, toPem, type CertId, type SubjectPublicKey } from '#pki';
-import { crlName, crlScopes, OcspDelegates } from '#publication';
+import { CRL_MEDIA_TYPE, crlName, crlScopes, OcspDelegates } from '#publication';
 import { findArtifact, listArtifacts, listIssuers, type Artifact } from '#store';
+import { findCrlProblem, issuerOfCrl } from './check-crl.js';
 import type { ResponderDeps } from './deps.js';
 import { boundedMaxAge, cacheable, type Reply } from './reply.js';
 
@@ -24,6 +25,8 @@ interface ServedArtifact {
 
 const ISSUER_POLL_MS = 5000;
 const CERTIFICATE_MAX_AGE = 3600;
+/** A refused row is not read again before: a check of a large CRL costs seconds, and each refusal is an alarm. */
+const REFUSED_MS = 60_000;
 
 /**
  * What the status plane serves, in memory: issuers, CRLs, delegates. Taken over from the database as it changes, and
@@ -35,6 +38,8 @@ export class ServedState {
   private readonly byHash = new Map<string, ServedIssuer>();
   private readonly certificates = new Map<string, Reply>();
   private readonly artifacts = new Map<string, ServedArtifact>();
+  /** By name: the row that was refused, and until when it stays so (monotonic milliseconds). */
+  private readonly refused = new Map<string, { row: string; until: number }>();
   private issuersReadAt = -Infinity;
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
@@ -139,21 +144,38 @@ export class ServedState {
 
   private async readArtifacts(): Promise<void> {
     const listed = await this.deps.database.transaction(listArtifacts);
-    for (const { name, sha256, number, seq } of listed) {
-      if (!name.startsWith('crl/')) continue;
-      const held = this.artifacts.get(name)?.artifact;
-      if (held?.sha256.equals(sha256)) continue;
-      // Nobody may take a newer CRL back by putting an older one in its place.
-      if (held !== undefined && (number <= held.number || seq < held.seq)) {
-        this.deps.log.error(
-          { name, number, held: held.number },
-          'ALARM: an older CRL was published; the newer one is served on',
-        );
-        continue;
-      }
-      const artifact = await this.deps.database.transaction((tx) => findArtifact(tx, name));
-      if (artifact !== undefined) this.artifacts.set(name, this.prepare(artifact));
+    for (const { name, sha256, number, seq, thisUpdate } of listed) {
+      const issuer = issuerOfCrl(name, this.issuerList);
+      if (issuer === undefined || this.artifacts.get(name)?.artifact.sha256.equals(sha256)) continue;
+      const row = `${number} ${seq} ${thisUpdate.getTime()} ${sha256.toString('hex')}`;
+      const refused = this.refused.get(name);
+      if (refused?.row === row && this.deps.clock.monotonicMs() < refused.until) continue;
+      if (await this.takeOver(name, issuer)) this.refused.delete(name);
+      else this.refused.set(name, { row, until: this.deps.clock.monotonicMs() + REFUSED_MS });
     }
+  }
+
+  /** Nobody may take a newer CRL back, or a wrong one in, by what he writes into the table. */
+  private async takeOver(name: string, issuer: ServedIssuer): Promise<boolean> {
+    const artifact = await this.deps.database.transaction((tx) => findArtifact(tx, name));
+    if (artifact === undefined) return true;
+    const held = this.artifacts.get(name)?.artifact;
+    let problem: string | undefined;
+    try {
+      problem = await findCrlProblem(artifact, issuer, held);
+    } catch (error) {
+      problem = `it cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+    }
+    if (problem !== undefined) {
+      const { number, seq } = artifact;
+      this.deps.log.error(
+        { name, number, seq, held: held?.number, problem },
+        'ALARM: a published CRL is not right; what was held is served on',
+      );
+      return false;
+    }
+    this.artifacts.set(name, this.prepare(artifact));
+    return true;
   }
 
   private prepare(artifact: Artifact): ServedArtifact {
@@ -161,7 +183,7 @@ export class ServedState {
     const { ocspMaxAge } = this.deps.config.lifetimes;
     const expires = artifact.nextUpdate ?? undefined;
     const maxAge = expires === undefined ? ocspMaxAge : boundedMaxAge(ocspMaxAge, now, expires);
-    const reply = cacheable(artifact.mediaType, artifact.bytes, {
+    const reply = cacheable(CRL_MEDIA_TYPE, artifact.bytes, {
       maxAge,
       lastModified: artifact.thisUpdate,
       expires,

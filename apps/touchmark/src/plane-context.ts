@@ -26,7 +26,7 @@ export interface PlaneParts {
 }
 
 export function openPlaneDatabase(parts: PlaneParts, plane: keyof typeof POOL_SIZE): Promise<Database> {
-  const onError = (err: Error) => parts.log.warn({ err, plane }, 'database connection lost');
+  const onError = sayOnce((err) => parts.log.warn({ err, plane }, 'database connection lost'));
   return Database.open(parts.server.connectionOf(plane), POOL_SIZE[plane], onError);
 }
 
@@ -97,10 +97,25 @@ export async function startFollower(
     ...options,
     clock: systemClock,
     pollMs: parts.config.lifetimes.followerPollMs,
-    onError: (err) => log.error({ err }, 'following the status log'),
+    onError: sayOnce((err) => log.error({ err }, 'following the status log')),
   });
   await follower.start();
   return follower;
+}
+
+const REPEAT_MS = 30_000;
+
+/** The same complaint again and again (the database is down) is logged every 30 s. */
+function sayOnce(say: (error: Error) => void): (error: Error) => void {
+  let last = '';
+  let at = -Infinity;
+  return (error) => {
+    const now = systemClock.monotonicMs();
+    if (error.message === last && now - at < REPEAT_MS) return;
+    last = error.message;
+    at = now;
+    say(error);
+  };
 }
 
 async function readAuthorityId(database: Database, plane: string): Promise<string> {
