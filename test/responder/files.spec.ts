@@ -133,7 +133,7 @@ describe('a CRL', () => {
     test('bytes without the digest of the row, bytes that are no CRL, and a signature by nobody', async () => {
       const next = { ...held, number: held.number + 1 };
       await expectRefused({ ...next, sha256: sha256(Buffer.from('x')) });
-      await expectRefused({ ...next, bytes: Buffer.from('x'), sha256: sha256(Buffer.from('x')) });
+      await expectRefused({ ...next, bytes: Buffer.from('y'), sha256: sha256(Buffer.from('y')) });
       const forged = Buffer.from(held.bytes);
       forged[forged.length - 1] = (forged[forged.length - 1] ?? 0) ^ 1;
       await expectRefused({ ...held, bytes: forged, sha256: sha256(forged) });

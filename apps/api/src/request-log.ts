@@ -17,7 +17,7 @@ export function recordRequests(instance: FastifyInstance, plane: string, log: Lo
     const level = request.routeOptions.config.hot === true ? 'debug' : 'info';
     if (log.isLevelEnabled(level)) {
       const actor = request.caller?.actor.id;
-      const line = { plane, method: request.method, route, status: reply.statusCode, ms: Math.round(ms * 10) / 10 };
+      const line = { method: request.method, route, status: reply.statusCode, ms: Math.round(ms * 10) / 10 };
       log[level]({ ...line, requestId: request.id, ...(actor !== undefined && { actor }) }, 'request');
     }
     done();

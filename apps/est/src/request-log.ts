@@ -17,7 +17,6 @@ export function recordRequests(instance: FastifyInstance, log: Logger, registry:
     const level = request.method === 'POST' || reply.statusCode >= 400 ? 'info' : 'debug';
     if (log.isLevelEnabled(level)) {
       const line = {
-        plane: 'est',
         method: request.method,
         route,
         status: reply.statusCode,

@@ -14,6 +14,7 @@ import { addStatusCommand } from './commands/status.js';
 export function buildProgram(): Command {
   const program = new Command('touchmark')
     .description('Authority for app API keys and device certificates')
+    .version('0.1.0')
     .addHelpText('after', '\nExit status: 0 done, 1 it failed, 2 wrong usage or setting.')
     .enablePositionalOptions()
     .exitOverride();

@@ -1,4 +1,5 @@
-import { isAuthorityError, AuthorityError } from '#kernel';
+import { isAuthorityError, type AuthorityError } from '#kernel';
+import { readCertificate } from '#pki';
 import type { Actor, AuthorityContext } from './context.js';
 import { enrollFirst } from './enroll-first.js';
 import { renewCertificate } from './enroll-renewal.js';
@@ -32,6 +33,8 @@ export async function recordRefusal(
     requestId: string;
     operation: string;
     claimedUser?: string | undefined;
+    /** Of the TLS connection: its key was proved to be held, whatever the certificate is worth. */
+    peerCertificate?: Buffer | undefined;
     error: AuthorityError;
   },
 ): Promise<void> {
@@ -49,8 +52,17 @@ export async function recordRefusal(
   const claimed = refused.claimedUser !== undefined && /^[0-9a-f-]{36}$/.test(refused.claimedUser);
   await auditRefusal(a, actor, {
     action: 'certificate.requested',
-    subject: claimed ? `device:${refused.claimedUser}` : 'device:unknown',
+    subject: claimed ? `device:${refused.claimedUser}` : subjectOf(refused.peerCertificate),
     error,
     detail: { operation: refused.operation },
   });
+}
+
+function subjectOf(peerCertificate: Buffer | undefined): string {
+  if (peerCertificate === undefined) return 'device:unknown';
+  try {
+    return `certificate:${readCertificate(peerCertificate).serial}`;
+  } catch {
+    return 'certificate:unreadable';
+  }
 }

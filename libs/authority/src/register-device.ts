@@ -113,7 +113,7 @@ export async function resetDevice(a: AuthorityContext, actor: Actor, id: string)
       if (device.status === 'revoked' || (await latestStatus(tx, 'device', id))?.status === 'revoked') {
         throw new AuthorityError(
           'conflict',
-          'the device is revoked: it stays so until two people grant a re-enrollment',
+          'the device is revoked and cannot be enrolled again by this release; register it as a new one',
           {
             code: 'deviceRevoked',
           },

@@ -83,7 +83,7 @@ function addDeviceCreate(device: Command): void {
 }
 
 function addGroupCommands(program: Command): void {
-  const group = program.command('group').description('Groups of devices of different trust');
+  const group = program.command('group').description('Groups of devices that are trusted alike');
   apiCommand(group, 'create <name>', 'Create a group', "group create 'Field test'")
     .option('--vendor <id>', 'the vendor it belongs to')
     .action(async (name: string, options: ApiOptions & { vendor?: string }) => {
