@@ -28,7 +28,8 @@ export async function listArtifacts(tx: Tx): Promise<Omit<Artifact, 'bytes'>[]> 
 
 /**
  * Compare-and-swap: replaces the artifact only if `number` is higher and `seq` is not lower than what stands there, and
- * what stands there is still what the publisher compared its own with (`expectedSha256`, null for none).
+ * what stands there is still what the publisher compared its own with (`expectedSha256`, null for none). A row that claims
+ * changes which never were is no bar.
  */
 export async function swapArtifact(tx: Tx, artifact: Artifact, expectedSha256: Buffer | null): Promise<boolean> {
   const values = [
@@ -48,7 +49,8 @@ export async function swapArtifact(tx: Tx, artifact: Artifact, expectedSha256: B
   }
   const sql = `update artifacts set media_type = $2, number = $3, seq = $4, this_update = $5, next_update = $6, sha256 = $7,
       bytes = $8, created_at = now()
-    where name = $1 and number < $3 and seq <= $4 and sha256 = $9`;
+    where name = $1 and number < $3 and sha256 = $9
+      and (seq <= $4 or seq > (select seq from status_counter where id = 1))`;
   return (await tx.run(sql, [...values, expectedSha256])) === 1;
 }
 
