@@ -33,6 +33,7 @@ export class FailedAttempts {
 
   /** Throws `limited` with the seconds to wait when the address, or the secret, has failed too often. */
   check(address: string, secretId?: string): void {
+    if (this.windows.size === 0) return;
     this.checkOne(`address ${network(address)}`, this.limits.perAddressPerMinute);
     if (secretId !== undefined) this.checkOne(`secret ${secretId}`, this.limits.perSecretPerMinute);
   }
