@@ -11,6 +11,7 @@ import { readPostmaster } from './postgres/postmaster.js';
 const log = pino({ level: 'silent' });
 const PASSWORD = 'correct horse';
 const asRoot = process.getuid?.() === 0;
+if (!asRoot) process.stderr.write('skipped, what only root can set up: closed directories of another user\n');
 const running: EmbeddedPostgres[] = [];
 const directories: string[] = [];
 
