@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { FailedAttempts, IssuerDirectory, type AuthorityContext } from '#authority';
 import { mintApiKey, mintOperatorToken, verifierHash } from '#credential';
 import { AuthorityError, loadConfig, systemClock, type Config } from '#kernel';
-import type { KeyEntry, TokenEntry } from '#status';
+import type { KeyEntry, PersonEntry, TokenEntry } from '#status';
 import type { Database, Tx } from '#store';
 
 export interface OfflineAuthority {
@@ -30,15 +30,19 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
   const key = mintApiKey('live');
   const tokens = new Map<string, TokenEntry>(
     [
-      { credential: operator, organizationId: AUTHORITY },
-      { credential: vendor, organizationId: VENDOR },
-    ].map(({ credential, organizationId }) => [
+      { credential: operator, organizationId: AUTHORITY, kind: 'bootstrap' as const, roles: [] },
+      { credential: vendor, organizationId: VENDOR, kind: 'machine' as const, roles: ['developer' as const] },
+    ].map(({ credential, organizationId, kind, roles }) => [
       credential.id,
       {
         id: credential.id,
         verifier: verifierHash(credential),
         organizationId,
         name: 't',
+        kind,
+        personId: null,
+        createdBy: kind === 'machine' ? VENDOR : null,
+        roles,
         expiresAt: null,
         status: 'active',
         seq: 1,
@@ -77,6 +81,11 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
         group: () => undefined,
         key: (id) => (id === key.id ? entry : undefined),
         token: (id) => tokens.get(id),
+        person: () => undefined,
+        people: () => new Map<string, PersonEntry>().values(),
+        passkey: () => undefined,
+        issuer: () => undefined,
+        profile: () => undefined,
       },
       catchUp: () => Promise.resolve(),
       assertFresh: () => undefined,
@@ -85,8 +94,10 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
     pepper: { version: 1, key: randomBytes(32) },
     peppers: new Map(),
     rootsPublicKey: undefined,
+    apiKek: undefined,
     issuers: new IssuerDirectory(database as unknown as Database),
     lifetimes: config.lifetimes,
+    settings: config,
     authorityId: AUTHORITY,
     failedAttempts: new FailedAttempts(systemClock, config.failedAuth),
     log: pino({ level: 'silent' }),

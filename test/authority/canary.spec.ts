@@ -5,7 +5,7 @@ import {
   enrollOverEst,
   introspect,
   issueKey,
-  issueOperatorToken,
+  issueBootstrapToken,
   registerDevice,
   renewOcspDelegate,
   renewServerCertificate,
@@ -74,11 +74,7 @@ describe('a dump of every table', () => {
     const me = db.operator;
     const product = await makeProduct(api, me);
 
-    const token = await issueOperatorToken(
-      { ...api, plane: 'init', database: await db.as('owner') },
-      db.authorityId,
-      'canary',
-    );
+    const token = await issueBootstrapToken({ ...api, plane: 'init', database: await db.as('owner') }, 'canary');
     remember('operator token', token.text);
     await api.follower.catchUp(await newest());
     await authenticateOperator(api, token.text, { address: '203.0.113.1', requestId: 'r' });
@@ -169,11 +165,7 @@ describe('a dump of every table', () => {
 describe('an operator token', () => {
   const at = { address: '203.0.113.2', requestId: 'r' };
   const issue = async () => {
-    const token = await issueOperatorToken(
-      { ...api, plane: 'init', database: await db.as('owner') },
-      db.authorityId,
-      'spec',
-    );
+    const token = await issueBootstrapToken({ ...api, plane: 'init', database: await db.as('owner') }, 'spec');
     await api.follower.catchUp(await newest());
     return token;
   };
@@ -185,8 +177,10 @@ describe('an operator token', () => {
 
   test('names its operator and the organization it acts for', async () => {
     const { id, text } = await issue();
-    expect(await authenticateOperator(api, text, at)).toEqual({
-      actor: { id: `operator:${id}`, organizationId: db.authorityId, authority: true },
+    expect(await authenticateOperator(api, text, at)).toMatchObject({
+      actor: { id: `operator:${id}`, organizationId: db.authorityId, personId: db.authorityId, authority: true },
+      kind: 'bootstrap',
+      roles: ['admin', 'officer', 'approver', 'auditor'],
       organization: expect.objectContaining({ id: db.authorityId, kind: 'authority' }),
     });
   });

@@ -63,7 +63,10 @@ describe('a credential that SQL alone made or changed is not believed', () => {
     ['a later end', `update keys set expires_at = expires_at + interval '1 year' where id = $1`],
     ['another environment', `update keys set environment = 'test' where id = $1`],
     ['the audience "all"', `update keys set audience = 'all' where id = $1`],
-    ['one provider more', `insert into key_audiences select $1, gen_random_uuid()::text`],
+    [
+      'one provider more',
+      `insert into key_audiences select id, gen_random_uuid()::text, owner_org_id, issuer_org_id from keys where id = $1`,
+    ],
     ['another provider', `update key_audiences set value = gen_random_uuid()::text where key_id = $1`],
     ['another owner', `update keys set owner_org_id = issuer_org_id where id = $1`],
     ['no MAC', `update keys set mac = '\\x' where id = $1`],

@@ -9,7 +9,7 @@ import {
   createRelease,
   enrollOverEst,
   issueKey,
-  issueOperatorToken,
+  issueBootstrapToken,
   recordRefusal,
   registerDevice,
   releaseCertificate,
@@ -222,10 +222,10 @@ const CHANGES: [string, () => Promise<Work>, string[]][] = [
     ['certificate.requested', 'certificate.issued', 'ocspDelegate.created'],
   ],
   [
-    'issueOperatorToken',
+    'issueBootstrapToken',
     async () => {
       const database = await db.as('owner');
-      return () => issueOperatorToken({ ...api, plane: 'init', database }, db.authorityId, 'x');
+      return () => issueBootstrapToken({ ...api, plane: 'init', database }, 'x');
     },
     ['token.issued'],
   ],
@@ -243,7 +243,7 @@ interface Entry {
 }
 const entriesAfter = (id: number) =>
   db.sql<Entry>(
-    `select id::int, action, outcome, actor, subject, request_id, canonical, xid::text from audit where id > $1 order by id`,
+    `select id::int, action, outcome, actor, subject, request_id, canonical, xmin::text as xid from audit where id > $1 order by id`,
     [id],
   );
 const lastId = async () => (await db.sql<{ id: number }>(`select coalesce(max(id), 0)::int as id from audit`))[0]!.id;

@@ -36,6 +36,8 @@ export interface TestDatabase {
   lifetimes: Lifetimes;
   macKey: KeyObject;
   caKek: Buffer;
+  /** Seals webhook secrets and sign-in attempts. */
+  apiKek: Buffer;
   pepper: typeof PEPPER;
   roots: { publicKey: Buffer; privateKey: Buffer };
   authorityId: string;
@@ -65,6 +67,7 @@ export interface TestDatabase {
 export interface TestDatabaseOptions {
   clock?: Clock;
   lifetimes?: Partial<Lifetimes>;
+  settings?: Partial<AuthorityContext['settings']>;
   /** What has been made when it starts: roles only by the spec, the schema, or authority and CAs too (default). */
   upTo?: 'server' | 'schema' | 'hierarchy';
 }
@@ -82,6 +85,7 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
 
   const macKey = createSecretKey(randomBytes(32));
   const caKek = randomBytes(32);
+  const apiKek = randomBytes(32);
   const roots = makeBoxKeys();
   const operator: Actor = { id: 'operator:test', organizationId: '', authority: true, requestId: 'test' };
   const pools = new Pools(superuser);
@@ -111,8 +115,10 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
       pepper: PEPPER,
       peppers: new Map([[PEPPER.version, PEPPER]]),
       rootsPublicKey: plane === 'api' ? roots.publicKey : undefined,
+      apiKek: plane === 'est' ? undefined : apiKek,
       issuers: new IssuerDirectory(database),
       lifetimes,
+      settings: { ...loadConfig({}), ...options.settings },
       authorityId: operator.organizationId,
       failedAttempts: new FailedAttempts(clock, { perAddressPerMinute: 100, perSecretPerMinute: 5 }),
       log: silent,
@@ -123,13 +129,14 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
     const owner = await pools.get('owner');
     const base = { plane: 'init' as const, database: owner, clock, log: silent, lifetimes };
     operator.organizationId = await ensureAuthority(base);
+    operator.personId = operator.organizationId;
     const signer = new InProcessSigner(await pools.get('signer'), caKek, clock);
     await ensureHierarchy({ ...base, signer, macKey, authorityId: operator.organizationId }, STATUS_URL);
   }
 
   const sql: TestDatabase['sql'] = (text, values = []) => pools.superuser(text, values);
   return {
-    ...{ home, clock, lifetimes, macKey, caKek, roots, operator, superuser, sql, follower },
+    ...{ home, clock, lifetimes, macKey, caKek, apiKek, roots, operator, superuser, sql, follower },
     pepper: PEPPER,
     authorityId: operator.organizationId,
     tamper: (text, values = []) => pools.withoutTriggers(text, values),

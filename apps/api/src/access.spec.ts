@@ -54,7 +54,7 @@ describe('access', () => {
     const instance = fastify();
     enforceAccess(instance, offlineAuthority().authority);
     let reached = 0;
-    instance.get('/x', { config: { access: 'operator' } }, () => ({ reached: ++reached }));
+    instance.get('/x', { config: { access: 'device:read' } }, () => ({ reached: ++reached }));
     await instance.inject('/x');
     await instance.inject({ url: '/x', headers: { authorization: 'Bearer tmo1_x' } });
     expect(reached).toBe(0);

@@ -3,17 +3,17 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { CREDENTIAL_PATTERN } from '#credential';
 import { authenticateOperator, type Actor, type AuthorityContext, type Caller } from '#authority';
 import { AuthorityError } from '#kernel';
+import { PERMISSIONS, type Permission } from '#policy';
 
 /**
- * Who may call a route. `public`: anyone; `operator`: whoever holds a valid token, and row-level security limits what is
- * seen; `authority`: operators of the authority itself.
+ * Who may call a route: anyone (`public`), or whoever holds the permission named, by the roles of `#policy`. Row-level
+ * security limits what is then seen.
  */
-export const ACCESS_LEVELS = ['public', 'operator', 'authority'] as const;
-export type AccessLevel = (typeof ACCESS_LEVELS)[number];
+export type RouteAccess = 'public' | Permission;
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    access?: AccessLevel;
+    access?: RouteAccess;
     /** Logged at debug only: called too often to be told each time. */
     hot?: boolean;
   }
@@ -24,7 +24,7 @@ declare module 'fastify' {
 }
 
 /** Every route carries one; a route without it stops the start. */
-export const Access = (access: AccessLevel, options: { hot?: boolean } = {}): MethodDecorator =>
+export const Access = (access: RouteAccess, options: { hot?: boolean } = {}): MethodDecorator =>
   RouteConfig({ access, ...options });
 
 /**
@@ -35,7 +35,7 @@ export function enforceAccess(instance: FastifyInstance, a: AuthorityContext): v
   instance.decorateRequest('caller', null);
   instance.addHook('onRoute', (route) => {
     const access = route.config?.access;
-    if (access === undefined || !ACCESS_LEVELS.includes(access)) {
+    if (access === undefined || (access !== 'public' && !PERMISSIONS.includes(access))) {
       throw new AuthorityError('internal', `route ${String(route.method)} ${route.url} declares no access`, {
         code: 'undeclaredRoute',
       });
@@ -50,15 +50,20 @@ export function enforceAccess(instance: FastifyInstance, a: AuthorityContext): v
 async function admit(a: AuthorityContext, request: FastifyRequest): Promise<void> {
   const { access } = request.routeOptions.config;
   if (access === 'public') return;
+  if (access === undefined) throw new AuthorityError('forbidden', 'this route declares no access');
   const caller = await authenticateOperator(a, bearerToken(request.headers.authorization), {
     address: request.ip,
     requestId: request.id,
   });
-  if (access === 'operator' || (access === 'authority' && caller.actor.authority)) {
-    request.caller = caller;
-    return;
+  if (!caller.permissions.has(access)) {
+    throw new AuthorityError('forbidden', `this needs the permission ${access}; ${rolesText(caller)}`);
   }
-  throw new AuthorityError('forbidden', 'only operators of the authority itself may do this');
+  request.caller = caller;
+}
+
+function rolesText({ roles, organization }: Caller): string {
+  const held = roles.length === 0 ? 'no role' : `the role ${roles.join(', ')}`;
+  return `the caller has ${held} in an organization of kind ${organization.kind}`;
 }
 
 /** RFC 6750 section 2.1; anything else counts as no token. */

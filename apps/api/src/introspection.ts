@@ -54,7 +54,7 @@ export class IntrospectionModule implements OnModuleInit {
           parsed(null, body);
         },
       );
-      instance.post('/v1/introspect', { config: { access: 'operator', hot: true } }, (request, reply) => {
+      instance.post('/v1/introspect', { config: { access: 'key:introspect', hot: true } }, (request, reply) => {
         const { organization } = callerOf(request);
         const provider = organization.kind === 'provider' ? organization : undefined;
         const answer = JSON.stringify(introspect(a, readToken(request.body), provider));

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { createSecretKey } from 'node:crypto';
 import type { Logger } from 'pino';
 import { systemClock, type Config } from '#kernel';
-import { ensureAuthority, ensureHierarchy, issueOperatorToken } from '#authority';
+import { ensureAuthority, ensureHierarchy, issueBootstrapToken } from '#authority';
 import { InProcessSigner } from '#signing';
 import { Database, migrate } from '#store';
 import type { DatabaseServer } from './database-server.js';
@@ -42,7 +42,7 @@ export async function bootstrap(
     const file = operatorTokenFile(config);
     if (!existsSync(file)) {
       const context = { ...base, authorityId, macKey, pepper: peppers.current };
-      const token = await issueOperatorToken(context, authorityId, 'bootstrap');
+      const token = await issueBootstrapToken(context, 'bootstrap');
       await replaceFile(file, `${token.text}\n`, 0o600);
       log.info({ tokenId: token.id, file }, 'operator token issued');
     }

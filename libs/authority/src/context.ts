@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Pepper } from '#credential';
-import type { Clock, Lifetimes } from '#kernel';
+import type { Clock, Config, Lifetimes } from '#kernel';
 import type { Signer } from '#signing';
 import type { Follower } from '#status';
 import type { Scope, TransactionOptions } from '#store';
@@ -11,9 +11,14 @@ import type { Transactor } from './transactor.js';
 
 /** Who does something: recorded in every audit entry, and whose rows may be seen. */
 export interface Actor {
-  /** `operator:<token id>`, `device:<id>`, `anonymous:<address>` or `system:<plane>`. */
+  /** `person:<id>`, `operator:<token id>`, `device:<id>`, `anonymous:<address>` or `system:<plane>`. */
   id: string;
   organizationId: string;
+  /**
+   * Who answers for it where a second person is asked for: the person, the maker of a machine token, the authority's own id
+   * for every bootstrap token. Absent: nobody can.
+   */
+  personId?: string | undefined;
   /** An operator of the authority itself, or the authority's own plane. */
   authority: boolean;
   requestId: string;
@@ -35,8 +40,11 @@ export interface AuthorityContext {
   peppers: ReadonlyMap<number, Pepper>;
   /** Seals derivation roots; api only. */
   rootsPublicKey: Buffer | undefined;
+  /** Seals webhook secrets and what a sign-in must come back with; api and worker only. */
+  apiKek: Buffer | undefined;
   issuers: IssuerDirectory;
   lifetimes: Lifetimes;
+  settings: Pick<Config, 'singleOperator' | 'access' | 'quotas'>;
   /** Organization of the authority itself. */
   authorityId: string;
   failedAttempts: FailedAttempts;

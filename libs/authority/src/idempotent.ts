@@ -72,6 +72,7 @@ export async function withIdempotency<T>(
       const plain = Buffer.from(JSON.stringify(made.body));
       await storeIdempotent(tx, {
         principal: actor.id,
+        organizationId: actor.organizationId,
         keyHash,
         requestHash,
         status: made.status,

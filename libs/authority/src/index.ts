@@ -9,7 +9,8 @@ export {
   ensureAuthority,
   authenticateOperator,
   auditFailedAuthentication,
-  issueOperatorToken,
+  issueBootstrapToken,
+  writeToken,
 } from './operator-access.js';
 export type { Caller } from './operator-access.js';
 export { createApp, createDeviceGroup, createOrganization, createRelease } from './registry.js';

@@ -1,31 +1,39 @@
 import { appendAudit } from '#audit';
 import { mintOperatorToken, parseCredential, sealVerifier, verifierHash, verifierMatches } from '#credential';
 import { AuthorityError } from '#kernel';
-import { tokenRowMac, tokenSealContext } from '#status';
+import { permissionsOf, rolesOf as roleNames, type Permission, type Role } from '#policy';
+import { tokenRowMac, tokenSealContext, type PersonEntry, type TokenEntry } from '#status';
 import {
   findAuthority,
   findOrganization,
   insertOperatorToken,
   insertOrganization,
   newId,
+  type OperatorTokenRow,
   type Organization,
+  type TokenKind,
   type Tx,
 } from '#store';
 import { logStatus, statusChange } from './change-status.js';
 import { scopeOf, systemActor, type Actor, type AuthorityContext } from './context.js';
 
-/** An authenticated operator and the organization it acts for. */
+/** An authenticated operator, the organization it acts for and what it may do there. */
 export interface Caller {
   actor: Omit<Actor, 'requestId'>;
   organization: Pick<Organization, 'id' | 'kind' | 'country'>;
+  tokenId: string;
+  kind: TokenKind;
+  roles: readonly Role[];
+  permissions: ReadonlySet<Permission>;
 }
 
 const REFUSAL = 'the bearer token is missing, wrong or no longer valid';
-const callers = new WeakMap<AuthorityContext, Map<string, Caller>>();
+type CallerOrganization = Caller['organization'];
+const organizations = new WeakMap<AuthorityContext, Map<string, CallerOrganization>>();
 
 /**
- * Bearer token to caller, in memory: parse, look up, one SHA-256, constant-time compare. Throws `unauthenticated` with one
- * text for every reason, `limited` after too many failures. Failures are audited.
+ * Bearer token to caller, in memory: parse, look up, one SHA-256, constant-time compare; then what the log grants the
+ * person now. Throws `unauthenticated` with one text for every reason, `limited` after too many failures. Failures are audited.
  */
 export async function authenticateOperator(
   a: AuthorityContext,
@@ -33,39 +41,69 @@ export async function authenticateOperator(
   at: { address: string; requestId: string },
 ): Promise<Caller> {
   a.failedAttempts.check(at.address);
-  const caller = checkToken(a, token);
-  if (typeof caller === 'object') return caller;
-  if (caller !== undefined) return loadCaller(a, caller);
+  const entry = checkToken(a, token);
+  if (entry !== undefined) {
+    const organization = organizations.get(a)?.get(entry.organizationId) ?? (await loadOrganization(a, entry));
+    return callerOf(a, entry, organization);
+  }
   a.failedAttempts.record(at.address);
   await auditFailedAuthentication(a, at, 'operator');
   throw new AuthorityError('unauthenticated', REFUSAL);
 }
 
-/** A caller already known, the id of a token whose organization is not loaded yet, or undefined. */
-function checkToken(a: AuthorityContext, token: string | undefined): Caller | string | undefined {
+function checkToken(a: AuthorityContext, token: string | undefined): TokenEntry | undefined {
   const credential = token === undefined ? undefined : parseCredential(token);
   if (credential?.kind !== 'operatorToken') return undefined;
   const entry = a.follower.index.token(credential.id);
   const matches = verifierMatches(entry?.verifier, verifierHash(credential));
   if (!matches || entry?.status !== 'active') return undefined;
   if (entry.expiresAt !== null && entry.expiresAt <= a.clock.now()) return undefined;
-  return callers.get(a)?.get(entry.id) ?? entry.id;
+  if (entry.personId !== null && a.follower.index.person(entry.personId)?.status !== 'active') return undefined;
+  return entry;
 }
 
-async function loadCaller(a: AuthorityContext, tokenId: string): Promise<Caller> {
-  const entry = a.follower.index.token(tokenId);
-  if (!entry) throw new AuthorityError('unauthenticated', REFUSAL);
-  const authority = entry.organizationId === a.authorityId;
-  const actor = { id: `operator:${tokenId}`, organizationId: entry.organizationId, authority };
+async function loadOrganization(a: AuthorityContext, entry: TokenEntry): Promise<CallerOrganization> {
   const organization = await a.database.transaction(
     (tx) => findOrganization(tx, entry.organizationId),
-    scopeOf(a, { ...actor, requestId: '' }),
+    scopeOf(a, { ...systemActor(a, ''), organizationId: entry.organizationId }),
   );
   if (!organization) throw new AuthorityError('unauthenticated', REFUSAL);
-  const caller: Caller = { actor, organization };
-  const known = callers.get(a) ?? new Map<string, Caller>();
-  callers.set(a, known.set(tokenId, caller));
+  const known = organizations.get(a) ?? new Map<string, CallerOrganization>();
+  organizations.set(a, known.set(organization.id, organization));
+  return organization;
+}
+
+const callers = new WeakMap<TokenEntry, { caller: Caller; person: PersonEntry | undefined }>();
+
+/** Made anew when the log changes the token or its person: both entries are replaced then. */
+function callerOf(a: AuthorityContext, entry: TokenEntry, organization: CallerOrganization): Caller {
+  const person = entry.personId === null ? undefined : a.follower.index.person(entry.personId);
+  const known = callers.get(entry);
+  if (known?.person === person && known !== undefined) return known.caller;
+  const roles = rolesNow(entry, person, organization);
+  const caller: Caller = {
+    actor: {
+      id: entry.personId === null ? `operator:${entry.id}` : `person:${entry.personId}`,
+      organizationId: entry.organizationId,
+      personId: entry.kind === 'bootstrap' ? a.authorityId : (entry.personId ?? entry.createdBy ?? undefined),
+      authority: entry.organizationId === a.authorityId,
+    },
+    organization,
+    tokenId: entry.id,
+    kind: entry.kind,
+    roles,
+    permissions: permissionsOf(organization.kind, roles),
+  };
+  callers.set(entry, { caller, person });
   return caller;
+}
+
+/** A token never gives more than it was made for, nor more than its person has now. */
+function rolesNow(entry: TokenEntry, person: PersonEntry | undefined, organization: CallerOrganization): Role[] {
+  const possible = roleNames(organization.kind);
+  if (entry.kind === 'bootstrap') return possible;
+  const scope = possible.filter((role) => entry.roles.includes(role));
+  return entry.personId === null ? scope : scope.filter((role) => person?.roles.has(role));
 }
 
 /** One row per failed try, of whatever plane. Never throws: an attacker must not learn that the database is down. */
@@ -117,38 +155,56 @@ export async function ensureAuthority(a: Pick<AuthorityContext, 'database' | 'cl
   });
 }
 
-/** Issues an operator token for an organization. The text is returned once and stored nowhere. */
-export async function issueOperatorToken(
-  a: Pick<AuthorityContext, 'database' | 'clock' | 'macKey' | 'pepper' | 'plane' | 'authorityId'>,
-  organizationId: string,
-  name: string,
-): Promise<{ id: string; text: string }> {
+/** The token of the first start, for the authority itself. The text is returned once and stored nowhere. */
+export async function issueBootstrapToken(a: TokenMaker, name: string): Promise<{ id: string; text: string }> {
+  const actor = systemActor(a, 'init');
+  const facts = {
+    organizationId: a.authorityId,
+    name,
+    kind: 'bootstrap',
+    personId: null,
+    createdBy: null,
+    roles: [],
+    predecessorId: null,
+    expiresAt: null,
+  } as const;
+  const { id, text } = await a.database.transaction((tx) => writeToken(tx, a, actor, { ...facts, roles: [] }));
+  return { id, text };
+}
+
+type TokenMaker = Pick<AuthorityContext, 'database' | 'clock' | 'macKey' | 'pepper' | 'plane' | 'authorityId'>;
+
+/** A token with its status row and audit entry, last in the transaction. Answers its text, shown once. */
+export async function writeToken(
+  tx: Tx,
+  a: Pick<TokenMaker, 'clock' | 'macKey' | 'pepper'>,
+  actor: Actor,
+  facts: Omit<OperatorTokenRow, 'id' | 'sealedVerifier' | 'pepperVersion' | 'mac'>,
+): Promise<{ id: string; text: string; seq: number }> {
   const token = mintOperatorToken();
-  const facts = { id: token.id, organizationId, name, expiresAt: null };
-  await a.database.transaction(async (tx: Tx) => {
-    await insertOperatorToken(tx, {
-      ...facts,
-      sealedVerifier: sealVerifier(a.pepper, verifierHash(token), tokenSealContext(facts)),
-      pepperVersion: a.pepper.version,
-      mac: tokenRowMac(a.macKey, facts),
-    });
-    const at = a.clock.now();
-    await logStatus(
-      tx,
-      a,
-      systemActor(a, 'init'),
-      at,
-      [
-        {
-          action: 'token.issued',
-          subject: `token:${token.id}`,
-          ownerOrgId: organizationId,
-          issuerOrgId: a.authorityId,
-          detail: { name },
-        },
-      ],
-      [statusChange({ kind: 'token', subject: token.id, status: 'active', at })],
-    );
+  const row = { ...facts, id: token.id };
+  await insertOperatorToken(tx, {
+    ...row,
+    sealedVerifier: sealVerifier(a.pepper, verifierHash(token), tokenSealContext(row)),
+    pepperVersion: a.pepper.version,
+    mac: tokenRowMac(a.macKey, row),
   });
-  return { id: token.id, text: token.text };
+  const at = a.clock.now();
+  const { organizationId, name, kind, personId, roles, expiresAt, predecessorId } = row;
+  const audit = {
+    action: 'token.issued' as const,
+    subject: `token:${token.id}`,
+    ownerOrgId: organizationId,
+    issuerOrgId: actor.organizationId,
+    detail: {
+      name,
+      kind,
+      personId,
+      predecessorId,
+      roles: roles.join(' '),
+      expiresAt: expiresAt?.toISOString() ?? null,
+    },
+  };
+  const change = statusChange({ kind: 'token', subject: token.id, status: 'active', at });
+  return { id: token.id, text: token.text, seq: await logStatus(tx, a, actor, at, [audit], [change]) };
 }

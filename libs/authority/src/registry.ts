@@ -1,5 +1,6 @@
 import { appendAudit, type AuditAction } from '#audit';
 import { AuthorityError } from '#kernel';
+import type { OrganizationKind } from '#policy';
 import {
   findApp,
   findOrganization,
@@ -12,7 +13,6 @@ import {
   type App,
   type DeviceGroup,
   type Organization,
-  type OrganizationKind,
   type Release,
   type Tx,
 } from '#store';

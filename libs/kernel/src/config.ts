@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { z } from 'zod';
 import { AuthorityError } from './errors.js';
+import { checkLifetimes, type Lifetimes } from './lifetimes.js';
 
 /** Digits only: what Number() makes of "", "0x10" or "1e3" is nobody's wish. */
 function integer(least: number, most: number, unit: string) {
@@ -64,31 +65,24 @@ const environment = z.object({
   TOUCHMARK_ISSUING_CA_SECONDS: seconds.default(5 * 365 * DAY),
   TOUCHMARK_ROOT_CA_SECONDS: seconds.default(10 * 365 * DAY),
   TOUCHMARK_API_KEY_MAX_SECONDS: seconds.default(398 * DAY),
+  TOUCHMARK_API_URL: z.url({ protocol: /^https$/, error: 'must be an https:// URL' }).optional(),
+  TOUCHMARK_SINGLE_OPERATOR: z.enum(['true', 'false'], 'must be true or false').default('false'),
+  TOUCHMARK_SESSION_SECONDS: seconds.default(8 * 3600),
+  TOUCHMARK_INVITATION_SECONDS: seconds.default(3 * DAY),
+  TOUCHMARK_TOKEN_MAX_SECONDS: seconds.default(398 * DAY),
+  TOUCHMARK_AUDIT_WITNESSES: z.string().default(''),
+  TOUCHMARK_AUDIT_SEAL_MS: integer(50, 1000, 'milliseconds').default(1000),
+  TOUCHMARK_SMTP_URL: z.url({ protocol: /^smtps?$/, error: 'must be an smtp:// or smtps:// URL' }).optional(),
+  TOUCHMARK_MAIL_FROM: z.email('must be an e-mail address').optional(),
+  TOUCHMARK_WEBHOOK_NETWORKS: z.string().default(''),
+  TOUCHMARK_CANARY_SECONDS: integer(0, 86_400, 'seconds (0: off)').default(600),
+  TOUCHMARK_DELIVERY_LOG_DAYS: count.default(30),
+  TOUCHMARK_QUOTA_REQUESTS_PER_MINUTE: count.default(60_000),
+  TOUCHMARK_QUOTA_ISSUANCE_PER_MINUTE: count.default(60_000),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z.url({ protocol: /^https?$/, error: 'must be an http(s):// URL' }).optional(),
   TOUCHMARK_FAILED_AUTH_PER_ADDRESS: count.default(100),
   TOUCHMARK_FAILED_AUTH_PER_SECRET: count.default(5),
 });
-
-/** All durations in seconds unless the name says otherwise. */
-export interface Lifetimes {
-  crlNextUpdate: number;
-  crlRebuild: number;
-  crlDebounceMs: number;
-  rootCrlNextUpdate: number;
-  ocspNextUpdate: number;
-  ocspRenew: number;
-  ocspMaxAge: number;
-  ocspMaxAgeRevoked: number;
-  ocspDelegate: number;
-  ocspDelegateRenew: number;
-  followerPollMs: number;
-  enrollmentSecret: number;
-  deviceCertificate: number;
-  serverCertificate: number;
-  serverCertificateRenew: number;
-  issuingCa: number;
-  rootCa: number;
-  apiKeyMax: number;
-}
 
 /** Immutable and validated; nothing else reads the environment. */
 export interface Config {
@@ -107,6 +101,30 @@ export interface Config {
   production: boolean;
   lifetimes: Readonly<Lifetimes>;
   failedAuth: Readonly<{ perAddressPerMinute: number; perSecretPerMinute: number }>;
+  /** As browsers reach the API plane, for sign-in; undefined: derived from host and port. */
+  apiUrl: string | undefined;
+  /** One person may approve what it proposed, as long as nobody else could. */
+  singleOperator: boolean;
+  /** Seconds. */
+  access: Readonly<{ session: number; invitation: number; tokenMax: number }>;
+  audit: Readonly<{
+    /** `file:<path>`, `webhook:<url>`, `witness:<url>#<verifier key>`. */
+    witnesses: readonly string[];
+    sealMs: number;
+  }>;
+  /** undefined: no mail is sent. */
+  mail: Readonly<{ smtpUrl: string; from: string }> | undefined;
+  webhooks: Readonly<{
+    /** CIDR blocks that webhooks may reach although they are not public. */
+    allowedNetworks: readonly string[];
+    deliveryLogDays: number;
+  }>;
+  /** 0: off. */
+  canarySeconds: number;
+  /** Of organizations that have none of their own. */
+  quotas: Readonly<{ requestsPerMinute: number; issuancePerMinute: number }>;
+  /** Where traces go (OpenTelemetry, OTLP over HTTP); undefined: nowhere. */
+  otlpEndpoint: string | undefined;
 }
 
 /**
@@ -156,7 +174,42 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       perAddressPerMinute: e.TOUCHMARK_FAILED_AUTH_PER_ADDRESS,
       perSecretPerMinute: e.TOUCHMARK_FAILED_AUTH_PER_SECRET,
     },
+    apiUrl: e.TOUCHMARK_API_URL?.replace(/\/+$/, ''),
+    singleOperator: e.TOUCHMARK_SINGLE_OPERATOR === 'true',
+    access: {
+      session: e.TOUCHMARK_SESSION_SECONDS,
+      invitation: e.TOUCHMARK_INVITATION_SECONDS,
+      tokenMax: e.TOUCHMARK_TOKEN_MAX_SECONDS,
+    },
+    audit: { witnesses: list(e.TOUCHMARK_AUDIT_WITNESSES), sealMs: e.TOUCHMARK_AUDIT_SEAL_MS },
+    mail: mailOf(e.TOUCHMARK_SMTP_URL, e.TOUCHMARK_MAIL_FROM),
+    webhooks: {
+      allowedNetworks: list(e.TOUCHMARK_WEBHOOK_NETWORKS),
+      deliveryLogDays: e.TOUCHMARK_DELIVERY_LOG_DAYS,
+    },
+    canarySeconds: e.TOUCHMARK_CANARY_SECONDS,
+    quotas: {
+      requestsPerMinute: e.TOUCHMARK_QUOTA_REQUESTS_PER_MINUTE,
+      issuancePerMinute: e.TOUCHMARK_QUOTA_ISSUANCE_PER_MINUTE,
+    },
+    otlpEndpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT,
   };
+}
+
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+function mailOf(smtpUrl: string | undefined, from: string | undefined): Config['mail'] {
+  if (smtpUrl === undefined) return undefined;
+  if (from === undefined) {
+    throw new AuthorityError('invalid', 'TOUCHMARK_MAIL_FROM must say who the mails of TOUCHMARK_SMTP_URL are from', {
+      member: 'TOUCHMARK_MAIL_FROM',
+    });
+  }
+  return { smtpUrl, from };
 }
 
 function lifetimesOf(e: z.infer<typeof environment>): Lifetimes {
@@ -183,10 +236,7 @@ function lifetimesOf(e: z.infer<typeof environment>): Lifetimes {
 }
 
 function hostnames(text: string): string[] {
-  const names = text
-    .split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '');
+  const names = list(text);
   const bad = names.find((name) => !/^[A-Za-z0-9.:-]{1,253}$/.test(name));
   if (names.length === 0 || bad !== undefined) {
     throw new AuthorityError('invalid', `TOUCHMARK_HOSTNAMES: "${bad ?? text}" is not a host name or IP address`, {
@@ -194,40 +244,4 @@ function hostnames(text: string): string[] {
     });
   }
   return names;
-}
-
-/** A pair is inconsistent where the first must lie below the second for renewal to happen before the end. */
-function checkLifetimes(l: Lifetimes): void {
-  const below: [keyof Lifetimes, keyof Lifetimes, string, string][] = [
-    ['crlRebuild', 'crlNextUpdate', 'TOUCHMARK_CRL_REBUILD_SECONDS', 'TOUCHMARK_CRL_NEXT_UPDATE_SECONDS'],
-    ['ocspRenew', 'ocspNextUpdate', 'TOUCHMARK_OCSP_RENEW_SECONDS', 'TOUCHMARK_OCSP_NEXT_UPDATE_SECONDS'],
-    ['ocspMaxAge', 'ocspRenew', 'TOUCHMARK_OCSP_MAX_AGE_SECONDS', 'TOUCHMARK_OCSP_RENEW_SECONDS'],
-    ['ocspMaxAgeRevoked', 'ocspRenew', 'TOUCHMARK_OCSP_MAX_AGE_REVOKED_SECONDS', 'TOUCHMARK_OCSP_RENEW_SECONDS'],
-    [
-      'ocspNextUpdate',
-      'ocspDelegateRenew',
-      'TOUCHMARK_OCSP_NEXT_UPDATE_SECONDS',
-      'TOUCHMARK_OCSP_DELEGATE_RENEW_SECONDS',
-    ],
-    ['ocspDelegateRenew', 'ocspDelegate', 'TOUCHMARK_OCSP_DELEGATE_RENEW_SECONDS', 'TOUCHMARK_OCSP_DELEGATE_SECONDS'],
-    [
-      'serverCertificateRenew',
-      'serverCertificate',
-      'TOUCHMARK_SERVER_CERTIFICATE_RENEW_SECONDS',
-      'TOUCHMARK_SERVER_CERTIFICATE_SECONDS',
-    ],
-    ['deviceCertificate', 'issuingCa', 'TOUCHMARK_DEVICE_CERTIFICATE_SECONDS', 'TOUCHMARK_ISSUING_CA_SECONDS'],
-    ['issuingCa', 'rootCa', 'TOUCHMARK_ISSUING_CA_SECONDS', 'TOUCHMARK_ROOT_CA_SECONDS'],
-  ];
-  for (const [small, large, smallName, largeName] of below) {
-    if (l[small] >= l[large]) {
-      throw new AuthorityError(
-        'invalid',
-        `${smallName} (${l[small]}) must be smaller than ${largeName} (${l[large]})`,
-        {
-          member: smallName,
-        },
-      );
-    }
-  }
 }

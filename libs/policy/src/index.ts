@@ -12,3 +12,7 @@ export {
 export type { KeyAudience } from './decide-key.js';
 export { checkInvalidityDate, decideRevocation, REVOCATION_REASONS } from './decide-revocation.js';
 export type { CurrentStatus, RevocationReason } from './decide-revocation.js';
+export { ORGANIZATION_KINDS } from './organization-kind.js';
+export type { OrganizationKind } from './organization-kind.js';
+export { isRole, PERMISSIONS, permissionsOf, ROLES, rolesOf } from './permissions.js';
+export type { Permission, Role } from './permissions.js';

@@ -1,11 +1,9 @@
 import { timingSafeEqual, type KeyObject } from 'node:crypto';
-import { chainMacRow, openVerifier, type Pepper } from '#credential';
-import { AuthorityError, isAuthorityError, type Clock } from '#kernel';
+import { chainMacRow, type Pepper } from '#credential';
+import { AuthorityError, type Clock } from '#kernel';
 import {
   EMPTY_LOG,
   encodeStatusRow,
-  findKeys,
-  findOperatorTokens,
   highestPublishedSeq,
   readLogHead,
   readStatusChanges,
@@ -16,8 +14,7 @@ import {
   type TransactionOptions,
   type Tx,
 } from '#store';
-import type { KeyEntry, TokenEntry } from './index-entries.js';
-import { checkRowMac, keyRowMac, keySealContext, tokenRowMac, tokenSealContext } from './row-mac.js';
+import { loadEntries, type LoadedEntries } from './load-entries.js';
 import { StatusIndex, type ReadonlyStatusIndex } from './status-index.js';
 
 export interface FollowerOptions {
@@ -178,12 +175,12 @@ export class Follower {
     const startedAt = this.options.clock.now();
     const startedMonotonic = this.options.clock.monotonicMs();
     for (;;) {
-      const { target, rows, keys, tokens } = await this.options.database.transaction((tx) => this.fetch(tx), EVERY_ROW);
+      const { target, rows, loaded } = await this.options.database.transaction((tx) => this.fetch(tx), EVERY_ROW);
       if (target.seq < this.head.seq) return this.break('statusRollback', `the status log went back to ${target.seq}`);
       if (rows.length === 0 && target.seq > this.head.seq) {
         return this.break('statusGap', `the status log lacks the rows after ${this.head.seq}`);
       }
-      if (!this.applyRows(rows, keys, tokens)) return;
+      if (!this.applyRows(rows, loaded)) return;
       if (this.head.seq >= target.seq) {
         if (this.head.seq === target.seq && !timingSafeEqual(this.head.mac, target.mac)) {
           return this.break('statusMac', 'the status counter does not fit the log');
@@ -203,29 +200,14 @@ export class Follower {
   private async fetch(tx: Tx): Promise<{
     target: LogHead;
     rows: StatusRow[];
-    keys: Map<string, KeyEntry>;
-    tokens: Map<string, TokenEntry>;
+    loaded: LoadedEntries;
   }> {
     const target = await readLogHead(tx);
     const rows = target.seq > this.head.seq ? await readStatusChanges(tx, this.head.seq, BATCH) : [];
-    const missing = (kind: 'key' | 'token') => [
-      ...new Set(
-        rows
-          .filter((row) => row.kind === kind && this.statusIndex[kind](row.subject) === undefined)
-          .map((row) => row.subject),
-      ),
-    ];
-    const { peppers } = this.options;
-    if (peppers === undefined) return { target, rows, keys: new Map(), tokens: new Map() };
-    return {
-      target,
-      rows,
-      keys: await this.loadKeys(tx, missing('key'), peppers),
-      tokens: await this.loadTokens(tx, missing('token'), peppers),
-    };
+    return { target, rows, loaded: await loadEntries(tx, rows, this.statusIndex, this.options) };
   }
 
-  private applyRows(rows: StatusRow[], keys: Map<string, KeyEntry>, tokens: Map<string, TokenEntry>): boolean {
+  private applyRows(rows: StatusRow[], { keys, tokens, people }: LoadedEntries): boolean {
     for (const row of rows) {
       const mac = chainMacRow(this.options.macKey, this.head.mac, encodeStatusRow(row.seq, row));
       if (row.seq !== this.head.seq + 1 || row.mac.length !== mac.length || !timingSafeEqual(mac, row.mac)) {
@@ -235,7 +217,8 @@ export class Follower {
         );
         return false;
       }
-      if (!this.statusIndex.apply(row, { key: keys.get(row.subject), token: tokens.get(row.subject) })) {
+      const loaded = { key: keys.get(row.subject), token: tokens.get(row.subject), person: people.get(row.subject) };
+      if (!this.statusIndex.apply(row, loaded)) {
         this.options.onError(
           new Error(`ALARM: row ${row.seq} would revive the revoked ${row.kind} ${row.subject}; passed over`),
         );
@@ -246,55 +229,8 @@ export class Follower {
     return true;
   }
 
-  private async loadKeys(tx: Tx, ids: string[], peppers: ReadonlyMap<number, Pepper>): Promise<Map<string, KeyEntry>> {
-    const loaded = new Map<string, KeyEntry>();
-    if (ids.length === 0) return loaded;
-    for (const row of await findKeys(tx, ids)) {
-      this.believe(`key ${row.id}`, () => {
-        checkRowMac(row.mac, keyRowMac(this.options.macKey, row), `key ${row.id}`);
-        const verifier = openVerifier(pepperOf(peppers, row.pepperVersion), row.sealedVerifier, keySealContext(row));
-        loaded.set(row.id, { ...row, verifier, reason: null, seq: 0 });
-      });
-    }
-    return loaded;
-  }
-
-  private async loadTokens(
-    tx: Tx,
-    ids: string[],
-    peppers: ReadonlyMap<number, Pepper>,
-  ): Promise<Map<string, TokenEntry>> {
-    const loaded = new Map<string, TokenEntry>();
-    if (ids.length === 0) return loaded;
-    for (const row of await findOperatorTokens(tx, ids)) {
-      this.believe(`operator token ${row.id}`, () => {
-        checkRowMac(row.mac, tokenRowMac(this.options.macKey, row), `operator token ${row.id}`);
-        const verifier = openVerifier(pepperOf(peppers, row.pepperVersion), row.sealedVerifier, tokenSealContext(row));
-        loaded.set(row.id, { ...row, verifier, status: 'pending', seq: 0 });
-      });
-    }
-    return loaded;
-  }
-
-  /** One forged row must not take the others down: it is reported and left out, so that its credential is unknown. */
-  private believe(what: string, load: () => void): void {
-    try {
-      load();
-    } catch (error) {
-      if (!isAuthorityError(error, 'internal')) throw error;
-      this.options.onError(new Error(`${what} is not believed and left out`, { cause: error }));
-    }
-  }
-
   private break(code: string, text: string): void {
     this.brokenBy = new AuthorityError('internal', text, { code });
     this.options.onError(this.brokenBy);
   }
-}
-
-function pepperOf(peppers: ReadonlyMap<number, Pepper>, version: number): Pepper {
-  const pepper = peppers.get(version);
-  if (!pepper)
-    throw new AuthorityError('internal', `secrets/pepper lacks version ${version}`, { code: 'pepperMissing' });
-  return pepper;
 }

@@ -1,4 +1,5 @@
-import type { AudienceKind, KeyStatus } from '#store';
+import type { Role } from '#policy';
+import type { AudienceKind, KeyStatus, TokenKind } from '#store';
 
 /** What the log says last about a certificate, a device or a group; absent means nothing was ever changed. */
 export interface StatusEntry {
@@ -34,7 +35,23 @@ export interface TokenEntry {
   verifier: Buffer;
   organizationId: string;
   name: string;
+  kind: TokenKind;
+  /** Whom a personal token or a session stands for. */
+  personId: string | null;
+  /** Who answers for a machine token. */
+  createdBy: string | null;
+  roles: readonly Role[];
   expiresAt: Date | null;
   status: string;
+  seq: number;
+}
+
+export interface PersonEntry {
+  id: string;
+  organizationId: string;
+  name: string;
+  status: 'active' | 'revoked';
+  /** As the log grants them now. */
+  roles: ReadonlySet<Role>;
   seq: number;
 }

@@ -1,7 +1,15 @@
 export { Follower } from './follower.js';
 export type { FollowerOptions } from './follower.js';
-export type { KeyEntry, StatusEntry, TokenEntry } from './index-entries.js';
+export type { KeyEntry, PersonEntry, StatusEntry, TokenEntry } from './index-entries.js';
 export type { ReadonlyStatusIndex } from './status-index.js';
-export { checkRowMac, intentRowMac, keyRowMac, keySealContext, tokenRowMac, tokenSealContext } from './row-mac.js';
+export {
+  checkRowMac,
+  intentRowMac,
+  keyRowMac,
+  keySealContext,
+  personRowMac,
+  tokenRowMac,
+  tokenSealContext,
+} from './row-mac.js';
 export { ocspDelegateName, openOcspDelegate, sealOcspDelegate } from './ocsp-delegate.js';
 export type { OcspDelegate } from './ocsp-delegate.js';

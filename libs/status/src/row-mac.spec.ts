@@ -14,7 +14,17 @@ const key = {
   ownerOrgId: 'owner',
   issuerOrgId: 'issuer',
 };
-const token = { id: '0123456789abcd', organizationId: 'org', name: 'bootstrap', expiresAt: null };
+const token = {
+  id: '0123456789abcd',
+  organizationId: 'org',
+  name: 'build server',
+  kind: 'machine' as const,
+  personId: null,
+  createdBy: 'somebody',
+  roles: ['officer'],
+  predecessorId: null,
+  expiresAt: null,
+};
 
 describe('the MAC and the sealing of a row', () => {
   const changes: Partial<typeof key>[] = [
@@ -39,13 +49,20 @@ describe('the MAC and the sealing of a row', () => {
     expect([...covered].sort()).toEqual(Object.keys(key).sort());
   });
 
-  test.each([{ id: 'x' }, { organizationId: 'x' }, { name: 'x' }, { expiresAt: new Date(0) }])(
-    'of a token cover %j',
-    (change) => {
-      expect(tokenRowMac(macKey, { ...token, ...change })).not.toEqual(tokenRowMac(macKey, token));
-      expect(tokenSealContext({ ...token, ...change })).not.toEqual(tokenSealContext(token));
-    },
-  );
+  test.each([
+    { id: 'x' },
+    { organizationId: 'x' },
+    { name: 'x' },
+    { kind: 'bootstrap' as never },
+    { personId: 'x' as never },
+    { createdBy: 'x' },
+    { roles: ['officer', 'admin'] },
+    { predecessorId: 'x' as never },
+    { expiresAt: new Date(0) as never },
+  ])('of a token cover %j', (change) => {
+    expect(tokenRowMac(macKey, { ...token, ...change })).not.toEqual(tokenRowMac(macKey, token));
+    expect(tokenSealContext({ ...token, ...change })).not.toEqual(tokenSealContext(token));
+  });
 
   test('do not depend on what changes in a life: status and end of retirement', () => {
     const row = { ...key, status: 'revoked', endsAt: new Date(), statusBefore: 'active' };

@@ -1,7 +1,7 @@
 import { timingSafeEqual, type KeyObject } from 'node:crypto';
 import { rowMac, sealContext } from '#credential';
 import { AuthorityError } from '#kernel';
-import type { IntentRow, KeyRow, OperatorTokenRow } from '#store';
+import type { IntentRow, KeyRow, OperatorTokenRow, PersonRow } from '#store';
 
 type KeyFacts = Pick<
   KeyRow,
@@ -15,7 +15,11 @@ type KeyFacts = Pick<
   | 'ownerOrgId'
   | 'issuerOrgId'
 >;
-type TokenFacts = Pick<OperatorTokenRow, 'id' | 'organizationId' | 'name' | 'expiresAt'>;
+type TokenFacts = Pick<
+  OperatorTokenRow,
+  'id' | 'organizationId' | 'name' | 'kind' | 'personId' | 'createdBy' | 'roles' | 'predecessorId' | 'expiresAt'
+>;
+type PersonFacts = Pick<PersonRow, 'id' | 'organizationId' | 'oidcIssuer' | 'oidcSubject'>;
 
 function keyFields(row: KeyFacts): Record<string, string> {
   return {
@@ -32,11 +36,21 @@ function keyFields(row: KeyFacts): Record<string, string> {
 }
 
 function tokenFields(row: TokenFacts): Record<string, string> {
-  return {
+  const fields = {
     id: row.id,
     organizationId: row.organizationId,
     name: row.name,
     expiresAt: row.expiresAt?.toISOString() ?? '',
+  };
+  // Bootstrap tokens are older than kinds and roles, and have neither: a token of another kind never has these fields alone.
+  if (row.kind === 'bootstrap') return fields;
+  return {
+    ...fields,
+    kind: row.kind,
+    personId: row.personId ?? '',
+    createdBy: row.createdBy ?? '',
+    roles: row.roles.join(','),
+    predecessorId: row.predecessorId ?? '',
   };
 }
 
@@ -48,6 +62,15 @@ export const tokenSealContext = (row: TokenFacts): Buffer => sealContext('operat
 export const keyRowMac = (macKey: KeyObject, row: KeyFacts): Buffer => rowMac(macKey, 'keys', keyFields(row));
 export const tokenRowMac = (macKey: KeyObject, row: TokenFacts): Buffer =>
   rowMac(macKey, 'operator_tokens', tokenFields(row));
+
+/** Covers who a person is: that a name at an identity provider is this person of this organization. */
+export const personRowMac = (macKey: KeyObject, row: PersonFacts): Buffer =>
+  rowMac(macKey, 'people', {
+    id: row.id,
+    organizationId: row.organizationId,
+    oidcIssuer: row.oidcIssuer ?? '',
+    oidcSubject: row.oidcSubject ?? '',
+  });
 
 type IntentFacts = Pick<
   IntentRow,

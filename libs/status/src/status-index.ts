@@ -1,32 +1,57 @@
+import { isRole } from '#policy';
 import type { KeyStatus, StatusRow } from '#store';
-import type { KeyEntry, StatusEntry, TokenEntry } from './index-entries.js';
+import type { KeyEntry, PersonEntry, StatusEntry, TokenEntry } from './index-entries.js';
 
 export type ReadonlyStatusIndex = Pick<
   StatusIndex,
-  'seq' | 'certificate' | 'device' | 'group' | 'key' | 'token' | 'certificateCount'
+  | 'seq'
+  | 'certificate'
+  | 'device'
+  | 'group'
+  | 'key'
+  | 'token'
+  | 'person'
+  | 'people'
+  | 'passkey'
+  | 'issuer'
+  | 'profile'
+  | 'certificateCount'
 >;
+
+/** What the follower loaded, and checked, for the subjects of a batch of rows. */
+export interface Loaded {
+  key?: KeyEntry | undefined;
+  token?: TokenEntry | undefined;
+  person?: PersonEntry | undefined;
+}
 
 /** The log as it stands, in memory: look-ups take no I/O. Written by the follower alone. */
 export class StatusIndex {
   /** Number of the last row applied. */
   seq = 0;
-  private readonly certificates = new Map<string, StatusEntry>();
-  private readonly devices = new Map<string, StatusEntry>();
-  private readonly groups = new Map<string, StatusEntry>();
+  private readonly plain = {
+    certificate: new Map<string, StatusEntry>(),
+    device: new Map<string, StatusEntry>(),
+    group: new Map<string, StatusEntry>(),
+    passkey: new Map<string, StatusEntry>(),
+    issuer: new Map<string, StatusEntry>(),
+    profile: new Map<string, StatusEntry>(),
+  };
   private readonly keys = new Map<string, KeyEntry>();
   private readonly tokens = new Map<string, TokenEntry>();
+  private readonly persons = new Map<string, PersonEntry>();
 
   /** By serial in lower-case hex. A released hold stays as status `active`, with the seq of the release. */
   certificate(serial: string): StatusEntry | undefined {
-    return this.certificates.get(serial);
+    return this.plain.certificate.get(serial);
   }
 
   device(id: string): StatusEntry | undefined {
-    return this.devices.get(id);
+    return this.plain.device.get(id);
   }
 
   group(id: string): StatusEntry | undefined {
-    return this.groups.get(id);
+    return this.plain.group.get(id);
   }
 
   key(id: string): KeyEntry | undefined {
@@ -37,15 +62,35 @@ export class StatusIndex {
     return this.tokens.get(id);
   }
 
+  person(id: string): PersonEntry | undefined {
+    return this.persons.get(id);
+  }
+
+  people(): IterableIterator<PersonEntry> {
+    return this.persons.values();
+  }
+
+  passkey(id: string): StatusEntry | undefined {
+    return this.plain.passkey.get(id);
+  }
+
+  issuer(id: string): StatusEntry | undefined {
+    return this.plain.issuer.get(id);
+  }
+
+  profile(name: string): StatusEntry | undefined {
+    return this.plain.profile.get(name);
+  }
+
   get certificateCount(): number {
-    return this.certificates.size;
+    return this.plain.certificate.size;
   }
 
   /**
    * False for a row that would take something back from revoked, which is passed over: revoked is for ever.
-   * Keys and tokens come with what the follower loaded and checked; a row about one that did not load is not believed.
+   * Keys, tokens and people come with what the follower loaded and checked; a row about one that did not load is not believed.
    */
-  apply(row: StatusRow, loaded: { key?: KeyEntry | undefined; token?: TokenEntry | undefined }): boolean {
+  apply(row: StatusRow, loaded: Loaded): boolean {
     const final = this.entryOf(row)?.status === 'revoked' && row.status !== 'revoked';
     if (!final) this.take(row, loaded);
     this.seq = row.seq;
@@ -53,26 +98,24 @@ export class StatusIndex {
   }
 
   private entryOf(row: Pick<StatusRow, 'kind' | 'subject'>): { status: string } | undefined {
-    return this[row.kind](row.subject);
+    return row.kind === 'role' ? undefined : this[row.kind](row.subject);
   }
 
-  private take(row: StatusRow, loaded: { key?: KeyEntry | undefined; token?: TokenEntry | undefined }): void {
-    const entry: StatusEntry = {
-      status: row.status,
-      reason: row.reason,
-      at: row.at,
-      invalidityDate: row.invalidityDate,
-      seq: row.seq,
-    };
+  private take(row: StatusRow, loaded: Loaded): void {
     switch (row.kind) {
       case 'certificate':
-        this.certificates.set(row.subject, entry);
-        break;
       case 'device':
-        this.devices.set(row.subject, entry);
-        break;
       case 'group':
-        this.groups.set(row.subject, entry);
+      case 'passkey':
+      case 'issuer':
+      case 'profile':
+        this.plain[row.kind].set(row.subject, {
+          status: row.status,
+          reason: row.reason,
+          at: row.at,
+          invalidityDate: row.invalidityDate,
+          seq: row.seq,
+        });
         break;
       case 'key': {
         const key = loaded.key ?? this.keys.get(row.subject);
@@ -92,10 +135,30 @@ export class StatusIndex {
         if (token !== undefined) this.tokens.set(row.subject, { ...token, status: row.status, seq: row.seq });
         break;
       }
+      case 'person': {
+        const person = loaded.person ?? this.persons.get(row.subject);
+        const status = row.status === 'active' ? 'active' : 'revoked';
+        if (person !== undefined) this.persons.set(row.subject, { ...person, status, seq: row.seq });
+        break;
+      }
+      case 'role':
+        this.takeRole(row);
+        break;
       default: {
         const unknown: never = row.kind;
         throw new Error(`unknown kind ${String(unknown)} in the status log`);
       }
     }
+  }
+
+  /** `<person id>:<role>`, granted or withdrawn; of a person who is not known here it changes nothing. */
+  private takeRole(row: StatusRow): void {
+    const [personId = '', role = ''] = row.subject.split(':');
+    const person = this.persons.get(personId);
+    if (person === undefined || !isRole(role)) return;
+    const roles = new Set(person.roles);
+    if (row.status === 'granted') roles.add(role);
+    else roles.delete(role);
+    this.persons.set(personId, { ...person, roles, seq: row.seq });
   }
 }

@@ -175,7 +175,8 @@ export async function insertEnrollmentSecret(
   row: Pick<EnrollmentSecret, 'id' | 'deviceId' | 'sealedVerifier' | 'pepperVersion' | 'expiresAt'>,
 ): Promise<void> {
   await tx.run(
-    `insert into enrollment_secrets (id, device_id, sealed_verifier, pepper_version, expires_at) values ($1, $2, $3, $4, $5)`,
+    `insert into enrollment_secrets (id, device_id, sealed_verifier, pepper_version, expires_at, owner_org_id, issuer_org_id)
+     select $1, $2, $3, $4, $5, owner_org_id, issuer_org_id from devices where id = $2`,
     [row.id, row.deviceId, row.sealedVerifier, row.pepperVersion, row.expiresAt],
   );
 }

@@ -31,11 +31,11 @@ export async function dropEndedAnswers(tx: Tx): Promise<number> {
 
 export async function storeIdempotent(
   tx: Tx,
-  row: IdempotentAnswer & { principal: string; keyHash: Buffer },
+  row: IdempotentAnswer & { principal: string; organizationId: string; keyHash: Buffer },
 ): Promise<void> {
   await tx.run(
-    `insert into idempotency (principal, key_hash, request_hash, status, salt, sealed, expires_at)
-     values ($1, $2, $3, $4, $5, $6, $7)`,
-    [row.principal, row.keyHash, row.requestHash, row.status, row.salt, row.sealed, row.expiresAt],
+    `insert into idempotency (principal, organization_id, key_hash, request_hash, status, salt, sealed, expires_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+    [row.principal, row.organizationId, row.keyHash, row.requestHash, row.status, row.salt, row.sealed, row.expiresAt],
   );
 }

@@ -12,6 +12,8 @@ export * from './devices.js';
 export * from './issuers.js';
 export * from './certificates.js';
 export * from './keys.js';
+export * from './operator-tokens.js';
+export * from './people.js';
 export * from './status-log.js';
 export * from './audit.js';
 export * from './outbox.js';

@@ -56,10 +56,10 @@ export async function insertKey(tx: Tx, row: Omit<KeyRow, 'createdAt' | 'statusB
     ],
   );
   if (row.audienceValues.length > 0) {
-    await tx.run(`insert into key_audiences (key_id, value) select $1, unnest($2::text[])`, [
-      row.id,
-      row.audienceValues,
-    ]);
+    await tx.run(
+      `insert into key_audiences (key_id, value, owner_org_id, issuer_org_id) select $1, unnest($2::text[]), $3, $4`,
+      [row.id, row.audienceValues, row.ownerOrgId, row.issuerOrgId],
+    );
   }
 }
 
@@ -127,29 +127,4 @@ export async function countUsableKeys(tx: Tx, releaseId: string, environment: st
     [releaseId, environment, at],
   );
   return row!.count;
-}
-
-export interface OperatorTokenRow {
-  id: string;
-  organizationId: string;
-  name: string;
-  sealedVerifier: Buffer;
-  pepperVersion: number;
-  expiresAt: Date | null;
-  mac: Buffer;
-}
-
-const TOKEN_COLUMNS = `id, organization_id as "organizationId", name, sealed_verifier as "sealedVerifier",
-  pepper_version as "pepperVersion", expires_at as "expiresAt", mac`;
-
-export async function insertOperatorToken(tx: Tx, row: OperatorTokenRow): Promise<void> {
-  await tx.run(
-    `insert into operator_tokens (id, organization_id, name, sealed_verifier, pepper_version, expires_at, mac)
-     values ($1, $2, $3, $4, $5, $6, $7)`,
-    [row.id, row.organizationId, row.name, row.sealedVerifier, row.pepperVersion, row.expiresAt, row.mac],
-  );
-}
-
-export async function findOperatorTokens(tx: Tx, ids: readonly string[]): Promise<OperatorTokenRow[]> {
-  return tx.rows<OperatorTokenRow>(`select ${TOKEN_COLUMNS} from operator_tokens where id = any($1)`, [ids]);
 }

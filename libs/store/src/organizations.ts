@@ -1,7 +1,6 @@
+import type { OrganizationKind } from '#policy';
 import type { Tx } from './database.js';
 import { decodeCursor, toPage, type Page, type PageRequest } from './page.js';
-
-export type OrganizationKind = 'authority' | 'testing' | 'provider' | 'vendor';
 
 export interface Organization {
   id: string;

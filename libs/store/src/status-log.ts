@@ -3,12 +3,13 @@ import { chainMacRow, encodeFields } from '#credential';
 import { AuthorityError } from '#kernel';
 import type { Tx } from './database.js';
 
-export type StatusKind = 'key' | 'certificate' | 'device' | 'group' | 'token';
+export type StatusKind =
+  'key' | 'certificate' | 'device' | 'group' | 'token' | 'person' | 'role' | 'passkey' | 'issuer' | 'profile';
 
 /** One row of the log that is the truth about status. `at` is set by the writer and part of the MAC. */
 export interface StatusChange {
   kind: StatusKind;
-  /** Key or token id, serial in hex, device or group id. */
+  /** Id of what it is about; serial in hex; `<person id>:<role>` for a role; name of a profile. */
   subject: string;
   status: string;
   reason: string | null;

@@ -25,14 +25,14 @@ export class AppRoutes {
   constructor(@TheAuthority() private readonly a: AuthorityContext) {}
 
   @Post()
-  @Access('operator')
+  @Access('app:create')
   @Answers('Create an app of a vendor', appSchema, 201)
   create(@By() by: Actor, @Http() http: Exchange, @Body({ schema: newApp }) body: z.infer<typeof newApp>) {
     return createOnce(this.a, by, http, { secret: false }, async (a) => appJson(await createApp(a, by, body)));
   }
 
   @Get()
-  @Access('operator')
+  @Access('app:read')
   @Answers('List apps', appPage)
   async list(@By() by: Actor, @Query({ schema: query }) page: z.infer<typeof query>) {
     const { items, nextCursor } = await read(this.a, by, (tx) => listApps(tx, page));
@@ -40,14 +40,14 @@ export class AppRoutes {
   }
 
   @Get(':id')
-  @Access('operator')
+  @Access('app:read')
   @Answers('Get an app', appSchema)
   async get(@By() by: Actor, @Param('id', appId) id: string) {
     return appJson(found(await read(this.a, by, (tx) => findApp(tx, id)), 'app'));
   }
 
   @Post(':id/releases')
-  @Access('operator')
+  @Access('release:create')
   @Answers('Create a release of an app', releaseSchema, 201)
   createRelease(
     @By() by: Actor,
@@ -61,7 +61,7 @@ export class AppRoutes {
   }
 
   @Get(':id/releases')
-  @Access('operator')
+  @Access('release:read')
   @Answers('List the releases of an app', releasePage)
   async listReleases(
     @By() by: Actor,
@@ -76,7 +76,7 @@ export class AppRoutes {
   }
 
   @Get(':id/releases/:releaseId')
-  @Access('operator')
+  @Access('release:read')
   @Answers('Get a release of an app', releaseSchema)
   async getRelease(@By() by: Actor, @Param('id', appId) id: string, @Param('releaseId', releaseId) release: string) {
     const row = await read(this.a, by, (tx) => findRelease(tx, release));

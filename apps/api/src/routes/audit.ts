@@ -12,7 +12,7 @@ export class AuditRoutes {
   constructor(@TheAuthority() private readonly a: AuthorityContext) {}
 
   @Get('events')
-  @Access('operator')
+  @Access('audit:read')
   @Answers('List audit events', auditPage)
   async events(@By() by: Actor, @Query({ schema: auditQuery }) query: z.infer<typeof auditQuery>) {
     const { items, nextCursor } = await read(this.a, by, (tx) => listAudit(tx, query, query));

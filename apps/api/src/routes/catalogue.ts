@@ -12,14 +12,14 @@ export class CatalogueRoutes {
   constructor(@TheAuthority() private readonly a: AuthorityContext) {}
 
   @Get('issuers')
-  @Access('operator')
+  @Access('issuer:read')
   @Answers('List the certification authorities', issuerPage)
   async issuers() {
     return { items: (await this.a.issuers.list()).map(issuerJson), nextCursor: null };
   }
 
   @Get('profiles')
-  @Access('operator')
+  @Access('profile:read')
   @Answers('List the certificate profiles', profilePage)
   profiles() {
     return { items: Object.values(profiles(this.a.lifetimes)).map(profileJson), nextCursor: null };

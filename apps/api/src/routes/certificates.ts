@@ -27,7 +27,7 @@ export class CertificateRoutes {
   constructor(@TheAuthority() private readonly a: AuthorityContext) {}
 
   @Get()
-  @Access('operator')
+  @Access('certificate:read')
   @ApiProduces('application/json', 'text/csv')
   @Answers('List certificates; Accept: text/csv exports every one that the filters let through', certificatePage)
   async list(
@@ -49,7 +49,7 @@ export class CertificateRoutes {
   }
 
   @Get(':serial')
-  @Access('operator')
+  @Access('certificate:read')
   @Answers('Get a certificate with its PEM', certificateWithPemSchema)
   async get(@By() by: Actor, @Param('serial', serialNumber) serial: string) {
     const row = await this.require(by, serial);
@@ -57,7 +57,7 @@ export class CertificateRoutes {
   }
 
   @Get(':serial/fingerprints')
-  @Access('operator')
+  @Access('certificate:read')
   @Answers('Fingerprints of a certificate as SDP attribute lines', fingerprintsSchema)
   async fingerprints(@By() by: Actor, @Param('serial', serialNumber) serial: string) {
     const row = await this.require(by, serial);
@@ -66,7 +66,7 @@ export class CertificateRoutes {
   }
 
   @Post(':serial/revoke')
-  @Access('operator')
+  @Access('certificate:revoke')
   @Answers('Revoke a certificate, or hold it with reason certificateHold', receiptSchema)
   async revoke(
     @By() by: Actor,
@@ -78,7 +78,7 @@ export class CertificateRoutes {
   }
 
   @Post(':serial/release')
-  @Access('operator')
+  @Access('certificate:release')
   @Answers('Lift the hold of a certificate', receiptSchema)
   async release(
     @By() by: Actor,

@@ -16,7 +16,7 @@ export class DeviceGroupRoutes {
   constructor(@TheAuthority() private readonly a: AuthorityContext) {}
 
   @Post()
-  @Access('operator')
+  @Access('group:create')
   @Answers('Create a group of devices that are trusted alike', groupSchema, 201)
   create(@By() by: Actor, @Http() http: Exchange, @Body({ schema: newGroup }) body: z.infer<typeof newGroup>) {
     return createOnce(this.a, by, http, { secret: false }, async (a) =>
@@ -25,7 +25,7 @@ export class DeviceGroupRoutes {
   }
 
   @Get()
-  @Access('operator')
+  @Access('group:read')
   @Answers('List device groups', groupPage)
   async list(@By() by: Actor, @Query({ schema: query }) page: z.infer<typeof query>) {
     const { items, nextCursor } = await read(this.a, by, (tx) => listDeviceGroups(tx, page));
@@ -33,7 +33,7 @@ export class DeviceGroupRoutes {
   }
 
   @Get(':id')
-  @Access('operator')
+  @Access('group:read')
   @Answers('Get a device group', groupSchema)
   async get(@By() by: Actor, @Param('id', groupId) id: string) {
     return groupJson(found(await read(this.a, by, (tx) => findDeviceGroup(tx, id)), 'device group'));

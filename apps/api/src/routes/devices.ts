@@ -37,7 +37,7 @@ export class DeviceRoutes {
   constructor(@TheAuthority() private readonly a: AuthorityContext) {}
 
   @Post()
-  @Access('operator')
+  @Access('device:register')
   @Answers('Register a device; its one-time secret is shown only here', registeredDeviceSchema, 201)
   register(@By() by: Actor, @Http() http: Exchange, @Body({ schema: newDevice }) body: z.infer<typeof newDevice>) {
     return createOnce(this.a, by, http, { secret: true }, async (a) => {
@@ -47,7 +47,7 @@ export class DeviceRoutes {
   }
 
   @Get()
-  @Access('operator')
+  @Access('device:read')
   @Answers('List devices', devicePage)
   async list(@By() by: Actor, @Query({ schema: deviceQuery }) query: z.infer<typeof deviceQuery>) {
     const ids = [query.appId, query.groupId].filter((id) => id !== undefined);
@@ -57,14 +57,14 @@ export class DeviceRoutes {
   }
 
   @Get(':id')
-  @Access('operator')
+  @Access('device:read')
   @Answers('Get a device', deviceSchema)
   async get(@By() by: Actor, @Param('id', deviceId) id: string) {
     return deviceJson(this.a, found(await read(this.a, by, (tx) => findDevice(tx, id)), 'device'));
   }
 
   @Patch(':id')
-  @Access('operator')
+  @Access('device:change')
   @Answers('Move a device to another group or release', deviceSchema)
   async change(
     @By() by: Actor,
@@ -75,7 +75,7 @@ export class DeviceRoutes {
   }
 
   @Post(':id/reset')
-  @Access('operator')
+  @Access('device:reset')
   @Answers('Grant one re-enrollment: a new one-time secret, shown only here', resetSchema, 201)
   reset(
     @By() by: Actor,
@@ -89,7 +89,7 @@ export class DeviceRoutes {
   }
 
   @Post(':id/suspend')
-  @Access('operator')
+  @Access('device:suspend')
   @Answers('Suspend a device: its certificates go on hold', receiptSchema)
   async suspend(
     @By() by: Actor,
@@ -100,7 +100,7 @@ export class DeviceRoutes {
   }
 
   @Post(':id/resume')
-  @Access('operator')
+  @Access('device:resume')
   @Answers('Lift the suspension of a device', receiptSchema)
   async resume(
     @By() by: Actor,
@@ -111,7 +111,7 @@ export class DeviceRoutes {
   }
 
   @Post(':id/revoke')
-  @Access('operator')
+  @Access('device:revoke')
   @Answers('Revoke a device and every certificate of it', receiptSchema)
   async revoke(
     @By() by: Actor,

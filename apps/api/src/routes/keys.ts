@@ -33,7 +33,7 @@ export class KeyRoutes {
   constructor(@TheAuthority() private readonly a: AuthorityContext) {}
 
   @Post()
-  @Access('operator')
+  @Access('key:issue')
   @Answers('Issue an API key; the key is shown only here', issuedKeySchema, 201)
   issue(@By() by: Actor, @Http() http: Exchange, @Body({ schema: newKey }) body: z.infer<typeof newKey>) {
     return createOnce(this.a, by, http, { secret: true }, async (a) => {
@@ -43,7 +43,7 @@ export class KeyRoutes {
   }
 
   @Get()
-  @Access('operator')
+  @Access('key:read')
   @Answers('List keys, never the secret', keyPage)
   async list(@By() by: Actor, @Query({ schema: keyQuery }) query: z.infer<typeof keyQuery>) {
     if (query.releaseId !== undefined && !isId(query.releaseId)) return { items: [], nextCursor: null };
@@ -52,7 +52,7 @@ export class KeyRoutes {
   }
 
   @Get(':id')
-  @Access('operator')
+  @Access('key:read')
   @Answers('Get a key, never the secret', keySchema)
   async get(@By() by: Actor, @Param('id', keyId) id: string) {
     return read(this.a, by, async (tx) => {
@@ -62,7 +62,7 @@ export class KeyRoutes {
   }
 
   @Post(':id/rotate')
-  @Access('operator')
+  @Access('key:rotate')
   @Answers('Issue the successor of a key; the old one becomes retiring', issuedKeySchema, 201)
   rotate(
     @By() by: Actor,
@@ -74,7 +74,7 @@ export class KeyRoutes {
   }
 
   @Post(':id/suspend')
-  @Access('operator')
+  @Access('key:suspend')
   @Answers('Suspend a key', receiptSchema)
   async suspend(
     @By() by: Actor,
@@ -85,14 +85,14 @@ export class KeyRoutes {
   }
 
   @Post(':id/resume')
-  @Access('operator')
+  @Access('key:resume')
   @Answers('Lift the suspension of a key', receiptSchema)
   async resume(@By() by: Actor, @Param('id', keyId) id: string, @Body({ schema: nothing }) _: z.infer<typeof nothing>) {
     return receiptJson(await resumeKey(this.a, by, id));
   }
 
   @Post(':id/revoke')
-  @Access('operator')
+  @Access('key:revoke')
   @Answers('Revoke a key for good', receiptSchema)
   async revoke(
     @By() by: Actor,

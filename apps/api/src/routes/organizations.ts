@@ -16,7 +16,7 @@ export class OrganizationRoutes {
   constructor(@TheAuthority() private readonly a: AuthorityContext) {}
 
   @Post()
-  @Access('authority')
+  @Access('organization:create')
   @Answers('Create an organization', organizationSchema, 201)
   create(
     @By() by: Actor,
@@ -29,7 +29,7 @@ export class OrganizationRoutes {
   }
 
   @Get()
-  @Access('operator')
+  @Access('organization:read')
   @Answers('List organizations', organizationPage)
   async list(@By() by: Actor, @Query({ schema: query }) page: z.infer<typeof query>) {
     const { items, nextCursor } = await read(this.a, by, (tx) => listOrganizations(tx, page));
@@ -37,7 +37,7 @@ export class OrganizationRoutes {
   }
 
   @Get(':id')
-  @Access('operator')
+  @Access('organization:read')
   @Answers('Get an organization', organizationSchema)
   async get(@By() by: Actor, @Param('id', organizationId) id: string) {
     return organizationJson(found(await read(this.a, by, (tx) => findOrganization(tx, id)), 'organization'));

@@ -40,7 +40,7 @@ export class PlaneRoutes {
   }
 
   @Get('metrics')
-  @Access('authority', { hot: true })
+  @Access('metrics:read', { hot: true })
   @ApiProduces('text/plain')
   @ApiOperation({ summary: 'Prometheus metrics' })
   @ApiResponse({ status: 200, description: 'text exposition format' })

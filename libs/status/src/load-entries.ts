@@ -1,0 +1,88 @@
+import type { KeyObject } from 'node:crypto';
+import { openVerifier, type Pepper } from '#credential';
+import { AuthorityError, isAuthorityError } from '#kernel';
+import { isRole } from '#policy';
+import { findKeys, findOperatorTokens, findPeople, type StatusRow, type Tx } from '#store';
+import type { KeyEntry, PersonEntry, TokenEntry } from './index-entries.js';
+import { checkRowMac, keyRowMac, keySealContext, personRowMac, tokenRowMac, tokenSealContext } from './row-mac.js';
+import type { StatusIndex } from './status-index.js';
+
+/** Entries by id, loaded for the rows of one batch. */
+export interface LoadedEntries {
+  keys: ReadonlyMap<string, KeyEntry>;
+  tokens: ReadonlyMap<string, TokenEntry>;
+  people: ReadonlyMap<string, PersonEntry>;
+}
+
+interface LoadOptions {
+  macKey: KeyObject;
+  /** undefined: this plane checks neither keys nor tokens, and loads none. */
+  peppers: ReadonlyMap<number, Pepper> | undefined;
+  onError: (error: Error) => void;
+}
+
+/**
+ * What the index does not hold yet of the keys, tokens and people that `rows` are about, each row checked by its MAC. A
+ * forged one must not take the others down: it is reported and left out, so that its credential is unknown.
+ */
+export async function loadEntries(
+  tx: Tx,
+  rows: readonly StatusRow[],
+  index: Pick<StatusIndex, 'key' | 'token' | 'person'>,
+  options: LoadOptions,
+): Promise<LoadedEntries> {
+  const { macKey, peppers } = options;
+  const loaded = {
+    keys: new Map<string, KeyEntry>(),
+    tokens: new Map<string, TokenEntry>(),
+    people: new Map<string, PersonEntry>(),
+  };
+  if (peppers === undefined) return loaded;
+  const missing = (kind: 'key' | 'token' | 'person'): string[] => {
+    const unknown = rows.filter((row) => row.kind === kind && index[kind](row.subject) === undefined);
+    return [...new Set(unknown.map((row) => row.subject))];
+  };
+  for (const row of await some(missing('key'), (ids) => findKeys(tx, ids))) {
+    believe(options, `key ${row.id}`, () => {
+      checkRowMac(row.mac, keyRowMac(macKey, row), `key ${row.id}`);
+      const verifier = openVerifier(pepperOf(peppers, row.pepperVersion), row.sealedVerifier, keySealContext(row));
+      loaded.keys.set(row.id, { ...row, verifier, reason: null, seq: 0 });
+    });
+  }
+  for (const row of await some(missing('token'), (ids) => findOperatorTokens(tx, ids))) {
+    believe(options, `operator token ${row.id}`, () => {
+      checkRowMac(row.mac, tokenRowMac(macKey, row), `operator token ${row.id}`);
+      const verifier = openVerifier(pepperOf(peppers, row.pepperVersion), row.sealedVerifier, tokenSealContext(row));
+      const roles = row.roles.filter(isRole);
+      loaded.tokens.set(row.id, { ...row, roles, verifier, status: 'pending', seq: 0 });
+    });
+  }
+  for (const row of await some(missing('person'), (ids) => findPeople(tx, ids))) {
+    believe(options, `person ${row.id}`, () => {
+      checkRowMac(row.mac, personRowMac(macKey, row), `person ${row.id}`);
+      const { id, organizationId, name } = row;
+      loaded.people.set(id, { id, organizationId, name, status: 'active', roles: new Set(), seq: 0 });
+    });
+  }
+  return loaded;
+}
+
+async function some<T>(ids: string[], find: (ids: string[]) => Promise<T[]>): Promise<T[]> {
+  return ids.length === 0 ? [] : find(ids);
+}
+
+function believe({ onError }: LoadOptions, what: string, load: () => void): void {
+  try {
+    load();
+  } catch (error) {
+    if (!isAuthorityError(error, 'internal')) throw error;
+    onError(new Error(`${what} is not believed and left out`, { cause: error }));
+  }
+}
+
+function pepperOf(peppers: ReadonlyMap<number, Pepper>, version: number): Pepper {
+  const pepper = peppers.get(version);
+  if (!pepper)
+    throw new AuthorityError('internal', `secrets/pepper lacks version ${version}`, { code: 'pepperMissing' });
+  return pepper;
+}

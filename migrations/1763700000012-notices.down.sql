@@ -1,0 +1,1 @@
+drop table expiry_warnings, notice_cursor, delivery_attempts, deliveries, notices, mail_subscriptions, webhooks;
