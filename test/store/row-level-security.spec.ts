@@ -5,7 +5,7 @@ import type { Database, Scope } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { makeEnrolled, makeProduct } from '../harness/fixtures.js';
 
-/** Tables whose rows belong to somebody: `organizations` by its own id, the others by owner and issuer. */
+/** Tables whose rows belong to somebody: `organizations` by its own id, these others by owner and issuer. */
 const TENANT_TABLES = [
   'apps',
   'releases',
@@ -15,7 +15,34 @@ const TENANT_TABLES = [
   'keys',
   'audit',
   'organizations',
+  'enrollment_secrets',
+  'key_audiences',
 ];
+
+/** Tables whose rows belong to one organization, each with a row of the organization `$1` as SQL. */
+const MEMBER_TABLES: Readonly<Record<string, string>> = {
+  people: `insert into people (id, organization_id, name, mac) values (gen_random_uuid(), $1, 'Ada', '\\x')`,
+  operator_tokens: `insert into operator_tokens (id, organization_id, name, kind, roles, created_by, sealed_verifier, pepper_version, mac)
+    values (substr(replace(gen_random_uuid()::text, '-', ''), 1, 14), $1, 'x', 'machine', '{admin}', $1, '\\x', 1, '\\x')`,
+  invitations: `insert into invitations (id, person_id, organization_id, sealed_verifier, pepper_version, expires_at, mac)
+    select substr(replace(gen_random_uuid()::text, '-', ''), 1, 14), id, $1, '\\x', 1, now(), '\\x' from people where organization_id = $1 limit 1`,
+  passkeys: `insert into passkeys (id, person_id, organization_id, name, public_key, mac)
+    select gen_random_uuid()::text, id, $1, 'x', '\\x', '\\x' from people where organization_id = $1 limit 1`,
+  approvals: `insert into approvals (id, organization_id, operation, subject, proposal, proposer, proposer_person, proposed_at, expires_at, mac)
+    values (gen_random_uuid(), $1, 'role.grant', 'person:x', '\\x', 'x', $1, now(), now() + interval '1 hour', '\\x')`,
+  webhooks: `insert into webhooks (id, organization_id, url, events, sealed_secret) values (gen_random_uuid(), $1, 'https://a.test', '{x}', '\\x')`,
+  mail_subscriptions: `insert into mail_subscriptions (id, organization_id, address, events) values (gen_random_uuid(), $1, 'a@b.test', '{x}')`,
+  notices: `insert into notices (id, organization_id, type, subject, at, event_id, payload)
+    values (gen_random_uuid(), $1, 'x', 'x', now(), (random() * 1e9)::bigint, '\\x')`,
+  deliveries: `insert into deliveries (id, notice_id, organization_id, webhook_id)
+    select gen_random_uuid(), n.id, $1, w.id from notices n, webhooks w where n.organization_id = $1 and w.organization_id = $1 limit 1`,
+  delivery_attempts: `insert into delivery_attempts (delivery_id, attempt, organization_id, duration_ms)
+    select id, 1, $1, 1 from deliveries where organization_id = $1 limit 1`,
+  idempotency: `insert into idempotency (principal, organization_id, key_hash, request_hash, status, salt, expires_at)
+    values ('x', $1, uuid_send(gen_random_uuid()), '\\x', 201, '\\x', now())`,
+  quotas: `insert into quotas (organization_id) values ($1)`,
+  quota_windows: `insert into quota_windows values ($1, 'requests', now(), 1)`,
+};
 
 let db: TestDatabase;
 let api: Database;
@@ -33,11 +60,15 @@ beforeAll(async () => {
   const asTester: Actor = { ...db.operator, organizationId: testing.id, authority: true };
   const product = await makeProduct(context, asTester);
   await createDeviceGroup(context, asTester, { name: 'Cameras', vendorId: product.vendorId });
-  await issueKey(context, asTester, { releaseId: product.releaseId, audience: 'all', environment: 'live' });
+  const audience = { countries: ['CH'] };
+  await issueKey(context, asTester, { releaseId: product.releaseId, audience, environment: 'live' });
   await makeEnrolled(db, product);
   vendor = { organizationId: product.vendorId, authority: false };
   tester = { organizationId: testing.id, authority: false };
   stranger = { organizationId: other.id, authority: false };
+  for (const insert of Object.values(MEMBER_TABLES)) {
+    for (const organizationId of [product.vendorId, other.id]) await db.sql(insert, [organizationId]);
+  }
 });
 afterAll(() => db.stop());
 
@@ -52,9 +83,9 @@ test('every table with an owner has row-level security, forced on its owner too'
     `select distinct c.relname as name, c.relrowsecurity as on, c.relforcerowsecurity as forced
      from pg_class c join pg_attribute a on a.attrelid = c.oid
      where c.relnamespace = 'touchmark'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
-       and (a.attname in ('owner_org_id', 'issuer_org_id') or c.relname = 'organizations') order by 1`,
+       and (a.attname in ('owner_org_id', 'issuer_org_id', 'organization_id') or c.relname = 'organizations') order by 1`,
   );
-  expect(rows.map((row) => row.name)).toEqual([...TENANT_TABLES].sort());
+  expect(rows.map((row) => row.name)).toEqual([...TENANT_TABLES, ...Object.keys(MEMBER_TABLES)].sort());
   expect(rows.filter((row) => !row.on || !row.forced)).toEqual([]);
 });
 
@@ -81,7 +112,7 @@ describe.each(TENANT_TABLES)('of %s the api plane sees', (table) => {
   });
 
   test('no row of a foreign id, named outright', async () => {
-    const key = table === 'certificates' ? 'serial' : 'id';
+    const key = { certificates: 'serial', key_audiences: 'key_id' }[table] ?? 'id';
     const [row] = await db.sql<{ id: string }>(
       table === 'organizations'
         ? `select id::text from organizations where id = '${vendor.organizationId}'`
@@ -90,6 +121,17 @@ describe.each(TENANT_TABLES)('of %s the api plane sees', (table) => {
     expect(await count(table, vendor, `${key}::text = '${row!.id}'`)).toBe(1);
     expect(await count(table, stranger, `${key}::text = '${row!.id}'`)).toBe(0);
     expect(await count(table, undefined, `${key}::text = '${row!.id}'`)).toBe(0);
+  });
+});
+
+describe.each(Object.keys(MEMBER_TABLES))('of %s the api plane sees', (table) => {
+  test('no row without a scope, and in a scope the rows of that organization alone', async () => {
+    expect(await count(table, undefined)).toBe(0);
+    const foreign = `organization_id <> '${stranger.organizationId}'`;
+    expect(await count(table, stranger)).toBeGreaterThan(0);
+    expect(await count(table, stranger, foreign)).toBe(0);
+    const [all] = await db.sql<{ n: number }>(`select count(*)::int as n from ${table}`);
+    expect(await count(table, everything)).toBe(all!.n);
   });
 });
 
