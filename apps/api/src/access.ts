@@ -16,6 +16,12 @@ declare module 'fastify' {
     access?: RouteAccess;
     /** Logged at debug only: called too often to be told each time. */
     hot?: boolean;
+    /** Answers 405 and nothing else: no part of the authorization matrix. */
+    refusesMethods?: boolean;
+  }
+  interface FastifyInstance {
+    /** Every route as registered, for the authorization matrix. */
+    routeTable: { method: string; url: string; access: RouteAccess }[];
   }
   interface FastifyRequest {
     /** Set by the access check; null on public routes. */
@@ -33,6 +39,7 @@ export const Access = (access: RouteAccess, options: { hot?: boolean } = {}): Me
  */
 export function enforceAccess(instance: FastifyInstance, a: AuthorityContext): void {
   instance.decorateRequest('caller', null);
+  instance.decorate('routeTable', []);
   instance.addHook('onRoute', (route) => {
     const access = route.config?.access;
     if (access === undefined || (access !== 'public' && !PERMISSIONS.includes(access))) {
@@ -40,6 +47,8 @@ export function enforceAccess(instance: FastifyInstance, a: AuthorityContext): v
         code: 'undeclaredRoute',
       });
     }
+    if (route.config?.refusesMethods === true) return;
+    for (const method of [route.method].flat()) instance.routeTable.push({ method, url: route.url, access });
   });
   instance.addHook('onRequest', async (request) => {
     refuseCredentialInQuery(request);

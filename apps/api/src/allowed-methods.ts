@@ -29,7 +29,7 @@ function addOtherMethods(instance: FastifyInstance, byPath: ReadonlyMap<string, 
       method: missing,
       url,
       exposeHeadRoute: false,
-      config: { access: 'public' },
+      config: { access: 'public', refusesMethods: true },
       onRequest: (_request, reply) => {
         void reply.header('allow', allow);
         return Promise.reject(new AuthorityError('methodNotAllowed', `this path allows ${allow}`));

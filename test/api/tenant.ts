@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto';
+import { createDeviceGroup, createOrganization, issueKey, type Actor } from '#authority';
+import { mintApiKey } from '#credential';
+import { readCertificate } from '#pki';
+import type { TestDatabase } from '../harness/database.js';
+import { makeEnrolled, makeProduct } from '../harness/fixtures.js';
+
+/** Paths of what no organization owns. */
+export const SHARED = /^\/v1\/(issuers|profiles|sign-in)|^\/(sign-in|tlog|docs)/;
+
+/** One of each thing that somebody can own, in organizations of one tenant. */
+export interface Tenant {
+  testing: string;
+  provider: string;
+  vendor: string;
+  /** By path: an id of this tenant, and one that nobody has. */
+  ids: Readonly<Record<string, { own: string; absent: string }>>;
+  /** Creations that name something by id: the body for an id, and the tenant's own. */
+  references: Readonly<Record<string, (id: string) => Record<string, unknown>>>;
+  referenced: Readonly<Record<string, string>>;
+}
+
+/** What a route needs besides the id, so that the look-up is what it fails at. */
+export const BODIES: Readonly<Record<string, unknown>> = {
+  'POST /v1/apps/:id/releases': { version: '9.9.9' },
+  'PATCH /v1/devices/:id': { groupId: null },
+  'POST /v1/devices/:id/reset': {},
+  'POST /v1/devices/:id/suspend': {},
+  'POST /v1/devices/:id/resume': {},
+  'POST /v1/devices/:id/revoke': { reason: 'keyCompromise' },
+  'POST /v1/certificates/:serial/revoke': { reason: 'keyCompromise' },
+  'POST /v1/certificates/:serial/release': {},
+  'POST /v1/keys/:id/rotate': { overlapSeconds: 60 },
+  'POST /v1/keys/:id/suspend': {},
+  'POST /v1/keys/:id/resume': {},
+  'POST /v1/keys/:id/revoke': { reason: 'keyCompromise' },
+};
+
+export async function makeTenant(db: TestDatabase): Promise<Tenant> {
+  const api = await db.context('api');
+  const organization = async (kind: 'testing' | 'provider' | 'vendor') =>
+    (await createOrganization(api, db.operator, { name: `A ${kind}`, kind, country: 'CH' })).id;
+  const [testing, provider] = [await organization('testing'), await organization('provider')];
+  // Made by the authority for this testing organization: who vouches is the organization of the actor.
+  const officer: Actor = { ...db.operator, organizationId: testing };
+  const product = await makeProduct(api, officer);
+  const group = await createDeviceGroup(api, officer, { name: 'Cameras', vendorId: product.vendorId });
+  const { device, certificate } = await makeEnrolled(db, product);
+  const { row: key } = await issueKey(api, officer, {
+    releaseId: product.releaseId,
+    audience: 'all',
+    environment: 'live',
+  });
+  const uuid = (own: string) => ({ own, absent: randomUUID() });
+  return {
+    testing,
+    provider,
+    vendor: product.vendorId,
+    ids: {
+      '/v1/organizations': uuid(product.vendorId),
+      '/v1/apps': uuid(product.appId),
+      '/v1/devices': uuid(device.id),
+      '/v1/device-groups': uuid(group.id),
+      '/v1/keys': { own: key.id, absent: mintApiKey('live').id },
+      '/v1/certificates': {
+        own: readCertificate(certificate).serial,
+        absent: `01${randomUUID().replaceAll('-', '')}`,
+      },
+    },
+    references: {
+      'POST /v1/apps': (vendorId) => ({ name: 'x', vendorId }),
+      'POST /v1/devices': (appId) => ({ appId }),
+      'POST /v1/device-groups': (vendorId) => ({ name: 'x', vendorId }),
+      'POST /v1/keys': (releaseId) => ({ releaseId, audience: 'all', environment: 'live' }),
+    },
+    referenced: {
+      'POST /v1/apps': product.vendorId,
+      'POST /v1/devices': product.appId,
+      'POST /v1/device-groups': product.vendorId,
+      'POST /v1/keys': product.releaseId,
+    },
+  };
+}
