@@ -1,3 +1,6 @@
+drop policy organizations_api_read on organizations;
+create policy organizations_api_read on organizations for select to tm_api using (
+  current_setting('app.scope', true) = 'authority' or id = nullif(current_setting('app.org', true), '')::uuid or kind = 'provider');
 do $$
 declare
   t text;

@@ -57,7 +57,8 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
     provider,
     vendor: product.vendorId,
     ids: {
-      '/v1/organizations': uuid(product.vendorId),
+      // Not the vendor: vendors and providers are a register that testing organizations see.
+      '/v1/organizations': uuid(testing),
       '/v1/apps': uuid(product.appId),
       '/v1/devices': uuid(device.id),
       '/v1/device-groups': uuid(group.id),
@@ -74,9 +75,9 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
       'POST /v1/keys': (releaseId) => ({ releaseId, audience: 'all', environment: 'live' }),
     },
     referenced: {
-      'POST /v1/apps': product.vendorId,
+      'POST /v1/apps': testing,
       'POST /v1/devices': product.appId,
-      'POST /v1/device-groups': product.vendorId,
+      'POST /v1/device-groups': testing,
       'POST /v1/keys': product.releaseId,
     },
   };

@@ -1,6 +1,6 @@
 import { createParamDecorator, Inject, type ExecutionContext } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { withIdempotency, type Actor, type AuthorityContext } from '#authority';
+import { scopeOf, withIdempotency, type Actor, type AuthorityContext } from '#authority';
 import type { Tx } from '#store';
 import { actorOf } from './access.js';
 
@@ -17,9 +17,7 @@ export const By = createParamDecorator((_: undefined, context: ExecutionContext)
 
 /** Reads in one transaction that sees what the actor may see. */
 export function read<T>(a: AuthorityContext, actor: Actor, work: (tx: Tx) => Promise<T>): Promise<T> {
-  return a.database.transaction(work, {
-    scope: { organizationId: actor.organizationId, authority: actor.authority },
-  });
+  return a.database.transaction(work, scopeOf(a, actor));
 }
 
 /** What of an HTTP exchange a creation needs. */

@@ -21,6 +21,8 @@ export interface Actor {
   personId?: string | undefined;
   /** An operator of the authority itself, or the authority's own plane. */
   authority: boolean;
+  /** An operator of a testing organization. */
+  testing?: boolean;
   requestId: string;
 }
 
@@ -54,7 +56,8 @@ export interface AuthorityContext {
 /** Row-level security of the api plane sees what the actor may see; the other planes' roles have policies of their own. */
 export function scopeOf(a: Pick<AuthorityContext, 'plane'>, actor: Actor): TransactionOptions {
   if (a.plane !== 'api') return {};
-  const scope: Scope = { organizationId: actor.organizationId, authority: actor.authority };
+  const { organizationId, authority, testing = false } = actor;
+  const scope: Scope = { organizationId, authority, testing };
   return { scope };
 }
 

@@ -87,6 +87,7 @@ function callerOf(a: AuthorityContext, entry: TokenEntry, organization: CallerOr
       organizationId: entry.organizationId,
       personId: entry.kind === 'bootstrap' ? a.authorityId : (entry.personId ?? entry.createdBy ?? undefined),
       authority: entry.organizationId === a.authorityId,
+      testing: organization.kind === 'testing',
     },
     organization,
     tokenId: entry.id,

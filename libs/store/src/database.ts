@@ -24,6 +24,8 @@ export interface Scope {
   organizationId: string;
   /** The authority's own operators see every organization. */
   authority: boolean;
+  /** A testing organization sees every vendor's entry: it must be able to name whose app it vouches for. */
+  testing?: boolean;
 }
 
 export interface TransactionOptions {
@@ -185,6 +187,6 @@ async function enterScope(tx: Tx, scope: Scope): Promise<void> {
   if (!/^[0-9a-f-]{36}$/.test(scope.organizationId)) throw new AuthorityError('internal', 'scope without organization');
   await tx.rows(`select set_config('app.org', $1, true), set_config('app.scope', $2, true)`, [
     scope.organizationId,
-    scope.authority ? 'authority' : 'organization',
+    scope.authority ? 'authority' : scope.testing === true ? 'testing' : 'organization',
   ]);
 }
