@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { DestinationStream } from 'pino';
 import { createLogger, startInstance, type Instance, type Urls } from '#apps/touchmark';
 import { loadConfig, type Config } from '#kernel';
 import { call, type Call, type Reply } from './http.js';
@@ -29,9 +30,12 @@ export interface ApiCall {
 
 /**
  * A whole instance of its own: embedded Postgres, every plane, free ports, a home that is removed on stop.
- * `env` overrides settings. Set TEST_LOG=debug to see its log.
+ * `env` overrides settings. Set TEST_LOG=debug to see its log, or give it a `destination`.
  */
-export async function startTestInstance(env: Record<string, string> = {}): Promise<TestInstance> {
+export async function startTestInstance(
+  env: Record<string, string> = {},
+  destination?: DestinationStream,
+): Promise<TestInstance> {
   const home = await mkdtemp(path.join(tmpdir(), 'touchmark-'));
   await chmod(home, 0o711);
   const config = loadConfig({
@@ -42,7 +46,7 @@ export async function startTestInstance(env: Record<string, string> = {}): Promi
     LOG_LEVEL: process.env['TEST_LOG'] ?? 'fatal',
     ...env,
   });
-  const log = createLogger({ level: config.logLevel, production: true });
+  const log = createLogger({ level: config.logLevel, production: true }, destination);
   let instance: Instance = await startInstance({ config, log });
   const rootPem = await readFile(instance.rootCertificatePath, 'utf8');
   const operatorToken = (await readFile(instance.operatorTokenPath, 'utf8')).trim();

@@ -16,6 +16,8 @@ declare module 'fastify' {
     access?: RouteAccess;
     /** Logged at debug only: called too often to be told each time. */
     hot?: boolean;
+    /** The body may hold a credential: it is what the route is about. */
+    takesCredential?: boolean;
     /** Answers 405 and nothing else: no part of the authorization matrix. */
     refusesMethods?: boolean;
   }
@@ -30,8 +32,10 @@ declare module 'fastify' {
 }
 
 /** Every route carries one; a route without it stops the start. */
-export const Access = (access: RouteAccess, options: { hot?: boolean } = {}): MethodDecorator =>
-  RouteConfig({ access, ...options });
+export const Access = (
+  access: RouteAccess,
+  options: { hot?: boolean; takesCredential?: boolean } = {},
+): MethodDecorator => RouteConfig({ access, ...options });
 
 /**
  * Deny by default, in one place for Nest controllers and plain Fastify routes alike: registering a route that declares no
@@ -53,6 +57,10 @@ export function enforceAccess(instance: FastifyInstance, a: AuthorityContext): v
   instance.addHook('onRequest', async (request) => {
     refuseCredentialInQuery(request);
     if (!request.is404) await admit(a, request);
+  });
+  instance.addHook('preHandler', (request, _reply, done) => {
+    refuseCredentialInBody(request);
+    done();
   });
 }
 
@@ -91,6 +99,22 @@ function refuseCredentialInQuery(request: FastifyRequest): void {
       'malformed',
       'a credential stands in the query string; send it in the Authorization header or the body, and replace it: it may have been logged',
       { code: 'credentialInQuery' },
+    );
+  }
+}
+
+/**
+ * A key or token pasted into a name or a description would be stored, listed, audited and mailed: it is refused where the
+ * route is not about one.
+ */
+function refuseCredentialInBody(request: FastifyRequest): void {
+  const { body, routeOptions } = request;
+  if (typeof body !== 'object' || body === null || routeOptions.config.takesCredential === true) return;
+  if (CREDENTIAL_PATTERN.test(JSON.stringify(body))) {
+    throw new AuthorityError(
+      'malformed',
+      'a credential stands in the body; leave it out, and replace it if others may have seen it',
+      { code: 'credentialInBody' },
     );
   }
 }

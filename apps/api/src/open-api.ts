@@ -1,14 +1,12 @@
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { z } from 'zod';
+import { AuthorityError } from '#kernel';
+import type { RouteAccess } from './access.js';
 import { introspectionSchema } from './introspection.js';
 import { PROBLEM_JSON } from './problem.js';
 
 const METHODS = ['get', 'post', 'patch', 'put', 'delete'] as const;
-const PUBLIC = new Set(['/healthz', '/readyz', '/openapi.json', '/docs']);
-/** POSTs that create, and so take an Idempotency-Key. */
-const CREATES =
-  /^\/v1\/(?:organizations|apps|apps\/\{id\}\/releases|keys|keys\/\{id\}\/rotate|devices|devices\/\{id\}\/reset|device-groups)$/;
 
 const problemSchema = {
   type: 'object' as const,
@@ -23,6 +21,15 @@ const problemSchema = {
     member: { type: 'string' as const, description: 'the JSON member at fault' },
   },
 };
+
+/** What the route declares; `{id}` there is `:id` in the table. */
+function accessOf(app: NestFastifyApplication, method: string, path: string): RouteAccess {
+  const url = path.replaceAll(/\{([a-zA-Z]+)\}/g, ':$1');
+  const table = app.getHttpAdapter().getInstance().routeTable;
+  const route = table.find((one) => one.method === method.toUpperCase() && one.url === url);
+  if (route === undefined) throw new AuthorityError('internal', `${method} ${path} is documented but not registered`);
+  return route.access;
+}
 
 /** The document from the very schemas that requests are checked by and answers are written by. */
 export function describeApi(app: NestFastifyApplication, serverUrl: string): OpenAPIObject {
@@ -48,8 +55,15 @@ export function describeApi(app: NestFastifyApplication, serverUrl: string): Ope
         description: 'any error',
         content: { [PROBLEM_JSON]: { schema: { $ref: '#/components/schemas/Problem' } } },
       };
-      if (!PUBLIC.has(path)) operation.security = [{ operator: [] }];
-      if (method === 'post' && CREATES.test(path))
+      const permission = accessOf(app, method, path);
+      if (permission !== 'public') {
+        operation.security = [{ operator: [] }];
+        operation.description = [operation.description, `Needs the permission \`${permission}\`.`]
+          .filter(Boolean)
+          .join('\n\n');
+      }
+      // POSTs that create do so once per key.
+      if (method === 'post' && permission !== 'public' && '201' in operation.responses)
         operation.parameters = [...(operation.parameters ?? []), idempotencyKey];
     }
   }

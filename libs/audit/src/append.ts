@@ -1,3 +1,4 @@
+import { redactCredentials } from '#credential';
 import { insertAudit, type NewAuditRow, type Tx } from '#store';
 import { canonicalJson, type CanonicalValue } from './canonical.js';
 
@@ -100,16 +101,19 @@ export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<void> {
   await insertAudit(tx, auditRow(entry));
 }
 
-/** The entry as a row, for store functions that write it in the statement of the change itself. */
+/**
+ * The entry as a row, for store functions that write it in the statement of the change itself. What is written here stays
+ * for ever: whatever looks like a credential of ours is redacted, wherever it came from.
+ */
 export function auditRow(entry: AuditEntry): NewAuditRow {
   return {
     at: entry.at,
-    actor: entry.actor,
+    actor: redactCredentials(entry.actor),
     action: entry.action,
-    subject: entry.subject,
+    subject: redactCredentials(entry.subject),
     outcome: entry.outcome,
-    requestId: entry.requestId,
-    canonical: Buffer.from(canonicalAudit(entry)),
+    requestId: redactCredentials(entry.requestId),
+    canonical: Buffer.from(redactCredentials(canonicalAudit(entry))),
     ownerOrgId: entry.ownerOrgId ?? null,
     issuerOrgId: entry.issuerOrgId ?? null,
   };

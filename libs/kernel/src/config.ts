@@ -149,14 +149,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     home,
     secretsDir: path.resolve(e.TOUCHMARK_SECRETS_DIR ?? path.join(home, 'secrets')),
     databaseUrl: e.DATABASE_URL,
-    planeDatabaseUrls: {
-      api: e.TOUCHMARK_DB_API_URL,
-      est: e.TOUCHMARK_DB_EST_URL,
-      responder: e.TOUCHMARK_DB_RESPONDER_URL,
-      worker: e.TOUCHMARK_DB_WORKER_URL,
-      signer: e.TOUCHMARK_DB_SIGNER_URL,
-      migrate: e.TOUCHMARK_DB_MIGRATE_URL,
-    },
+    planeDatabaseUrls: planeUrls(e),
     redisUrl: e.REDIS_URL,
     host: e.TOUCHMARK_HOST,
     ports: {
@@ -210,6 +203,17 @@ function mailOf(smtpUrl: string | undefined, from: string | undefined): Config['
     });
   }
   return { smtpUrl, from };
+}
+
+function planeUrls(e: z.infer<typeof environment>): Config['planeDatabaseUrls'] {
+  return {
+    api: e.TOUCHMARK_DB_API_URL,
+    est: e.TOUCHMARK_DB_EST_URL,
+    responder: e.TOUCHMARK_DB_RESPONDER_URL,
+    worker: e.TOUCHMARK_DB_WORKER_URL,
+    signer: e.TOUCHMARK_DB_SIGNER_URL,
+    migrate: e.TOUCHMARK_DB_MIGRATE_URL,
+  };
 }
 
 function lifetimesOf(e: z.infer<typeof environment>): Lifetimes {
