@@ -19,8 +19,10 @@ create table approvals (
   decider_person   uuid,
   decided_at       timestamptz,
   single_operator  boolean not null default false,
+  result           bytea,
   check (expires_at > proposed_at and expires_at <= proposed_at + interval '1 hour'),
   check ((state = 'proposed') = (decided_at is null)),
+  check (state = 'executed' or result is null),
   check (state in ('proposed', 'expired') or (decider is not null and decider_person is not null)),
   constraint approvals_two_people check (state <> 'executed' or single_operator or decider_person <> proposer_person),
   constraint approvals_in_time check (state <> 'executed' or decided_at < expires_at)

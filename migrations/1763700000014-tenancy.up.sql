@@ -26,7 +26,7 @@ grant update (last_used_at) on operator_tokens to tm_api;
 grant update (used_at) on invitations to tm_api;
 grant update (counter, last_used_at) on passkeys to tm_api;
 grant delete on sign_in_attempts to tm_api;
-grant update (state, decider, decider_person, decided_at, single_operator) on approvals to tm_api;
+grant update (state, decider, decider_person, decided_at, single_operator, result) on approvals to tm_api;
 grant update (state, url, description, events, sealed_secret, sealed_previous, previous_ends_at) on webhooks to tm_api;
 grant update (state, events, digest) on mail_subscriptions to tm_api;
 grant update (state, next_at) on deliveries to tm_api;

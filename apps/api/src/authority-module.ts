@@ -33,13 +33,14 @@ export const Http = createParamDecorator((_: undefined, context: ExecutionContex
 
 /**
  * A POST that creates: with an `Idempotency-Key` it happens once, and a repetition gets the first answer with
- * `Idempotency-Replayed: true`. `work` must use the context it is given, and give what JSON keeps unchanged.
+ * `Idempotency-Replayed: true`. `work` must use the context it is given, and give what JSON keeps unchanged. `status` is 201
+ * where nothing else is said.
  */
 export async function createOnce<T>(
   a: AuthorityContext,
   actor: Actor,
   http: Exchange,
-  answer: { secret: boolean },
+  answer: { secret: boolean; status?: (body: T) => number },
   work: (joined: AuthorityContext) => Promise<T>,
 ): Promise<T> {
   const { request, reply } = http;
@@ -54,7 +55,10 @@ export async function createOnce<T>(
       body: request.body,
       secret: answer.secret,
     },
-    async (joined) => ({ status: 201, body: await work(joined) }),
+    async (joined) => {
+      const body = await work(joined);
+      return { status: answer.status?.(body) ?? 201, body };
+    },
   );
   if (result.replayed) void reply.header('idempotency-replayed', 'true');
   void reply.code(result.status);

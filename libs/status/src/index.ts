@@ -3,6 +3,7 @@ export type { FollowerOptions } from './follower.js';
 export type { KeyEntry, PersonEntry, StatusEntry, TokenEntry } from './index-entries.js';
 export type { ReadonlyStatusIndex } from './status-index.js';
 export {
+  approvalRowMac,
   checkRowMac,
   intentRowMac,
   keyRowMac,

@@ -1,7 +1,7 @@
 import { timingSafeEqual, type KeyObject } from 'node:crypto';
 import { rowMac, sealContext } from '#credential';
 import { AuthorityError } from '#kernel';
-import type { IntentRow, KeyRow, OperatorTokenRow, PersonRow } from '#store';
+import type { ApprovalRow, IntentRow, KeyRow, OperatorTokenRow, PersonRow } from '#store';
 
 type KeyFacts = Pick<
   KeyRow,
@@ -88,6 +88,10 @@ export const intentRowMac = (macKey: KeyObject, row: IntentFacts): Buffer =>
     deviceId: row.deviceId ?? '',
     requester: row.requester,
   });
+
+/** Covers a proposal as it was made: what is executed is what was proposed. */
+export const approvalRowMac = (macKey: KeyObject, row: Pick<ApprovalRow, 'id' | 'proposal'>): Buffer =>
+  rowMac(macKey, 'approvals', { id: row.id, proposal: row.proposal.toString('base64') });
 
 /** Throws `internal` (code `rowMac`) for a row that somebody without the key wrote or changed. */
 export function checkRowMac(stored: Buffer, computed: Buffer, what: string): void {

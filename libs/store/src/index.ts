@@ -14,6 +14,7 @@ export * from './certificates.js';
 export * from './keys.js';
 export * from './operator-tokens.js';
 export * from './people.js';
+export * from './approvals.js';
 export * from './status-log.js';
 export * from './audit.js';
 export * from './outbox.js';

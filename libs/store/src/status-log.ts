@@ -65,11 +65,7 @@ export async function appendStatusChanges(
   if (changes.length === 0 || changes.length > 1000) {
     throw new AuthorityError('internal', `a block of ${changes.length} status changes`);
   }
-  const [head] = await tx.rows<{ seq: string; mac: Buffer }>(
-    `select seq, mac from status_counter where id = 1 for update`,
-  );
-  let seq = Number(head!.seq);
-  let mac = head!.mac;
+  let { seq, mac } = await lockLogHead(tx);
   const rows = changes.map((change) => {
     seq += 1;
     mac = chainMacRow(macKey, mac, encodeStatusRow(seq, change));
@@ -122,6 +118,14 @@ export async function readStatusChanges(tx: Tx, after: number, limit: number): P
 
 export async function readLogHead(tx: Tx): Promise<LogHead> {
   const [head] = await tx.rows<{ seq: string; mac: Buffer }>(`select seq, mac from status_counter where id = 1`);
+  return { seq: Number(head!.seq), mac: head!.mac };
+}
+
+/** The same, and no other writer gets past it before this transaction ends: for what must be true of the whole log. */
+export async function lockLogHead(tx: Tx): Promise<LogHead> {
+  const [head] = await tx.rows<{ seq: string; mac: Buffer }>(
+    `select seq, mac from status_counter where id = 1 for update`,
+  );
   return { seq: Number(head!.seq), mac: head!.mac };
 }
 

@@ -1,0 +1,80 @@
+import { issueBootstrapToken, writeToken, type Actor } from '#authority';
+import type { Role } from '#policy';
+import { personRowMac } from '#status';
+import { appendStatusChanges, insertPerson, newId, type StatusChange } from '#store';
+import type { TestDatabase } from './database.js';
+
+let counter = 0;
+
+const change = (db: TestDatabase, kind: StatusChange['kind'], subject: string, status: string): StatusChange => ({
+  ...{ kind, subject, status, at: db.clock.now() },
+  ...{ reason: null, invalidityDate: null, endsAt: null, issuerId: null, shard: null, notAfter: null },
+});
+
+/** Appends to the log, whoever may do that, and waits until the api plane has it. */
+async function log(db: TestDatabase, changes: StatusChange[]): Promise<void> {
+  const owner = await db.as('owner');
+  const seq = await owner.transaction((tx) => appendStatusChanges(tx, db.macKey, changes));
+  await (await db.context('api')).follower.catchUp(seq);
+}
+
+/** An active person with these roles in an organization, default the authority; as actor when signed in. */
+export async function makePerson(
+  db: TestDatabase,
+  roles: readonly Role[],
+  organizationId?: string,
+): Promise<Actor & { personId: string }> {
+  const owner = await db.as('owner');
+  const id = newId(db.clock);
+  const of = organizationId ?? db.authorityId;
+  const row = { id, organizationId: of, name: `Person ${++counter}`, email: null, oidcIssuer: null, oidcSubject: null };
+  await owner.transaction((tx) => insertPerson(tx, { ...row, mac: personRowMac(db.macKey, row) }));
+  await log(db, [
+    change(db, 'person', id, 'active'),
+    ...roles.map((role) => change(db, 'role', `${id}:${role}`, 'granted')),
+  ]);
+  return { id: `person:${id}`, personId: id, organizationId: of, authority: of === db.authorityId, requestId: 'test' };
+}
+
+export const grantRole = (db: TestDatabase, personId: string, role: Role): Promise<void> =>
+  log(db, [change(db, 'role', `${personId}:${role}`, 'granted')]);
+export const withdrawRole = (db: TestDatabase, personId: string, role: Role): Promise<void> =>
+  log(db, [change(db, 'role', `${personId}:${role}`, 'withdrawn')]);
+export const removePerson = (db: TestDatabase, personId: string): Promise<void> =>
+  log(db, [change(db, 'person', personId, 'revoked')]);
+export const revokeToken = (db: TestDatabase, tokenId: string): Promise<void> =>
+  log(db, [change(db, 'token', tokenId, 'revoked')]);
+
+/** A machine token for which this person answers. */
+export async function makeMachine(
+  db: TestDatabase,
+  maker: Actor & { personId: string },
+  roles: readonly Role[],
+): Promise<Actor & { tokenId: string }> {
+  const api = await db.context('api');
+  const owner = await db.as('owner');
+  const { id, seq } = await owner.transaction((tx) =>
+    writeToken(tx, api, maker, {
+      organizationId: maker.organizationId,
+      name: `Machine ${++counter}`,
+      kind: 'machine',
+      personId: null,
+      createdBy: maker.personId,
+      roles: [...roles],
+      predecessorId: null,
+      expiresAt: null,
+    }),
+  );
+  await api.follower.catchUp(seq);
+  return { ...maker, id: `operator:${id}`, tokenId: id };
+}
+
+/** A bootstrap token as actor: the authority itself answers for it. */
+export async function makeBootstrap(db: TestDatabase): Promise<Actor & { personId: string; tokenId: string }> {
+  const api = await db.context('api');
+  const owner = await db.as('owner');
+  const { id } = await issueBootstrapToken({ ...api, plane: 'worker', database: owner }, `Bootstrap ${++counter}`);
+  const [head] = await db.sql<{ seq: string }>('select seq from status_counter');
+  await api.follower.catchUp(Number(head!.seq));
+  return { ...db.operator, id: `operator:${id}`, personId: db.authorityId, tokenId: id };
+}
