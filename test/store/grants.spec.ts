@@ -33,7 +33,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     invitations: 'insert select update(used_at)',
     passkeys: 'insert select update(counter,last_used_at)',
     sign_in_attempts: 'delete insert select',
-    approvals: 'insert select update(decided_at,decider,decider_person,single_operator,state)',
+    approvals: 'insert select update(decided_at,decider,decider_person,result,single_operator,state)',
     profile_versions: 'insert select',
     audit_leaves: 'select',
     audit_tile_roots: 'select',
