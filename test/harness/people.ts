@@ -4,6 +4,9 @@ import { personRowMac } from '#status';
 import { appendStatusChanges, insertPerson, newId, type StatusChange } from '#store';
 import type { TestDatabase } from './database.js';
 
+/** Somebody who answers for himself. */
+export type Person = Actor & { personId: string };
+
 let counter = 0;
 
 const change = (db: TestDatabase, kind: StatusChange['kind'], subject: string, status: string): StatusChange => ({
@@ -19,11 +22,7 @@ async function log(db: TestDatabase, changes: StatusChange[]): Promise<void> {
 }
 
 /** An active person with these roles in an organization, default the authority; as actor when signed in. */
-export async function makePerson(
-  db: TestDatabase,
-  roles: readonly Role[],
-  organizationId?: string,
-): Promise<Actor & { personId: string }> {
+export async function makePerson(db: TestDatabase, roles: readonly Role[], organizationId?: string): Promise<Person> {
   const owner = await db.as('owner');
   const id = newId(db.clock);
   const of = organizationId ?? db.authorityId;
@@ -48,9 +47,9 @@ export const revokeToken = (db: TestDatabase, tokenId: string): Promise<void> =>
 /** A machine token for which this person answers. */
 export async function makeMachine(
   db: TestDatabase,
-  maker: Actor & { personId: string },
+  maker: Person,
   roles: readonly Role[],
-): Promise<Actor & { tokenId: string }> {
+): Promise<Person & { tokenId: string }> {
   const api = await db.context('api');
   const owner = await db.as('owner');
   const { id, seq } = await owner.transaction((tx) =>
@@ -70,7 +69,7 @@ export async function makeMachine(
 }
 
 /** A bootstrap token as actor: the authority itself answers for it. */
-export async function makeBootstrap(db: TestDatabase): Promise<Actor & { personId: string; tokenId: string }> {
+export async function makeBootstrap(db: TestDatabase): Promise<Person & { tokenId: string }> {
   const api = await db.context('api');
   const owner = await db.as('owner');
   const { id } = await issueBootstrapToken({ ...api, plane: 'worker', database: owner }, `Bootstrap ${++counter}`);

@@ -59,7 +59,7 @@ export async function requireApprovable(
   const singleOperator = actor.personId === proposal.proposerPerson;
   if (singleOperator) await requireSingleOperator(tx, a, proposal);
   if (!(await mayNow(tx, a, actor, 'approval:decide'))) {
-    throw new AuthorityError('forbidden', 'this needs the permission approval:decide');
+    throw new AuthorityError('forbidden', 'whoever approves this needs approval:decide just now');
   }
   const proposer = { ...proposal, id: proposal.proposer, personId: proposal.proposerPerson };
   if (!(await mayNow(tx, a, proposer, operation.permission))) {

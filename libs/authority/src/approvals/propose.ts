@@ -35,7 +35,7 @@ export async function propose(
   return a.database.transaction(
     async (tx) => {
       if (!(await mayNow(tx, a, { ...actor, personId }, operation.permission))) {
-        throw new AuthorityError('forbidden', `this needs the permission ${operation.permission}`);
+        throw new AuthorityError('forbidden', `whoever proposes this needs ${operation.permission} just now`);
       }
       await operation.check(tx, a, actor, parameters);
       const proposedAt = a.clock.now();
