@@ -113,7 +113,7 @@ export async function resetDevice(a: AuthorityContext, actor: Actor, id: string)
       if (device.status === 'revoked' || (await latestStatus(tx, 'device', id))?.status === 'revoked') {
         throw new AuthorityError(
           'conflict',
-          'the device is revoked and cannot be enrolled again by this release; register it as a new one',
+          'the device is revoked; that it enrolls again takes the approval of a second person',
           {
             code: 'deviceRevoked',
           },
@@ -127,7 +127,8 @@ export async function resetDevice(a: AuthorityContext, actor: Actor, id: string)
   );
 }
 
-async function makeSecret(tx: Tx, a: AuthorityContext, device: Device): Promise<Enrollment> {
+/** A new one-time secret of the device, shown once. */
+export async function makeSecret(tx: Tx, a: AuthorityContext, device: Device): Promise<Enrollment> {
   const credential = mintEnrollmentSecret();
   const expiresAt = addSeconds(a.clock.now(), a.lifetimes.enrollmentSecret);
   await insertEnrollmentSecret(tx, {

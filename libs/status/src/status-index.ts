@@ -25,6 +25,9 @@ export interface Loaded {
   person?: PersonEntry | undefined;
 }
 
+/** The one reason for which a revoked device may be registered again: an approval by a second person, which serves once. */
+const REENROLLMENT = /^reenrollment:[0-9a-f-]{36}$/;
+
 /** The log as it stands, in memory: look-ups take no I/O. Written by the follower alone. */
 export class StatusIndex {
   /** Number of the last row applied. */
@@ -40,6 +43,7 @@ export class StatusIndex {
   private readonly keys = new Map<string, KeyEntry>();
   private readonly tokens = new Map<string, TokenEntry>();
   private readonly persons = new Map<string, PersonEntry>();
+  private readonly reenrollments = new Set<string>();
 
   /** By serial in lower-case hex. A released hold stays as status `active`, with the seq of the release. */
   certificate(serial: string): StatusEntry | undefined {
@@ -87,11 +91,12 @@ export class StatusIndex {
   }
 
   /**
-   * False for a row that would take something back from revoked, which is passed over: revoked is for ever.
+   * False for a row that would take something back from revoked, which is passed over: revoked is for ever, but for a device
+   * whose re-enrollment was approved. Its certificates stay revoked.
    * Keys, tokens and people come with what the follower loaded and checked; a row about one that did not load is not believed.
    */
   apply(row: StatusRow, loaded: Loaded): boolean {
-    const final = this.entryOf(row)?.status === 'revoked' && row.status !== 'revoked';
+    const final = this.entryOf(row)?.status === 'revoked' && row.status !== 'revoked' && !this.readmits(row);
     if (!final) this.take(row, loaded);
     this.seq = row.seq;
     return !final;
@@ -99,6 +104,13 @@ export class StatusIndex {
 
   private entryOf(row: Pick<StatusRow, 'kind' | 'subject'>): { status: string } | undefined {
     return row.kind === 'role' ? undefined : this[row.kind](row.subject);
+  }
+
+  private readmits({ kind, status, reason }: StatusRow): boolean {
+    if (kind !== 'device' || status !== 'registered' || reason === null || !REENROLLMENT.test(reason)) return false;
+    if (this.reenrollments.has(reason)) return false;
+    this.reenrollments.add(reason);
+    return true;
   }
 
   private take(row: StatusRow, loaded: Loaded): void {

@@ -1,9 +1,11 @@
 import type { OperationName } from '#store';
 import { grantRoles } from './grant-roles.js';
 import type { Operation } from './operation.js';
+import { reenrollDevice } from './reenroll-device.js';
 
 /** Every operation that can be proposed. */
 const OPERATIONS: Partial<Readonly<Record<OperationName, Operation>>> = {
+  'device.reenroll': reenrollDevice,
   'role.grant': grantRoles,
 };
 
