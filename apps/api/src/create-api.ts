@@ -26,6 +26,7 @@ import { describeApi } from './open-api.js';
 import { ProblemFilter, sendProblem } from './problem-filter.js';
 import { toProblem } from './problem.js';
 import { recordRequests } from './request-log.js';
+import { ApprovalRoutes } from './routes/approvals.js';
 import { AppRoutes } from './routes/apps.js';
 import { AuditRoutes } from './routes/audit.js';
 import { CatalogueRoutes } from './routes/catalogue.js';
@@ -34,6 +35,7 @@ import { DeviceGroupRoutes } from './routes/device-groups.js';
 import { DeviceRoutes } from './routes/devices.js';
 import { KeyRoutes } from './routes/keys.js';
 import { OrganizationRoutes } from './routes/organizations.js';
+import { PersonRoleRoutes } from './routes/person-roles.js';
 import { PLANE, PlaneRoutes } from './routes/plane.js';
 import { API_DOCUMENT, ReferenceRoutes } from './routes/reference.js';
 import { addSecurityHeaders, setSecurityHeaders } from './security-headers.js';
@@ -149,6 +151,8 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       DeviceRoutes,
       CertificateRoutes,
       CatalogueRoutes,
+      ApprovalRoutes,
+      PersonRoleRoutes,
       AuditRoutes,
       PlaneRoutes,
       ReferenceRoutes,

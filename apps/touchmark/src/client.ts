@@ -16,7 +16,7 @@ export interface Answer {
 }
 
 export interface Exchange {
-  method?: 'GET' | 'POST' | 'PATCH';
+  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   headers?: Readonly<Record<string, string>>;
   body?: string;
   /** PEM of the only roots to trust; undefined: the system's. */
@@ -86,6 +86,7 @@ export interface ApiClient {
   get(path: string, query?: Query): Promise<unknown>;
   post(path: string, body: object): Promise<unknown>;
   postForm(path: string, form: Readonly<Record<string, string>>): Promise<unknown>;
+  delete(path: string): Promise<unknown>;
 }
 
 /** `invalid` when something is neither given nor to be found. `home` is asked for only then. */
@@ -155,6 +156,7 @@ function apiClient(base: URL, token: string, ca: string | undefined): ApiClient 
         headers: { 'content-type': 'application/x-www-form-urlencoded' },
         body: new URLSearchParams(form).toString(),
       }),
+    delete: (path) => call(path, { method: 'DELETE' }),
   };
 }
 

@@ -1,11 +1,13 @@
 import { Command, CommanderError } from 'commander';
 import { isAuthorityError } from '#kernel';
+import { addApprovalCommands } from './commands/approvals.js';
 import { addCertificateCommands } from './commands/certificates.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addDeviceCommands } from './commands/devices.js';
 import { addKeyCommands } from './commands/keys.js';
 import { USAGE_STATUS } from './commands/local-command.js';
 import { addOrganizationCommands } from './commands/organizations.js';
+import { addRoleCommands } from './commands/roles.js';
 import { addServeCommand } from './commands/serve.js';
 import { addSetupCommands } from './commands/setup.js';
 import { addStatusCommand } from './commands/status.js';
@@ -27,6 +29,8 @@ export function buildProgram(): Command {
   addDeviceCommands(program);
   addKeyCommands(program);
   addCertificateCommands(program);
+  addRoleCommands(program);
+  addApprovalCommands(program);
   return program;
 }
 

@@ -11,6 +11,11 @@ export const startApi = (options: PlaneOptions): Promise<RunningPlane> =>
 async function runApi(options: PlaneOptions, plane: PlaneContext): Promise<RunningPlane> {
   const { config, secrets, registry, urls } = options;
   const { authority } = plane;
+  if (config.singleOperator) {
+    authority.log.warn(
+      'TOUCHMARK_SINGLE_OPERATOR is on: one person alone does what takes two, until there is a second approver',
+    );
+  }
   const { tlsKey } = secrets.of('api');
   const { tls } = await currentServerTls(config, authority, 'api', tlsKey);
   const nest = await createApi({

@@ -1,5 +1,13 @@
 import { z } from 'zod';
-import { recordExpirations, reconcileIntents, renewOcspDelegate, type AuthorityContext, type Issuer } from '#authority';
+import {
+  expireProposals,
+  followGroup,
+  recordExpirations,
+  reconcileIntents,
+  renewOcspDelegate,
+  type AuthorityContext,
+  type Issuer,
+} from '#authority';
 import { AuthorityError } from '#kernel';
 import { publishNeededCrls, publishOcspAnswer, refreshOcspAnswers, type Publisher } from '#publication';
 import { ensurePartitions, purgeTrail } from '#store';
@@ -15,6 +23,7 @@ const OCSP_REFRESH_LIMIT = 20_000;
 const OUTBOX_KEPT_DAYS = 7;
 
 const IssuerJob = z.strictObject({ issuerId: z.string() });
+const GroupJob = z.strictObject({ groupId: z.string() });
 const SerialJob = z.strictObject({ serial: z.string().regex(/^([0-9a-f]{2}){1,20}$/) });
 
 /**
@@ -34,6 +43,10 @@ export const PROCESSORS = {
   'ocsp.delegates': renewDelegates,
 
   'intents.reconcile': ({ authority }: JobContext) => reconcileIntents(authority),
+
+  'group.follow': ({ authority }: JobContext, data: unknown) => followGroup(authority, GroupJob.parse(data).groupId),
+
+  'approvals.expire': ({ authority }: JobContext) => expireProposals(authority),
 
   'expiry.sweep': ({ authority }: JobContext) => recordExpirations(authority),
 

@@ -22,7 +22,7 @@ export class OutboxRelay {
 
   constructor(
     private readonly database: Database,
-    private readonly queues: Pick<Queues, 'wantCrls' | 'wantOcspAnswers'>,
+    private readonly queues: Pick<Queues, 'wantCrls' | 'wantOcspAnswers' | 'wantGroups'>,
     private readonly log: Logger,
   ) {}
 
@@ -91,6 +91,7 @@ export class OutboxRelay {
       if (rows.length === 0) return 0;
       await this.queues.wantCrls(subjects(rows, 'crl.wanted'));
       await this.queues.wantOcspAnswers(subjects(rows, 'ocsp.wanted'));
+      await this.queues.wantGroups(subjects(rows, 'group.wanted'));
       await markRelayed(
         tx,
         rows.map(({ id }) => id),

@@ -52,6 +52,14 @@ export class Queues {
     );
   }
 
+  /** One job of a group runs, and one waits for a later change of it. */
+  async wantGroups(groupIds: readonly string[]): Promise<void> {
+    for (const groupId of groupIds) {
+      const deduplication = { id: `group-${groupId}`, keepLastIfActive: true };
+      await this.upkeep.add('group.follow', { groupId }, { ...RETRY, deduplication });
+    }
+  }
+
   run(context: JobContext): void {
     this.workers = [PUBLICATION, UPKEEP].map((name) => {
       const worker = this.backend.worker(
@@ -119,6 +127,7 @@ export class Queues {
       upkeep('ocsp.delegates', 60 * minute),
       upkeep('intents.reconcile', minute),
       upkeep('expiry.sweep', minute),
+      upkeep('approvals.expire', minute),
       upkeep('housekeeping', 24 * 60 * minute),
     ];
   }

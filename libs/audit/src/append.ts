@@ -1,5 +1,5 @@
 import { redactCredentials } from '#credential';
-import { insertAudit, type NewAuditRow, type Tx } from '#store';
+import { insertAudit, insertAudits, type NewAuditRow, type Tx } from '#store';
 import { canonicalJson, type CanonicalValue } from './canonical.js';
 
 /** The closed list of what can be done, or tried, here. */
@@ -99,6 +99,11 @@ export interface AuditEntry {
 /** Writes the entry in the transaction of the change: if this fails, so does the change. */
 export async function appendAudit(tx: Tx, entry: AuditEntry): Promise<void> {
   await insertAudit(tx, auditRow(entry));
+}
+
+/** The same for many, in one statement. */
+export async function appendAudits(tx: Tx, entries: readonly AuditEntry[]): Promise<void> {
+  if (entries.length > 0) await insertAudits(tx, entries.map(auditRow));
 }
 
 /**

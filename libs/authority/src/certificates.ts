@@ -2,10 +2,11 @@ import { AuthorityError } from '#kernel';
 import { checkInvalidityDate, decideRevocation, type RevocationReason } from '#policy';
 import {
   blockKey,
+  findDevice,
   latestStatus,
   latestStatuses,
   lockCertificate,
-  lockUnexpiredOfDevice,
+  lockUnexpiredOfDevices,
   type CertificateRow,
   type StatusChange,
   type StatusRow,
@@ -78,8 +79,10 @@ export async function releaseCertificate(a: AuthorityContext, actor: Actor, seri
       const row = await requireCertificate(tx, serialText);
       const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
       if (latest?.status !== 'onHold') throw new AuthorityError('conflict', 'the certificate is not on hold');
-      if (row.deviceId !== null && (await latestStatus(tx, 'device', row.deviceId))?.status === 'suspended') {
-        throw new AuthorityError('conflict', 'the device is suspended; resume it first');
+      for (const { kind, status } of await suspensionsOver(tx, row)) {
+        if (status.status === 'suspended') {
+          throw new AuthorityError('conflict', `the ${kind} is suspended; resume it first`);
+        }
       }
       const at = a.clock.now();
       const seq = await logStatus(
@@ -98,11 +101,25 @@ export async function releaseCertificate(a: AuthorityContext, actor: Actor, seri
   return receipt('certificate', result.row.serial.toString('hex'), 'active', result.seq, result.at);
 }
 
-/** The hold was made by suspending the device: both stand in one block of the log. */
+/** The hold was made by suspending the device or its group: it has the time of that suspension. */
 async function heldBySuspension(tx: Tx, row: CertificateRow, latest: StatusRow): Promise<boolean> {
-  if (row.deviceId === null) return false;
+  const over = await suspensionsOver(tx, row);
+  return over.some(({ status }) => status.status === 'suspended' && status.at.getTime() === latest.at.getTime());
+}
+
+/** What the log says last of the certificate's device and of the group that this is in. */
+async function suspensionsOver(
+  tx: Tx,
+  row: CertificateRow,
+): Promise<{ kind: 'device' | 'group'; status: StatusRow }[]> {
+  if (row.deviceId === null) return [];
+  const groupId = (await findDevice(tx, row.deviceId))?.groupId ?? null;
   const device = await latestStatus(tx, 'device', row.deviceId);
-  return device?.status === 'suspended' && device.at.getTime() === latest.at.getTime();
+  const group = groupId === null ? undefined : await latestStatus(tx, 'group', groupId);
+  return [
+    ...(device ? [{ kind: 'device' as const, status: device }] : []),
+    ...(group ? [{ kind: 'group' as const, status: group }] : []),
+  ];
 }
 
 /** Every certificate of the device that was obtained with this one, or with one that was, and is not revoked yet. */
@@ -112,7 +129,7 @@ async function revokeHeirs(
   at: Date,
 ): Promise<{ audits: StatusAudit[]; changes: StatusChange[] }> {
   if (row.deviceId === null) return { audits: [], changes: [] };
-  const family = await lockUnexpiredOfDevice(tx, row.deviceId, at);
+  const family = await lockUnexpiredOfDevices(tx, [row.deviceId], at);
   const reached = new Set([`certificate:${row.serial.toString('hex')}`]);
   // A renewal is younger than what it renews: one pass in the order of age finds all.
   const heirs = family

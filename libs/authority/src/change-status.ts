@@ -1,4 +1,4 @@
-import { appendAudit, type AuditAction } from '#audit';
+import { appendAudits, type AuditAction } from '#audit';
 import { addSeconds } from '#kernel';
 import { appendStatusChanges, type StatusChange, type StatusKind, type Tx } from '#store';
 import type { Actor, AuthorityContext } from './context.js';
@@ -21,11 +21,11 @@ const BOUND = { index: 1, crl: 5 } as const;
 
 export function receipt(kind: StatusKind, id: string, status: string, seq: number, at: Date): Receipt {
   const index = addSeconds(at, BOUND.index);
-  const visibleBy =
-    kind === 'certificate' || kind === 'device'
-      ? { ocsp: index, crl: addSeconds(at, BOUND.crl) }
-      : { introspection: index };
-  return { id, status, seq, visibleBy };
+  if (kind === 'certificate' || kind === 'device') {
+    return { id, status, seq, visibleBy: { ocsp: index, crl: addSeconds(at, BOUND.crl) } };
+  }
+  // What follows for the members of a group is work of its own, however many they are.
+  return { id, status, seq, visibleBy: kind === 'group' ? {} : { introspection: index } };
 }
 
 /** A row of the log with everything absent that its kind does not have. */
@@ -55,9 +55,11 @@ export async function logStatus(
   audits: readonly StatusAudit[],
   changes: readonly StatusChange[],
 ): Promise<number> {
-  for (const audit of audits) {
-    await appendAudit(tx, { ...audit, at, actor: actor.id, requestId: actor.requestId, outcome: 'success' });
-  }
+  const entry = { at, actor: actor.id, requestId: actor.requestId, outcome: 'success' as const };
+  await appendAudits(
+    tx,
+    audits.map((audit) => ({ ...audit, ...entry })),
+  );
   let seq = 0;
   for (let start = 0; start < changes.length; start += BLOCK) {
     seq = await appendStatusChanges(tx, a.macKey, changes.slice(start, start + BLOCK));

@@ -5,7 +5,7 @@ import {
   blockKey,
   latestStatus,
   latestStatuses,
-  lockUnexpiredOfDevice,
+  lockUnexpiredOfDevices,
   setDeviceStatus,
   withdrawEnrollmentSecrets,
   type CertificateRow,
@@ -31,15 +31,29 @@ export const suspendDevice = (a: AuthorityContext, actor: Actor, id: string): Pr
         : revocation(row, latest, { status: 'onHold', reason: 'certificateHold', at, invalidityDate: null }),
   });
 
-/** Lifts the suspension and the holds that it made; certificates held for themselves stay on hold. */
+/**
+ * Lifts the suspension and the holds that it made; certificates held for themselves stay on hold. While the group of the
+ * device is suspended, the holds become that suspension's.
+ */
 export const resumeDevice = (a: AuthorityContext, actor: Actor, id: string): Promise<Receipt> =>
   changeStanding(a, actor, id, {
     action: 'device.resumed',
     from: ['suspended'],
     status: (certificates) => (certificates.length > 0 ? 'enrolled' : 'registered'),
     reason: null,
-    certificates: (row, latest, at, suspendedAt) =>
-      latest?.status === 'onHold' && latest.at.getTime() === suspendedAt?.getTime() ? release(row, at) : undefined,
+    certificates: (row, latest, at, { device, group }) => {
+      if (latest?.status !== 'onHold' || latest.at.getTime() !== device?.at.getTime()) return undefined;
+      return group?.status === 'suspended' ? groupHold(row, latest, group.at) : release(row, at);
+    },
+  });
+
+/** A hold with the time of the group's suspension, by which its end knows it. */
+export const groupHold = (row: CertificateRow, latest: StatusRow | undefined, suspendedAt: Date): StatusChange =>
+  revocation(row, latest, {
+    status: 'onHold',
+    reason: 'certificateHold',
+    at: suspendedAt,
+    invalidityDate: null,
   });
 
 /** Final: the device, every certificate of it and its unused secrets, in one transaction. */
@@ -49,11 +63,7 @@ export function revokeDevice(
   id: string,
   request: { reason: string },
 ): Promise<Receipt> {
-  if (!(REVOCATION_REASONS as readonly string[]).includes(request.reason) || request.reason === 'certificateHold') {
-    throw new AuthorityError('invalid', 'reason: one of the RFC 5280 names; to pause a device use suspend', {
-      member: 'reason',
-    });
-  }
+  checkFinalReason(request.reason);
   return changeStanding(a, actor, id, {
     action: 'device.revoked',
     from: ['registered', 'enrolled', 'suspended'],
@@ -63,6 +73,14 @@ export function revokeDevice(
       latest?.status === 'revoked'
         ? undefined
         : revocation(row, latest, { status: 'revoked', reason: request.reason, at, invalidityDate: null }),
+  });
+}
+
+/** Throws `invalid` for what is no reason to revoke for good. */
+export function checkFinalReason(reason: string): void {
+  if ((REVOCATION_REASONS as readonly string[]).includes(reason) && reason !== 'certificateHold') return;
+  throw new AuthorityError('invalid', 'reason: one of the RFC 5280 names; to pause a device use suspend', {
+    member: 'reason',
   });
 }
 
@@ -97,7 +115,7 @@ interface Standing {
     row: CertificateRow,
     latest: StatusRow | undefined,
     at: Date,
-    suspendedAt: Date | undefined,
+    over: { device: StatusRow | undefined; group: StatusRow | undefined },
   ) => StatusChange | undefined;
 }
 
@@ -106,8 +124,9 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
     async (tx) => {
       const device = await requireDevice(tx, id);
       const latest = await latestStatus(tx, 'device', id);
+      const group = device.groupId === null ? undefined : await latestStatus(tx, 'group', device.groupId);
       const at = a.clock.now();
-      const certificates = await lockUnexpiredOfDevice(tx, id, at);
+      const certificates = await lockUnexpiredOfDevices(tx, [id], at);
       const status = standing.status(certificates);
       const current = standingNow(a, device, latest);
       if (current === status && latest && status !== 'enrolled' && status !== 'registered') {
@@ -127,7 +146,7 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
       for (const row of certificates) {
         // No other device may carry the key either.
         if (standing.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise');
-        const change = standing.certificates(row, before.get(serialOf(row)), at, latest?.at);
+        const change = standing.certificates(row, before.get(serialOf(row)), at, { device: latest, group });
         if (!change) continue;
         changes.push(change);
         audits.push(
@@ -143,9 +162,9 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
   return receipt('device', id, result.status, result.seq, result.at);
 }
 
-const serialOf = (row: CertificateRow): string => row.serial.toString('hex');
+export const serialOf = (row: CertificateRow): string => row.serial.toString('hex');
 
-const CERTIFICATE_ACTION: Readonly<Record<string, AuditAction>> = {
+export const CERTIFICATE_ACTION: Readonly<Record<string, AuditAction>> = {
   revoked: 'certificate.revoked',
   onHold: 'certificate.held',
   active: 'certificate.released',

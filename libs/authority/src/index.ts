@@ -17,6 +17,9 @@ export { createApp, createDeviceGroup, createOrganization, createRelease } from 
 export { changeDevice, registerDevice, resetDevice } from './register-device.js';
 export type { DeviceRequest, Enrollment } from './register-device.js';
 export { deviceStatus, resumeDevice, revokeDevice, suspendDevice } from './device-standing.js';
+export { groupStatus, resumeGroup, suspendGroup } from './group-standing.js';
+export { followGroup } from './follow-group.js';
+export { withdrawRole } from './withdraw-role.js';
 export { effectiveStatus, keyStatus, resumeKey, revokeKey, suspendKey } from './change-key.js';
 export { issueKey, rotateKey } from './issue-key.js';
 export type { Audience, IssuedKey } from './issue-key.js';

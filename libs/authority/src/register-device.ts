@@ -5,13 +5,13 @@ import { addSeconds, AuthorityError } from '#kernel';
 import {
   changeDevice as updateDevice,
   findApp,
-  findDeviceGroup,
   findRelease,
   insertDevice,
   insertEnrollmentSecret,
   isId,
   latestStatus,
   lockDevice,
+  lockDeviceGroup,
   newId,
   withdrawEnrollmentSecrets,
   type Device,
@@ -60,7 +60,7 @@ export async function registerDevice(
       const app = isId(request.appId) ? await findApp(tx, request.appId) : undefined;
       if (!app) throw new AuthorityError('invalid', 'appId: no such app', { member: 'appId' });
       await requireRelease(tx, request.releaseId, app.id);
-      await requireGroup(tx, request.groupId, app.ownerOrgId);
+      await requireGroup(tx, a, request.groupId, app.ownerOrgId);
       const device = await insertDevice(tx, {
         id: newId(a.clock),
         instanceId,
@@ -95,7 +95,8 @@ export async function changeDevice(
     async (tx) => {
       const device = await requireDevice(tx, id);
       await requireRelease(tx, change.releaseId ?? undefined, device.appId);
-      await requireGroup(tx, change.groupId ?? undefined, device.ownerOrgId);
+      if (change.groupId !== undefined && change.groupId !== device.groupId) await requireMovable(tx, a, device);
+      await requireGroup(tx, a, change.groupId ?? undefined, device.ownerOrgId);
       const changed = await updateDevice(tx, id, change);
       if (!changed) throw notFound('device');
       await audit(tx, a, actor, 'device.changed', device, { groupId: changed.groupId, releaseId: changed.releaseId });
@@ -171,12 +172,31 @@ async function requireRelease(tx: Tx, id: string | undefined, appId: string): Pr
   }
 }
 
-async function requireGroup(tx: Tx, id: string | undefined, ownerOrgId: string): Promise<void> {
+async function requireGroup(tx: Tx, a: AuthorityContext, id: string | undefined, ownerOrgId: string): Promise<void> {
   if (id === undefined) return;
-  const group = isId(id) ? await findDeviceGroup(tx, id) : undefined;
+  const group = isId(id) ? await lockDeviceGroup(tx, id, 'membership') : undefined;
   if (!group || (group.ownerOrgId !== ownerOrgId && group.ownerOrgId !== group.issuerOrgId)) {
     throw new AuthorityError('invalid', 'groupId: no such group for devices of this vendor', { member: 'groupId' });
   }
+  await requireActiveGroup(tx, a, id);
+}
+
+/** Who is in a suspended or revoked group shares its fate, and neither leaves nor joins it. */
+async function requireActiveGroup(tx: Tx, a: AuthorityContext, id: string): Promise<void> {
+  const states = [(await latestStatus(tx, 'group', id))?.status, a.follower.index.group(id)?.status];
+  for (const state of ['revoked', 'suspended']) {
+    if (states.includes(state)) {
+      const code = state === 'revoked' ? 'groupRevoked' : 'groupSuspended';
+      throw new AuthorityError('conflict', `the group is ${state}; no device joins or leaves it`, { code });
+    }
+  }
+}
+
+/** A revoked device may leave any group: there is nothing that it could escape. */
+async function requireMovable(tx: Tx, a: AuthorityContext, device: Device): Promise<void> {
+  if (device.groupId === null || a.follower.index.device(device.id)?.status === 'revoked') return;
+  await lockDeviceGroup(tx, device.groupId, 'membership');
+  await requireActiveGroup(tx, a, device.groupId);
 }
 
 async function audit(

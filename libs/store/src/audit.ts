@@ -30,6 +30,31 @@ export async function insertAudit(tx: Tx, row: NewAuditRow): Promise<void> {
   );
 }
 
+/** Many at once, in their order. */
+export async function insertAudits(tx: Tx, rows: readonly NewAuditRow[]): Promise<void> {
+  await tx.run(
+    `insert into audit (at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id)
+     select at, actor, action, subject, outcome, request_id, decode(canonical, 'hex'), owner_org_id, issuer_org_id
+     from jsonb_to_recordset($1::jsonb) as r(at timestamptz, actor text, action text, subject text, outcome text,
+       request_id text, canonical text, owner_org_id uuid, issuer_org_id uuid)`,
+    [
+      JSON.stringify(
+        rows.map((row) => ({
+          at: row.at.toISOString(),
+          actor: row.actor,
+          action: row.action,
+          subject: row.subject,
+          outcome: row.outcome,
+          request_id: row.requestId,
+          canonical: row.canonical.toString('hex'),
+          owner_org_id: row.ownerOrgId,
+          issuer_org_id: row.issuerOrgId,
+        })),
+      ),
+    ],
+  );
+}
+
 export interface AuditFilter {
   action?: string | undefined;
   subject?: string | undefined;

@@ -62,7 +62,10 @@ const RECORD_INTENT = `with ${intentStatement('')}`;
 
 // The device is locked first, as its revocation does: of the two, the later one sees what the earlier one did.
 const RECORD_BOUND_INTENT = `with device as (
-    select id from devices where id = $12 and status in ('registered', 'enrolled') for no key update
+    select d.id from devices d where d.id = $12 and d.status in ('registered', 'enrolled') and (d.group_id is null or
+      coalesce((select status from status_changes where kind = 'group' and subject = d.group_id::text
+                order by seq desc limit 1), 'active') = 'active')
+    for no key update
   ), bound as (
     update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $31
     where id = $30 and state = 'free' and exists (select 1 from device)
@@ -72,8 +75,8 @@ const RECORD_BOUND_INTENT = `with device as (
 
 /**
  * The intent, in one statement: serial number, to-be-signed bytes, audit entry, and the binding of the one-time secret that
- * asks for it. False, with nothing written, when that secret is not free any more, its device may not enroll, or the key is
- * blocked.
+ * asks for it. False, with nothing written, when that secret is not free any more, its device or the group of it may not
+ * enroll, or the key is blocked.
  */
 export async function recordIntent(
   tx: Tx,
@@ -205,14 +208,18 @@ export async function findRepeated(
 }
 
 /**
- * Every certificate of a device that is not past its end: what is revoked with it. Each is locked as by `lockCertificate`,
- * or a release decided before this could be written after it.
+ * Every certificate of these devices that is not past its end: what is revoked with them. Each is locked as by
+ * `lockCertificate`, or a release decided before this could be written after it.
  */
-export async function lockUnexpiredOfDevice(tx: Tx, deviceId: string, at: Date): Promise<CertificateRow[]> {
+export async function lockUnexpiredOfDevices(
+  tx: Tx,
+  deviceIds: readonly string[],
+  at: Date,
+): Promise<CertificateRow[]> {
   return tx.rows<CertificateRow>(
-    `select ${COLUMNS} ${FROM} where c.device_id = $1 and c.not_after > $2 order by c.serial
+    `select ${COLUMNS} ${FROM} where c.device_id = any($1::uuid[]) and c.not_after > $2 order by c.serial
      for no key update of s`,
-    [deviceId, at],
+    [deviceIds, at],
   );
 }
 

@@ -17,14 +17,14 @@ export interface Device {
   createdAt: Date;
 }
 
-const COLUMNS = `id, instance_id as "instanceId", app_id as "appId", release_id as "releaseId", group_id as "groupId",
+export const DEVICE_COLUMNS = `id, instance_id as "instanceId", app_id as "appId", release_id as "releaseId", group_id as "groupId",
   profile, names, status, owner_org_id as "ownerOrgId", issuer_org_id as "issuerOrgId", created_at as "createdAt"`;
 
 /** `undefined` when the instanceId is taken, whoever holds it: one CA vouches for it to everyone. */
 export async function insertDevice(tx: Tx, row: Omit<Device, 'createdAt' | 'status'>): Promise<Device | undefined> {
   const [made] = await tx.rows<Device>(
     `insert into devices (id, instance_id, app_id, release_id, group_id, profile, names, owner_org_id, issuer_org_id)
-     values ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9) on conflict (instance_id) do nothing returning ${COLUMNS}`,
+     values ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9) on conflict (instance_id) do nothing returning ${DEVICE_COLUMNS}`,
     [
       row.id,
       row.instanceId,
@@ -41,7 +41,7 @@ export async function insertDevice(tx: Tx, row: Omit<Device, 'createdAt' | 'stat
 }
 
 export async function findDevice(tx: Tx, id: string): Promise<Device | undefined> {
-  const [row] = await tx.rows<Device>(`select ${COLUMNS} from devices where id = $1`, [id]);
+  const [row] = await tx.rows<Device>(`select ${DEVICE_COLUMNS} from devices where id = $1`, [id]);
   return row;
 }
 
@@ -54,7 +54,7 @@ export interface DeviceFilter {
 export async function listDevices(tx: Tx, page: PageRequest, filter: DeviceFilter): Promise<Page<Device>> {
   const [before] = page.cursor === undefined ? [null] : decodeCursor(page.cursor, ['uuid']);
   const rows = await tx.rows<Device>(
-    `select ${COLUMNS} from devices
+    `select ${DEVICE_COLUMNS} from devices
      where ($1::uuid is null or id < $1) and ($2::text is null or status = $2)
        and ($3::uuid is null or app_id = $3) and ($4::uuid is null or group_id = $4)
      order by id desc limit $5`,
@@ -82,7 +82,7 @@ export async function changeDevice(
   const [row] = await tx.rows<Device>(
     `update devices set group_id = case when $2 then $3::uuid else group_id end,
             release_id = case when $4 then $5::uuid else release_id end
-     where id = $1 returning ${COLUMNS}`,
+     where id = $1 returning ${DEVICE_COLUMNS}`,
     [
       id,
       change.groupId !== undefined,
@@ -103,7 +103,7 @@ export interface DeviceStanding {
 
 /** Locks the device until the transaction ends: its enrollments and its revocation follow each other. */
 export async function lockDevice(tx: Tx, id: string): Promise<Device | undefined> {
-  const [row] = await tx.rows<Device>(`select ${COLUMNS} from devices where id = $1 for no key update`, [id]);
+  const [row] = await tx.rows<Device>(`select ${DEVICE_COLUMNS} from devices where id = $1 for no key update`, [id]);
   return row;
 }
 

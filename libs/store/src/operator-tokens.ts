@@ -61,6 +61,12 @@ export async function findOperatorTokens(tx: Tx, ids: readonly string[]): Promis
   return tx.rows<OperatorTokenRow>(`select ${COLUMNS} from operator_tokens where id = any($1)`, [ids]);
 }
 
+/** Ids of the tokens that the first start, or an operator on the host, made. */
+export async function findBootstrapTokens(tx: Tx): Promise<string[]> {
+  const rows = await tx.rows<{ id: string }>(`select id from operator_tokens where kind = 'bootstrap'`);
+  return rows.map(({ id }) => id);
+}
+
 /** As the caller's scope sees it. */
 export async function findListedToken(tx: Tx, id: string): Promise<ListedToken | undefined> {
   const [row] = await tx.rows<ListedToken>(

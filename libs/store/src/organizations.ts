@@ -125,6 +125,20 @@ export async function insertDeviceGroup(tx: Tx, row: Omit<DeviceGroup, 'createdA
 export const findDeviceGroup = (tx: Tx, id: string) => findIn<DeviceGroup>(tx, 'device_groups', id);
 export const listDeviceGroups = (tx: Tx, page: PageRequest) => listFrom<DeviceGroup>(tx, 'device_groups', page);
 
+/** Locks it until the transaction ends: its revocation, and whoever joins or leaves it, follow each other. */
+export async function lockDeviceGroup(
+  tx: Tx,
+  id: string,
+  how: 'change' | 'membership',
+): Promise<DeviceGroup | undefined> {
+  const strength = how === 'change' ? 'no key update' : 'share';
+  const [row] = await tx.rows<DeviceGroup>(
+    `select ${COLUMNS.device_groups} from device_groups where id = $1 for ${strength}`,
+    [id],
+  );
+  return row;
+}
+
 /** Conditional: true when the group was in one of `from`. */
 export async function setGroupStatus(
   tx: Tx,

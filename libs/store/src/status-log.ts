@@ -98,6 +98,9 @@ export async function appendStatusChanges(
        union all
        select 'ocsp.wanted', subject, seq from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text)
        where kind = 'certificate'
+       union all
+       select 'group.wanted', subject, seq from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text)
+       where kind = 'group'
      ), hint as (select pg_notify('touchmark_status', ''), pg_notify('touchmark_outbox', ''))
      update status_counter set seq = $2, mac = $3 from hint where id = 1`,
     [JSON.stringify(rows), seq, mac],

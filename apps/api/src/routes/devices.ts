@@ -1,7 +1,10 @@
 import { Body, Controller, Get, Param, Patch, Post, Query } from '@nestjs/common';
+import { ApiResponse } from '@nestjs/swagger';
 import { z } from 'zod';
 import {
   changeDevice,
+  deviceStatus,
+  propose,
   registerDevice,
   resetDevice,
   resumeDevice,
@@ -26,11 +29,14 @@ import {
   newDevice,
   registeredDeviceSchema,
 } from '../schema/devices.js';
+import { proposedJson, proposedSchema } from '../proposals.js';
 import { receiptJson, receiptSchema } from '../schema/receipt.js';
 import { nothing } from '../schema/values.js';
 import { deviceId, found } from './path-forms.js';
 
 const resetSchema = z.strictObject({ enrollment: enrollmentSchema }).meta({ id: 'DeviceReset' });
+/** For a revoked device a second person is asked first. */
+const resetAnswer = z.union([resetSchema, proposedSchema]);
 
 @Controller('v1/devices')
 export class DeviceRoutes {
@@ -76,16 +82,26 @@ export class DeviceRoutes {
 
   @Post(':id/reset')
   @Access('device:reset')
-  @Answers('Grant one re-enrollment: a new one-time secret, shown only here', resetSchema, 201)
-  reset(
+  @Answers('Grant one re-enrollment: a new one-time secret, shown only here', resetAnswer, 201)
+  @ApiResponse({
+    status: 202,
+    description: 'The device is revoked: a second person approves',
+    standardSchema: proposedSchema,
+  })
+  async reset(
     @By() by: Actor,
     @Http() http: Exchange,
     @Param('id', deviceId) id: string,
     @Body({ schema: nothing }) _: z.infer<typeof nothing>,
   ) {
-    return createOnce(this.a, by, http, { secret: true }, async (a) => ({
-      enrollment: enrollmentJson((await resetDevice(a, by, id)).enrollment),
-    }));
+    const device = found(await read(this.a, by, (tx) => findDevice(tx, id)), 'device');
+    const revoked = deviceStatus(this.a, device) === 'revoked';
+    const status = (answer: z.infer<typeof resetAnswer>) => ('approvalId' in answer ? 202 : 201);
+    return createOnce<z.infer<typeof resetAnswer>>(this.a, by, http, { secret: true, status }, async (a) =>
+      revoked
+        ? proposedJson(await propose(a, by, 'device.reenroll', { deviceId: id }))
+        : { enrollment: enrollmentJson((await resetDevice(a, by, id)).enrollment) },
+    );
   }
 
   @Post(':id/suspend')

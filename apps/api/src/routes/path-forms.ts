@@ -30,5 +30,7 @@ export const appId = new PathForm('app', isId);
 export const releaseId = new PathForm('release', isId);
 export const groupId = new PathForm('device group', isId);
 export const deviceId = new PathForm('device', isId);
+export const approvalId = new PathForm('approval', isId);
+export const personId = new PathForm('person', isId);
 export const keyId = new PathForm('key', isKeyId);
 export const serialNumber = new PathForm('certificate', (value) => parseSerial(value) !== undefined);

@@ -28,7 +28,9 @@ export const deviceChange = z
   .refine((change) => Object.keys(change).length > 0, 'must name groupId or releaseId')
   .meta({ id: 'DeviceChange', description: 'null takes the device out of its group or release' });
 
-export const deviceRevocation = z.strictObject({ reason: z.string().min(1).max(40) }).meta({ id: 'DeviceRevocation' });
+export const deviceRevocation = z
+  .strictObject({ reason: z.string().min(1).max(40) })
+  .meta({ id: 'DeviceRevocation', description: 'reason: a name of RFC 5280, not certificateHold' });
 
 const members = {
   id,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { groupStatus, type AuthorityContext } from '#authority';
 import type { App, DeviceGroup, Organization, Release } from '#store';
 import { country, id, pageOf, text, time } from './values.js';
 
@@ -77,11 +78,11 @@ export function releaseJson(row: Release): z.infer<typeof releaseSchema> {
   return { id: releaseId, appId, version, platform, digest, createdAt: row.createdAt.toISOString() };
 }
 
-export function groupJson(row: DeviceGroup): z.infer<typeof groupSchema> {
+export function groupJson(a: AuthorityContext, row: DeviceGroup): z.infer<typeof groupSchema> {
   return {
     id: row.id,
     name: row.name,
-    status: row.status,
+    status: groupStatus(a, row.id),
     ownerId: row.ownerOrgId,
     createdAt: row.createdAt.toISOString(),
   };

@@ -94,6 +94,14 @@ function addGroupCommands(program: Command): void {
     const client = await connect(options);
     printList(await client.get('/v1/device-groups', pageQuery(options)), GROUPS, options);
   });
+  addTransition(group, 'device-groups', 'suspend', 'Suspend a group: its certificates go on hold');
+  addTransition(group, 'device-groups', 'resume', 'End the suspension of a group');
+  addTransition(
+    group,
+    'device-groups',
+    'revoke',
+    'Propose to revoke a group with its devices; a second person approves',
+  );
 }
 
 /** `<parent> <verb> <id>`: one POST to the resource's path of that name; revoking takes a reason. */

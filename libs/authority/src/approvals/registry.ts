@@ -2,10 +2,12 @@ import type { OperationName } from '#store';
 import { grantRoles } from './grant-roles.js';
 import type { Operation } from './operation.js';
 import { reenrollDevice } from './reenroll-device.js';
+import { revokeGroup } from './revoke-group.js';
 
 /** Every operation that can be proposed. */
 const OPERATIONS: Partial<Readonly<Record<OperationName, Operation>>> = {
   'device.reenroll': reenrollDevice,
+  'group.revoke': revokeGroup,
   'role.grant': grantRoles,
 };
 

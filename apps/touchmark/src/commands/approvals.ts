@@ -1,0 +1,82 @@
+import { InvalidArgumentError, type Command } from 'commander';
+import { printLines, record } from '../output.js';
+import {
+  apiCommand,
+  body,
+  connect,
+  listCommand,
+  pageQuery,
+  printList,
+  printRecord,
+  segment,
+  type ApiOptions,
+  type ListOptions,
+} from './api-command.js';
+
+const EXAMPLE_ID = '0197b2c6-...';
+const SECRET_NOTE = 'What stands under secretResult is shown only here: hand it over now.';
+
+export function addApprovalCommands(program: Command): void {
+  const approval = program.command('approval').description('What takes two people: look, approve, reject');
+  listCommand(approval, 'List what was proposed', 'approval list --state proposed')
+    .option('--state <state>', 'proposed, executed, rejected, withdrawn or expired')
+    .option('--operation <name>', 'group.revoke, device.reenroll, role.grant, ca.create, ...')
+    .action(async (options: ListOptions & { state?: string; operation?: string }) => {
+      const client = await connect(options);
+      const query = pageQuery(options, { state: options.state, operation: options.operation });
+      printList(await client.get('/v1/approvals', query), APPROVALS, options);
+    });
+  apiCommand(approval, 'get <id>', 'Show a proposal and its digest', `approval get ${EXAMPLE_ID}`).action(
+    async (id: string, options: ApiOptions) => {
+      const client = await connect(options);
+      printRecord(await client.get(`/v1/approvals/${segment(id)}`), options);
+    },
+  );
+  addApprove(approval);
+  addClosing(approval, 'reject', 'Reject a proposal for good');
+  addClosing(approval, 'withdraw', 'Withdraw what you proposed yourself');
+}
+
+/** The digest goes along always: what is executed is what was shown, or nothing. */
+function addApprove(approval: Command): void {
+  apiCommand(
+    approval,
+    'approve <id>',
+    'Approve what somebody else proposed; it is executed at once',
+    `approval approve ${EXAMPLE_ID} --digest 9f86d081884c...`,
+  )
+    .option('--digest <hex>', 'of the proposal that you looked at (default: of the one shown now)', parseDigest)
+    .action(async (id: string, options: ApiOptions & { digest?: string }) => {
+      const client = await connect(options);
+      const path = `/v1/approvals/${segment(id)}`;
+      const shown = (await client.get(path)) as { digest?: string };
+      if (options.json !== true) printLines(['You approve:', ...record(shown, NOT_YET), '']);
+      const done = await client.post(`${path}/approve`, body({ digest: options.digest ?? shown.digest }));
+      const secret = (done as { secretResult?: unknown }).secretResult !== undefined;
+      printRecord(done, options, secret ? SECRET_NOTE : undefined, ['parameters', 'digest']);
+    });
+}
+
+function addClosing(approval: Command, verb: 'reject' | 'withdraw', description: string): void {
+  apiCommand(approval, `${verb} <id>`, description, `approval ${verb} ${EXAMPLE_ID}`).action(
+    async (id: string, options: ApiOptions) => {
+      const client = await connect(options);
+      printRecord(await client.post(`/v1/approvals/${segment(id)}/${verb}`, {}), options);
+    },
+  );
+}
+
+function parseDigest(text: string): string {
+  if (!/^[0-9a-f]{64}$/.test(text)) throw new InvalidArgumentError('Give the 64 hex digits that "approval get" shows.');
+  return text;
+}
+
+const NOT_YET = ['decider', 'deciderPerson', 'decidedAt', 'singleOperator', 'result'];
+const APPROVALS = [
+  { title: 'id', member: 'id' },
+  { title: 'operation', member: 'operation' },
+  { title: 'subject', member: 'subject' },
+  { title: 'state', member: 'state' },
+  { title: 'proposer', member: 'proposer' },
+  { title: 'expires', member: 'expiresAt' },
+];
