@@ -68,6 +68,26 @@ export async function makeMachine(
   return { ...maker, id: `operator:${id}`, tokenId: id };
 }
 
+/** Text of a personal token. */
+export async function makeToken(db: TestDatabase, person: Person, roles: readonly Role[]): Promise<string> {
+  const api = await db.context('api');
+  const owner = await db.as('owner');
+  const { text, seq } = await owner.transaction((tx) =>
+    writeToken(tx, api, person, {
+      organizationId: person.organizationId,
+      name: `Personal ${++counter}`,
+      kind: 'personal',
+      personId: person.personId,
+      createdBy: null,
+      roles: [...roles],
+      predecessorId: null,
+      expiresAt: null,
+    }),
+  );
+  await api.follower.catchUp(seq);
+  return text;
+}
+
 /** A bootstrap token as actor: the authority itself answers for it. */
 export async function makeBootstrap(db: TestDatabase): Promise<Person & { tokenId: string }> {
   const api = await db.context('api');
