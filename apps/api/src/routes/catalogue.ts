@@ -1,6 +1,5 @@
 import { Controller, Get } from '@nestjs/common';
-import type { AuthorityContext } from '#authority';
-import { profiles } from '#policy';
+import { currentProfiles, type AuthorityContext } from '#authority';
 import { Access } from '../access.js';
 import { Answers } from '../answers.js';
 import { TheAuthority } from '../authority-module.js';
@@ -22,6 +21,6 @@ export class CatalogueRoutes {
   @Access('profile:read')
   @Answers('List the certificate profiles', profilePage)
   profiles() {
-    return { items: Object.values(profiles(this.a.lifetimes)).map(profileJson), nextCursor: null };
+    return { items: currentProfiles(this.a).map(profileJson), nextCursor: null };
   }
 }
