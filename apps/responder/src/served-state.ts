@@ -74,7 +74,9 @@ export class ServedState {
     if (this.issuerList.length === 0) return ['no certification authority is set up'];
     const now = this.deps.clock.now();
     return this.issuerList.flatMap((issuer) => [
-      ...(this.delegates.current(issuer.id, now) ? [] : [`no delegated OCSP signer for issuer ${issuer.id}`]),
+      ...(issuer.status === 'revoked' || this.delegates.current(issuer.id, now)
+        ? []
+        : [`no delegated OCSP signer for issuer ${issuer.id}`]),
       ...crlScopes(issuer).flatMap((scope) => {
         const crl = this.crl(crlName(issuer.id, scope));
         if (crl === undefined) return [`${crlName(issuer.id, scope)} is not published yet`];

@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { recordExpirations, reconcileIntents, renewOcspDelegate, type AuthorityContext, type Issuer } from '#authority';
+import {
+  recordExpirations,
+  reconcileIntents,
+  reconcileIssuers,
+  renewOcspDelegate,
+  type AuthorityContext,
+  type Issuer,
+} from '#authority';
 import { AuthorityError } from '#kernel';
 import { publishNeededCrls, publishOcspAnswer, refreshOcspAnswers, type Publisher } from '#publication';
 import { ensurePartitions, purgeTrail } from '#store';
@@ -33,7 +40,10 @@ export const PROCESSORS = {
 
   'ocsp.delegates': renewDelegates,
 
-  'intents.reconcile': ({ authority }: JobContext) => reconcileIntents(authority),
+  'intents.reconcile': async ({ authority }: JobContext) => ({
+    ...(await reconcileIntents(authority)),
+    issuers: await reconcileIssuers(authority),
+  }),
 
   'expiry.sweep': ({ authority }: JobContext) => recordExpirations(authority),
 
@@ -49,11 +59,16 @@ export function isJobName(name: string): name is JobName {
   return Object.hasOwn(PROCESSORS, name);
 }
 
-/** Every issuer has a delegate with time left, and this process holds it. Returns how many were renewed. */
+/**
+ * Every issuer that is not revoked has a delegate with time left, and this process holds it. Returns how many were renewed.
+ * A revoked one vouches for no new delegate.
+ */
 export async function renewDelegates({ authority, publisher, ocspKek }: JobContext): Promise<number> {
   const issuers = await authority.issuers.list();
   let renewed = 0;
-  for (const issuer of issuers) if (await renewOcspDelegate(authority, issuer, { ocspKek })) renewed++;
+  for (const issuer of issuers.filter(({ status }) => status !== 'revoked')) {
+    if (await renewOcspDelegate(authority, issuer, { ocspKek })) renewed++;
+  }
   await publisher.delegates.refresh(publisher.database, issuers);
   return renewed;
 }

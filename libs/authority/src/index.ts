@@ -42,3 +42,11 @@ export type { Proposed } from './approvals/propose.js';
 export type { Executed, Operation } from './approvals/operation.js';
 export { readProposal } from './approvals/proposal.js';
 export { expireProposals } from './approvals/expire.js';
+export {
+  issuerOfSerial,
+  proposeIssuer,
+  proposeIssuerActivation,
+  proposeIssuerRevocation,
+  proposeProfileChange,
+} from './approvals/propose-ca.js';
+export { reconcileIssuers } from './approvals/create-issuer.js';

@@ -12,14 +12,14 @@ export interface ProfileVersionRow {
   mac: Buffer;
 }
 
-export async function insertProfileVersion(tx: Tx, row: ProfileVersionRow): Promise<void> {
-  await tx.run(`insert into profile_versions (name, version, settings, approval_id, mac) values ($1, $2, $3, $4, $5)`, [
-    row.name,
-    row.version,
-    row.settings,
-    row.approvalId,
-    row.mac,
-  ]);
+/** False when the profile has this version already. */
+export async function insertProfileVersion(tx: Tx, row: ProfileVersionRow): Promise<boolean> {
+  const inserted = await tx.run(
+    `insert into profile_versions (name, version, settings, approval_id, mac) values ($1, $2, $3, $4, $5)
+     on conflict do nothing`,
+    [row.name, row.version, row.settings, row.approvalId, row.mac],
+  );
+  return inserted === 1;
 }
 
 /** Every stored version of the profiles named, for the in-memory index. */

@@ -31,4 +31,5 @@ export const releaseId = new PathForm('release', isId);
 export const groupId = new PathForm('device group', isId);
 export const deviceId = new PathForm('device', isId);
 export const keyId = new PathForm('key', isKeyId);
+export const issuerId = new PathForm('issuer', isId);
 export const serialNumber = new PathForm('certificate', (value) => parseSerial(value) !== undefined);

@@ -1,9 +1,17 @@
 import type { OperationName } from '#store';
+import { activateIssuer } from './activate-issuer.js';
+import { changeProfile } from './change-profile.js';
+import { createIssuer } from './create-issuer.js';
 import { grantRoles } from './grant-roles.js';
 import type { Operation } from './operation.js';
+import { revokeIssuer } from './revoke-issuer.js';
 
 /** Every operation that can be proposed. */
 const OPERATIONS: Partial<Readonly<Record<OperationName, Operation>>> = {
+  'ca.create': createIssuer,
+  'ca.activate': activateIssuer,
+  'ca.revoke': revokeIssuer,
+  'profile.change': changeProfile,
   'role.grant': grantRoles,
 };
 
