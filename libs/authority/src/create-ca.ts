@@ -16,7 +16,7 @@ import {
 } from '#store';
 import { announceIssuer, issuerAudit, issuerChange } from './announce-issuer.js';
 import { logStatus } from './change-status.js';
-import { systemActor, type Actor, type AuthorityContext } from './context.js';
+import { scopeOf, systemActor, type Actor, type AuthorityContext } from './context.js';
 import { currentProfile } from './current-profile.js';
 import { finishIntent, prepareIntent, recordIntent, type IntentIssuer, type PreparedIntent } from './issue.js';
 import type { Issuer } from './issuer-directory.js';
@@ -83,7 +83,7 @@ interface MadeCa {
 /** Of rows that nobody announced (an older release, a crash) the first that this authority wrote; others were planted. */
 async function firstOwn(a: CaContext, kind: IssuerRow['kind'], rows: IssuerRow[]): Promise<MadeCa | undefined> {
   for (const row of rows.filter((one) => one.kind === kind)) {
-    const intents = await findOwnIntents(a, row);
+    const intents = await findOwnIntents(a, systemActor(a, 'init'), row);
     const signed = intents.find((one) => row.certificate !== null && one.der?.equals(row.certificate));
     if (signed?.der) return { row, certificate: signed.der };
     const [begun] = intents;
@@ -95,11 +95,13 @@ async function firstOwn(a: CaContext, kind: IssuerRow['kind'], rows: IssuerRow[]
 
 /** What was recorded to certify the key of a CA, by this authority alone; the oldest first. */
 export async function findOwnIntents(
-  a: Pick<AuthorityContext, 'database' | 'macKey'>,
+  a: Pick<AuthorityContext, 'plane' | 'database' | 'macKey'>,
+  actor: Actor,
   ca: Pick<IssuerRow, 'kind' | 'spki'>,
 ): Promise<CertificateRow[]> {
   const { sha256 } = readPublicKey(ca.spki);
-  const rows = await a.database.transaction((tx) => findIntentsOfKey(tx, sha256, PROFILE[ca.kind]));
+  const find = (tx: Tx) => findIntentsOfKey(tx, sha256, PROFILE[ca.kind]);
+  const rows = await a.database.transaction(find, scopeOf(a, actor));
   return rows.filter((row) => {
     const mac = intentRowMac(a.macKey, row);
     return row.mac.length === mac.length && timingSafeEqual(row.mac, mac);

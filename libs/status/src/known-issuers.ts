@@ -1,4 +1,4 @@
-import { timingSafeEqual, type KeyObject } from 'node:crypto';
+import { createHash, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { chainMacRow } from '#credential';
 import { AuthorityError } from '#kernel';
 import { readCertificate, type SubjectPublicKey } from '#pki';
@@ -39,9 +39,10 @@ type Announced = Pick<StatusEntry, 'status' | 'reason' | 'seq'>;
  */
 export function knownIssuer(row: IssuerRow, announced: Announced | undefined): KnownIssuer | undefined {
   if (row.certificate === null || announced === undefined) return undefined;
-  const certificate = readCertificate(row.certificate);
   const status = ISSUER_STATUSES.find((one) => one === announced.status);
-  if (certificate.sha256.toString('hex') !== announced.reason || status === undefined) return undefined;
+  const sha256 = createHash('sha256').update(row.certificate).digest('hex');
+  if (sha256 !== announced.reason || status === undefined) return undefined;
+  const certificate = readCertificate(row.certificate);
   return {
     id: row.id,
     kind: certificate.issuerDer.equals(certificate.subjectDer) ? 'root' : 'issuing',

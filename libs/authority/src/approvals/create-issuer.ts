@@ -61,7 +61,7 @@ export const createIssuer: Operation<IssuerCreation> = {
  * intent of this authority, which stays what it is: nothing.
  */
 async function completeIssuer(a: AuthorityContext, actor: Actor, row: IssuerRow): Promise<boolean> {
-  const intents = await findOwnIntents(a, row);
+  const intents = await findOwnIntents(a, actor, row);
   const begun = intents.find((intent) => intent.requester === requesterOf(row) && intent.issuerId === row.parentId);
   if (begun === undefined) return false;
   const parent = await a.issuers.require(begun.issuerId);
