@@ -368,13 +368,24 @@ test('the CAs of an older database, which no log announced, are announced by the
     await old.tamper(`update status_counter set seq = 0, mac = decode(repeat('00', 32), 'hex')`);
     const context = { ...(await old.context('worker')), plane: 'init' as const, database: await old.as('owner') };
     expect(await context.issuers.list()).toEqual([]);
+    // Planted in front of them: one with a certificate, one that waits for it.
+    for (const certificate of [(await makeEnrolled(db)).certificate, null]) {
+      await old.sql(
+        `insert into issuers (id, kind, parent_id, name, ca_key_id, subject_der, spki, certificate, status_url, not_after, created_at)
+         select gen_random_uuid(), kind, parent_id, 'Planted', ca_key_id, subject_der, $1, $2, status_url, not_after, '2020-01-01'
+         from issuers`,
+        [newKey().spki, certificate],
+      );
+    }
     await ensureHierarchy(context, STATUS_URL);
     const issuers = await context.issuers.list();
     expect(issuers.map(({ kind, status }) => [kind, status])).toEqual([
       ['root', 'active'],
       ['issuing', 'active'],
     ]);
-    expect(await old.sql(`select 1 from issuers`)).toHaveLength(2);
+    expect(issuers.map(({ name }) => name)).not.toContain('Planted');
+    const certified = await old.sql(`select 1 from certificates`);
+    expect(certified).toHaveLength(2);
   } finally {
     await old.stop();
   }

@@ -11,6 +11,7 @@ import {
 import { addSeconds, type Clock } from '#kernel';
 import { readCertificate } from '#pki';
 import { CHANGEABLE_PROFILES, profiles, validityBounds } from '#policy';
+import { profileRowMac } from '#status';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
 import { enrollRequest, makeDevice, makeEnrolled } from '../harness/fixtures.js';
@@ -217,6 +218,10 @@ describe('a version that nobody approved is not believed', () => {
       `update profile_versions set approval_id = (select id from approvals where operation = 'profile.change' and state <> 'executed' limit 1) where version = $1`,
     ],
     ['all of it', `delete from profile_versions where version = $1`],
+    [
+      'its settings, under a MAC of ours',
+      `update profile_versions set settings = '{"validitySeconds":34300000}', mac = $2 where version = $1`,
+    ],
   ])('altered in %s: nothing is issued by it, rather than by something else', async (_, sql) => {
     const { version } = device();
     const [kept] = await db.sql<{ settings: Buffer; approval_id: string; mac: Buffer }>(
@@ -224,7 +229,9 @@ describe('a version that nobody approved is not believed', () => {
       [version],
     );
     const made = await makeDevice(db);
-    await db.tamper(sql, [version]);
+    const other = { name: 'device', version, settings: Buffer.from('{"validitySeconds":34300000}') };
+    const mac = profileRowMac(db.macKey, { ...other, approvalId: kept!.approval_id });
+    await db.tamper(sql, sql.includes('$2') ? [version, mac] : [version]);
     try {
       const context = await fresh();
       const attempt = enrollOverEst(context, enrollRequest(made, newKey()));
