@@ -16,7 +16,9 @@ begin
   end loop;
 end $$;
 revoke insert on issuers from tm_api;
-revoke update (certificate) on issuers from tm_api;
+revoke update (certificate) on issuers from tm_api, tm_worker;
+drop trigger issuers_once on issuers;
+drop function issuers_write_once;
 revoke update (last_used_at) on operator_tokens from tm_api;
 revoke all on people, invitations, passkeys, sign_in_attempts, approvals, profile_versions, audit_leaves, audit_tile_roots,
   audit_checkpoints, audit_cosignatures, audit_keys, audit_sealer, webhooks, mail_subscriptions, notices, deliveries,

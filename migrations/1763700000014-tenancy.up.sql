@@ -15,6 +15,15 @@ alter table idempotency add column organization_id uuid;
 delete from idempotency where organization_id is null;
 alter table idempotency alter column organization_id set not null;
 
+create function issuers_write_once() returns trigger language plpgsql as $$
+begin
+  if old.certificate is not null and new.certificate is distinct from old.certificate then
+    raise exception 'issuer %: its certificate is written once', old.id;
+  end if;
+  return new;
+end $$;
+create trigger issuers_once before update on issuers for each row execute function issuers_write_once();
+
 -- api: management, sign-in, approvals
 grant select, insert on people, invitations, passkeys, sign_in_attempts, approvals, profile_versions, webhooks,
   mail_subscriptions, notices, deliveries, quotas, quota_windows, failed_attempts to tm_api;
@@ -40,8 +49,9 @@ grant insert on quota_windows, failed_attempts to tm_est;
 grant update (used) on quota_windows to tm_est;
 grant update (count) on failed_attempts to tm_est;
 
--- responder: tells under which key the log is signed
+-- responder: tells under which key the log is signed, and which profiles there are
 grant select (id, name, public_key) on audit_keys to tm_responder;
+grant select on profile_versions to tm_responder;
 
 -- worker: seals, tells, cleans up
 grant select on people, approvals, profile_versions, audit_leaves, audit_tile_roots, audit_checkpoints, audit_cosignatures,
@@ -49,6 +59,7 @@ grant select on people, approvals, profile_versions, audit_leaves, audit_tile_ro
   expiry_warnings, sign_in_attempts, quota_windows, failed_attempts to tm_worker;
 grant insert on audit_leaves, audit_tile_roots, audit_checkpoints, audit_cosignatures, notices, deliveries,
   delivery_attempts, expiry_warnings to tm_worker;
+grant update (certificate) on issuers to tm_worker;
 grant update (size) on audit_sealer to tm_worker;
 grant update (leaf_index) on notice_cursor to tm_worker;
 grant update (state) on webhooks to tm_worker;

@@ -65,6 +65,7 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
     seq: 3,
   };
   const run = <T>(work: (tx: Tx) => Promise<T>) => work(onlyOrganizations);
+  const noIssuers = { issuer: () => undefined, issuersSeq: 0, certificate: () => undefined };
   const database = { transaction: run, single: run };
   const authority: AuthorityContext = {
     plane: 'api',
@@ -85,6 +86,7 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
         people: () => new Map<string, PersonEntry>().values(),
         passkey: () => undefined,
         issuer: () => undefined,
+        issuersSeq: 0,
         profile: () => undefined,
       },
       catchUp: () => Promise.resolve(),
@@ -95,7 +97,7 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
     peppers: new Map(),
     rootsPublicKey: undefined,
     apiKek: undefined,
-    issuers: new IssuerDirectory(database as unknown as Database),
+    issuers: new IssuerDirectory(database as unknown as Database, { index: noIssuers }, pino({ level: 'silent' })),
     lifetimes: config.lifetimes,
     settings: config,
     authorityId: AUTHORITY,

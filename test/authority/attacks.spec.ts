@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
+  approve,
   enrollOverEst,
   introspect,
   issueKey,
+  proposeIssuerRevocation,
   releaseCertificate,
   resumeDevice,
   resumeKey,
@@ -17,6 +19,7 @@ import { readCertificate } from '#pki';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
 import { enrollRequest, makeDevice, makeEnrolled, makeProduct, renewRequest } from '../harness/fixtures.js';
+import { makePerson } from '../harness/people.js';
 
 let db: TestDatabase;
 let api: AuthorityContext;
@@ -161,12 +164,15 @@ test('a revoked issuing CA issues nothing more, by secret, by renewal, for leave
   const unseen = await makeEnrolled(db);
   const fresh = await makeDevice(db);
   const issuing = await api.issuers.issuing();
-  const { seq } = await revokeCertificate(api, db.operator, issuing.serial, { reason: 'cACompromise' });
-  await est.follower.catchUp(seq);
+  const admin = await makePerson(db, ['admin']);
+  const approver = await makePerson(db, ['approver']);
+  const { approvalId } = await proposeIssuerRevocation(api, admin, issuing.id, 'cACompromise');
+  await approve(api, approver, approvalId, {});
+  await est.follower.catchUp(api.follower.index.seq);
   const before = await db.sql(`select 1 from certificates`);
   await expect(renew(device, certificate)).rejects.toMatchObject({ code: 'issuerRevoked' });
   // Its path is looked at for the first time, and already ends at the revoked CA.
   await expect(renew(unseen.device, unseen.certificate)).rejects.toMatchObject({ kind: 'forbidden' });
-  await expect(enrollOverEst(est, enrollRequest(fresh, newKey()))).rejects.toMatchObject({ code: 'issuerRevoked' });
+  await expect(enrollOverEst(est, enrollRequest(fresh, newKey()))).rejects.toMatchObject({ code: 'noActiveIssuer' });
   expect(await db.sql(`select 1 from certificates`)).toHaveLength(before.length);
 });

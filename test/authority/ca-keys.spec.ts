@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, randomBytes, verify } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { ensureAuthority, ensureHierarchy, IssuerDirectory, type AuthorityContext, type Transactor } from '#authority';
+import { ensureAuthority, ensureHierarchy, type AuthorityContext, type Transactor } from '#authority';
 import { open, sealContext } from '#credential';
 import { AuthorityError, systemClock } from '#kernel';
 import { readCertificate, validatePath } from '#pki';
@@ -132,7 +132,7 @@ describe('a CA key', () => {
 
 describe('root and issuing CA', () => {
   test('form a path for clients and servers, and nobody else may carry their keys', async () => {
-    const issuers = new IssuerDirectory(await db.as('worker'));
+    const { issuers } = await db.context('worker');
     const [root, issuing] = [await issuers.root(), await issuers.issuing()];
     const anchor = { subjectDer: root.subjectDer, publicKey: root.publicKey, set: 'own' };
     const at = db.clock.now();

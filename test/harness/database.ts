@@ -116,7 +116,7 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
       peppers: new Map([[PEPPER.version, PEPPER]]),
       rootsPublicKey: plane === 'api' ? roots.publicKey : undefined,
       apiKek: plane === 'est' ? undefined : apiKek,
-      issuers: new IssuerDirectory(database),
+      issuers: new IssuerDirectory(database, following, silent),
       lifetimes,
       settings: { ...loadConfig({}), ...options.settings },
       authorityId: operator.organizationId,

@@ -132,7 +132,7 @@ export async function startInstance(
     peppers: new Map([[1, pepper]]),
     rootsPublicKey: undefined,
     apiKek: randomBytes(32),
-    issuers: new IssuerDirectory(databases.worker),
+    issuers: new IssuerDirectory(databases.worker, follower, silent),
     lifetimes,
     settings: loadConfig({}),
     authorityId,

@@ -29,14 +29,15 @@ import { recordRequests } from './request-log.js';
 import { ApprovalRoutes } from './routes/approvals.js';
 import { AppRoutes } from './routes/apps.js';
 import { AuditRoutes } from './routes/audit.js';
-import { CatalogueRoutes } from './routes/catalogue.js';
 import { CertificateRoutes } from './routes/certificates.js';
 import { DeviceGroupRoutes } from './routes/device-groups.js';
 import { DeviceRoutes } from './routes/devices.js';
+import { IssuerRoutes } from './routes/issuers.js';
 import { KeyRoutes } from './routes/keys.js';
 import { OrganizationRoutes } from './routes/organizations.js';
 import { PersonRoleRoutes } from './routes/person-roles.js';
 import { PLANE, PlaneRoutes } from './routes/plane.js';
+import { ProfileRoutes } from './routes/profiles.js';
 import { API_DOCUMENT, ReferenceRoutes } from './routes/reference.js';
 import { addSecurityHeaders, setSecurityHeaders } from './security-headers.js';
 import { renewSecureContext, tlsOptions, type TlsCredentials } from './tls.js';
@@ -150,9 +151,10 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       DeviceGroupRoutes,
       DeviceRoutes,
       CertificateRoutes,
-      CatalogueRoutes,
       ApprovalRoutes,
       PersonRoleRoutes,
+      IssuerRoutes,
+      ProfileRoutes,
       AuditRoutes,
       PlaneRoutes,
       ReferenceRoutes,

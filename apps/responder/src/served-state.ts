@@ -1,20 +1,13 @@
 import { isAuthorityError } from '#kernel';
-import { issuerHashes, readCertificate, readPublicKey, toPem, type CertId, type SubjectPublicKey } from '#pki';
+import { issuerHashes, readCertificate, toPem, type CertId } from '#pki';
 import { CRL_MEDIA_TYPE, crlName, crlScopes, OcspDelegates } from '#publication';
+import { knownIssuer, type KnownIssuer } from '#status';
 import { findArtifact, listArtifacts, listIssuers, type Artifact } from '#store';
 import { findCrlProblem, issuerOfCrl } from './check-crl.js';
 import type { ResponderDeps } from './deps.js';
 import { boundedMaxAge, cacheable, type Reply } from './reply.js';
 
-export interface ServedIssuer {
-  id: string;
-  kind: 'root' | 'issuing';
-  subjectDer: Buffer;
-  publicKey: SubjectPublicKey;
-  certificate: Buffer;
-  statusUrl: string;
-  shards: number;
-}
+export type ServedIssuer = KnownIssuer;
 
 interface ServedArtifact {
   artifact: Artifact;
@@ -23,7 +16,6 @@ interface ServedArtifact {
   shrinksAt: number;
 }
 
-const ISSUER_POLL_MS = 5000;
 const CERTIFICATE_MAX_AGE = 3600;
 /** A refused row is not read again before: a check of a large CRL costs seconds, and each refusal is an alarm. */
 const REFUSED_MS = 60_000;
@@ -40,7 +32,8 @@ export class ServedState {
   private readonly artifacts = new Map<string, ServedArtifact>();
   /** By name: the row that was refused, and until when it stays so (monotonic milliseconds). */
   private readonly refused = new Map<string, { row: string; until: number }>();
-  private issuersReadAt = -Infinity;
+  /** Row of the log up to which the issuers are known. */
+  private issuersSeq = -1;
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
   private stopped = false;
@@ -81,7 +74,9 @@ export class ServedState {
     if (this.issuerList.length === 0) return ['no certification authority is set up'];
     const now = this.deps.clock.now();
     return this.issuerList.flatMap((issuer) => [
-      ...(this.delegates.current(issuer.id, now) ? [] : [`no delegated OCSP signer for issuer ${issuer.id}`]),
+      ...(issuer.status === 'revoked' || this.delegates.current(issuer.id, now)
+        ? []
+        : [`no delegated OCSP signer for issuer ${issuer.id}`]),
       ...crlScopes(issuer).flatMap((scope) => {
         const crl = this.crl(crlName(issuer.id, scope));
         if (crl === undefined) return [`${crlName(issuer.id, scope)} is not published yet`];
@@ -113,8 +108,7 @@ export class ServedState {
 
   private async refresh(): Promise<void> {
     try {
-      const due = this.deps.clock.monotonicMs() - this.issuersReadAt >= ISSUER_POLL_MS;
-      if (due || this.issuerList.length === 0) await this.readIssuers();
+      if (this.deps.follower.index.issuersSeq !== this.issuersSeq) await this.readIssuers();
       await this.readArtifacts();
       await this.delegates.refresh(this.deps.database, this.issuerList);
     } catch (error) {
@@ -124,11 +118,20 @@ export class ServedState {
   }
 
   private async readIssuers(): Promise<void> {
+    const { index } = this.deps.follower;
+    const seq = index.issuersSeq;
     const rows = await this.deps.database.transaction(listIssuers);
-    this.issuersReadAt = this.deps.clock.monotonicMs();
-    const complete = rows.flatMap(({ certificate, ...row }) => (certificate === null ? [] : [{ ...row, certificate }]));
-    if (complete.length === this.issuerList.length) return;
-    this.issuerList = complete.map((row) => ({ ...row, publicKey: readPublicKey(row.spki) }));
+    this.issuerList = rows.flatMap((row) => {
+      const issuer = knownIssuer(row, index.issuer(row.id));
+      if (issuer === undefined && row.certificate !== null) {
+        this.deps.log.error(
+          { issuer: row.id },
+          'ALARM: a CA that the status log did not announce as it is; passed over',
+        );
+      }
+      return issuer ?? [];
+    });
+    this.issuersSeq = seq;
     for (const issuer of this.issuerList) {
       for (const hash of ['sha1', 'sha256'] as const) {
         const { nameHash, keyHash } = issuerHashes(issuer.subjectDer, issuer.publicKey, hash);

@@ -85,6 +85,7 @@ export type Query = Readonly<Record<string, string | undefined>>;
 export interface ApiClient {
   get(path: string, query?: Query): Promise<unknown>;
   post(path: string, body: object): Promise<unknown>;
+  patch(path: string, body: object): Promise<unknown>;
   postForm(path: string, form: Readonly<Record<string, string>>): Promise<unknown>;
   delete(path: string): Promise<unknown>;
 }
@@ -138,18 +139,20 @@ function apiClient(base: URL, token: string, ca: string | undefined): ApiClient 
     const headers = { accept: 'application/json', authorization: `Bearer ${token}`, ...options.headers };
     return readAnswer(await exchange(url, { ...options, headers, ca }));
   };
+  const send = (method: 'POST' | 'PATCH', path: string, body: object): Promise<unknown> =>
+    call(path, {
+      method,
+      headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID() },
+      body: JSON.stringify(body),
+    });
   return {
     get(path, query = {}) {
       const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined);
       const search = new URLSearchParams(given).toString();
       return call(search === '' ? path : `${path}?${search}`, {});
     },
-    post: (path, body) =>
-      call(path, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID() },
-        body: JSON.stringify(body),
-      }),
+    post: (path, body) => send('POST', path, body),
+    patch: (path, body) => send('PATCH', path, body),
     postForm: (path, form) =>
       call(path, {
         method: 'POST',

@@ -1,8 +1,9 @@
+import { createSecretKey } from 'node:crypto';
 import path from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import { IssuerDirectory } from '#authority';
+import { readRoot } from '#authority';
 import type { Config } from '#kernel';
 import { toPem } from '#pki';
 import { bootstrap, operatorTokenFile } from './bootstrap.js';
@@ -119,9 +120,10 @@ async function listen(
 /** `root-ca.pem` in the home: the one thing that clients must get by another way than this server. */
 async function writeRoot(parts: PlaneOptions, planes: readonly Plane[], setsUp: boolean): Promise<string> {
   const file = path.join(parts.config.home, 'root-ca.pem');
-  const database = await openPlaneDatabase(parts, setsUp ? 'worker' : ROLES[planes[0] ?? 'worker'][0]);
+  const plane = setsUp ? 'worker' : ROLES[planes[0] ?? 'worker'][0];
+  const database = await openPlaneDatabase(parts, plane);
   try {
-    const root = await new IssuerDirectory(database).root();
+    const root = await readRoot({ database, macKey: createSecretKey(parts.secrets.of(plane).statusMacKey) });
     await replaceFile(file, toPem('CERTIFICATE', root.certificate), 0o644);
   } finally {
     await database.close();

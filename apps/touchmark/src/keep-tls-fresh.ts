@@ -2,11 +2,11 @@ import type { AuthorityContext } from '#authority';
 import type { Config } from '#kernel';
 import { currentServerTls, type ServerTls } from './server-tls.js';
 
-const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
 
 /**
- * Looks hourly whether the server's certificate is due (oftener where certificates are short-lived: ten times within the
- * time left for renewal) and swaps it without a restart. Returns how to end that.
+ * Looks each minute whether the server's certificate is due, or another CA issues now (oftener where certificates are
+ * short-lived: ten times within the time left for renewal), and swaps it without a restart. Returns how to end that.
  */
 export function keepTlsFresh(
   config: Config,
@@ -25,7 +25,7 @@ export function keepTlsFresh(
     () => {
       check().catch((err: unknown) => authority.log.error({ err }, 'the TLS server certificate could not be renewed'));
     },
-    Math.min(HOUR_MS, config.lifetimes.serverCertificateRenew * 100),
+    Math.min(MINUTE_MS, config.lifetimes.serverCertificateRenew * 100),
   );
   timer.unref();
   return () => clearInterval(timer);

@@ -57,7 +57,7 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
     peppers: peppers.byVersion,
     rootsPublicKey: plane === 'api' ? secrets.of('api').rootsPublicKey : undefined,
     apiKek: plane === 'est' ? undefined : secrets.of(plane).apiKek,
-    issuers: new IssuerDirectory(database),
+    issuers: new IssuerDirectory(database, follower, log),
     lifetimes: config.lifetimes,
     settings: config,
     authorityId,

@@ -4,6 +4,7 @@ import { addApprovalCommands } from './commands/approvals.js';
 import { addCertificateCommands } from './commands/certificates.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addDeviceCommands } from './commands/devices.js';
+import { addIssuerCommands } from './commands/issuers.js';
 import { addKeyCommands } from './commands/keys.js';
 import { USAGE_STATUS } from './commands/local-command.js';
 import { addOrganizationCommands } from './commands/organizations.js';
@@ -28,6 +29,7 @@ export function buildProgram(): Command {
   addOrganizationCommands(program);
   addDeviceCommands(program);
   addKeyCommands(program);
+  addIssuerCommands(program);
   addCertificateCommands(program);
   addRoleCommands(program);
   addApprovalCommands(program);

@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { renewServerCertificate, type AuthorityContext } from '#authority';
-import { addSeconds, type Config } from '#kernel';
+import { addSeconds, isAuthorityError, type Config } from '#kernel';
 import { canonicalGeneralName, fromPem, readCertificate, toPem, type Certificate } from '#pki';
 import { replaceFile } from './home.js';
 
@@ -27,11 +27,18 @@ export async function currentServerTls(
   const kept = await readFile(file, 'utf8').catch(() => undefined);
   if (kept !== undefined && (await fits(config, authority, kept, key)))
     return { tls: { key, cert: kept }, renewed: false };
-  const { chain } = await renewServerCertificate(authority, {
+  const renewed = await renewServerCertificate(authority, {
     plane,
     privateKey: createPrivateKey(key),
     hostnames: config.hostnames,
+  }).catch((error: unknown) => {
+    // Whoever is to activate a CA must get in: the old certificate goes on, whatever it is worth.
+    if (!isAuthorityError(error, 'unavailable') || error.code !== 'noActiveIssuer' || kept === undefined) throw error;
+    authority.log.error({ err: error }, 'ALARM: no CA is active; the server keeps its old certificate');
+    return undefined;
   });
+  if (renewed === undefined) return { tls: { key, cert: kept ?? '' }, renewed: false };
+  const { chain } = renewed;
   const cert = chain.map((der) => toPem('CERTIFICATE', der)).join('');
   await replaceFile(file, cert, 0o644);
   return { tls: { key, cert }, renewed: true };
@@ -40,13 +47,15 @@ export async function currentServerTls(
 async function fits(config: Config, authority: AuthorityContext, pem: string, key: string): Promise<boolean> {
   const leaf = readLeaf(pem);
   if (!leaf) return false;
-  const issuer = await authority.issuers.issuing();
+  const issuers = (await authority.issuers.chain()).filter(({ kind }) => kind === 'issuing');
+  const active = issuers.filter(({ status }) => status === 'active');
   const now = authority.clock.now();
   const spki = createPublicKey(createPrivateKey(key)).export({ type: 'spki', format: 'der' });
   const names = leaf.san.map(canonicalGeneralName);
   return (
     leaf.publicKey.spki.equals(spki) &&
-    leaf.authorityKeyId?.equals(issuer.publicKey.keyId) === true &&
+    // Where no CA is active, a certificate of a retired one is better than none.
+    (active.length > 0 ? active : issuers).some((one) => leaf.authorityKeyId?.equals(one.publicKey.keyId)) &&
     leaf.notAfter > addSeconds(now, config.lifetimes.serverCertificateRenew) &&
     names.length === config.hostnames.length &&
     config.hostnames.every((host) => names.some((name) => name.endsWith(`:${host.toLowerCase()}`)))

@@ -17,7 +17,7 @@ async function runEst(options: PlaneOptions, plane: PlaneContext): Promise<Runni
     config,
     authority,
     tls,
-    cacerts: async () => (await authority.issuers.list()).map((issuer) => issuer.certificate),
+    cacerts: async () => (await authority.issuers.chain()).map((issuer) => issuer.certificate),
     registry,
     log: authority.log,
     readiness: () => planeReadiness(plane),

@@ -1,7 +1,7 @@
 import { createSecretKey } from 'node:crypto';
 import { createResponder } from '#apps/responder';
+import { currentProfile, currentProfiles } from '#authority';
 import { systemClock } from '#kernel';
-import { profiles } from '#policy';
 import type { PlaneOptions, RunningPlane } from './plane.js';
 import { openPlaneDatabase, startFollower } from './plane-context.js';
 
@@ -12,6 +12,7 @@ export async function startStatus(options: PlaneOptions): Promise<RunningPlane> 
   const database = await openPlaneDatabase(options, 'responder');
   const macKey = createSecretKey(statusMacKey);
   const follower = await startFollower(options, { database, macKey, peppers: undefined }, log);
+  const view = { lifetimes: config.lifetimes, follower };
   const nest = await createResponder({
     config,
     database,
@@ -22,8 +23,8 @@ export async function startStatus(options: PlaneOptions): Promise<RunningPlane> 
     discovery: () => ({
       planes: urls,
       est: { operations: ['cacerts', 'simpleenroll', 'simplereenroll'], labels: ['device'] },
-      profiles: Object.values(profiles(config.lifetimes)).map(({ name, version }) => ({ name, version })),
-      keyTypes: profiles(config.lifetimes).device.keyTypes,
+      profiles: currentProfiles(view).map(({ name, version }) => ({ name, version })),
+      keyTypes: currentProfile(view, 'device').keyTypes,
     }),
   });
   return {

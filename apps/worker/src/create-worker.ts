@@ -1,4 +1,4 @@
-import { reconcileIntents } from '#authority';
+import { reconcileIntents, reconcileIssuers, type Issuer } from '#authority';
 import { AuthorityError } from '#kernel';
 import { OcspDelegates, publishNeededCrls, type Publisher } from '#publication';
 import type { WorkerDeps } from './deps.js';
@@ -38,6 +38,8 @@ class RunningWorker implements Worker {
   private timer: NodeJS.Timeout | undefined;
   private checking: Promise<void> | undefined;
   private stopped = false;
+  /** Issuers that have what they need to be activated. */
+  private readonly published = new Set<string>();
 
   constructor(
     private readonly context: JobContext,
@@ -76,10 +78,20 @@ class RunningWorker implements Worker {
 
   /** The same functions as the jobs, at once: nobody is told that this instance is ready before status is published. */
   private async publishFirst(): Promise<void> {
-    const { authority, publisher } = this.context;
+    const { authority } = this.context;
     await reconcileIntents(authority);
+    await reconcileIssuers(authority);
+    await this.publishNew(await authority.issuers.list());
+  }
+
+  /** What a CA needs before it issues: a delegate, and CRLs that say that nothing is revoked yet. */
+  private async publishNew(issuers: readonly Issuer[]): Promise<void> {
+    const fresh = issuers.filter(({ id }) => !this.published.has(id));
+    if (fresh.length === 0) return;
+    // CRLs first: with its delegate a CA counts as published.
+    for (const issuer of fresh) await publishNeededCrls(this.context.publisher, issuer);
     await renewDelegates(this.context);
-    for (const issuer of await authority.issuers.list()) await publishNeededCrls(publisher, issuer);
+    for (const { id } of fresh) this.published.add(id);
   }
 
   private schedule(): void {
@@ -96,6 +108,7 @@ class RunningWorker implements Worker {
     const { authority, publisher } = this.context;
     try {
       const issuers = await authority.issuers.list();
+      await this.publishNew(issuers);
       await publisher.delegates.refresh(publisher.database, issuers);
       await this.queues?.ensureSchedules(
         issuers.map(({ id }) => id),

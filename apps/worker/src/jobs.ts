@@ -4,6 +4,7 @@ import {
   followGroup,
   recordExpirations,
   reconcileIntents,
+  reconcileIssuers,
   renewOcspDelegate,
   type AuthorityContext,
   type Issuer,
@@ -42,7 +43,10 @@ export const PROCESSORS = {
 
   'ocsp.delegates': renewDelegates,
 
-  'intents.reconcile': ({ authority }: JobContext) => reconcileIntents(authority),
+  'intents.reconcile': async ({ authority }: JobContext) => ({
+    ...(await reconcileIntents(authority)),
+    issuers: await reconcileIssuers(authority),
+  }),
 
   'group.follow': ({ authority }: JobContext, data: unknown) => followGroup(authority, GroupJob.parse(data).groupId),
 
@@ -62,11 +66,16 @@ export function isJobName(name: string): name is JobName {
   return Object.hasOwn(PROCESSORS, name);
 }
 
-/** Every issuer has a delegate with time left, and this process holds it. Returns how many were renewed. */
+/**
+ * Every issuer that is not revoked has a delegate with time left, and this process holds it. Returns how many were renewed.
+ * A revoked one vouches for no new delegate.
+ */
 export async function renewDelegates({ authority, publisher, ocspKek }: JobContext): Promise<number> {
   const issuers = await authority.issuers.list();
   let renewed = 0;
-  for (const issuer of issuers) if (await renewOcspDelegate(authority, issuer, { ocspKek })) renewed++;
+  for (const issuer of issuers.filter(({ status }) => status !== 'revoked')) {
+    if (await renewOcspDelegate(authority, issuer, { ocspKek })) renewed++;
+  }
   await publisher.delegates.refresh(publisher.database, issuers);
   return renewed;
 }

@@ -14,7 +14,7 @@ export async function findProblems(p: Publisher, issuers: readonly Issuer[]): Pr
     if (oldestSeconds > MAX_OUTBOX_SECONDS)
       problems.push(`${open} outbox rows are open, the oldest for ${Math.round(oldestSeconds)} s`);
     for (const issuer of issuers) {
-      if (p.delegates.current(issuer.id, p.clock.now()) === undefined)
+      if (issuer.status !== 'revoked' && p.delegates.current(issuer.id, p.clock.now()) === undefined)
         problems.push(`issuer ${issuer.id} has no OCSP delegate`);
       for (const scope of crlScopes(issuer)) {
         const crl = await findPublished(tx, crlName(issuer.id, scope));

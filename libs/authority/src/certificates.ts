@@ -16,6 +16,8 @@ import { logStatus, receipt, statusChange, type Receipt, type StatusAudit } from
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { notFound } from './registry.js';
 
+const CA_PROFILES: readonly string[] = ['root-ca', 'issuing-ca'];
+
 /** Serial as callers write it: hex of the DER content, leading zeros optional. Anything else is nobody's serial. */
 export function parseSerial(text: string): Buffer | undefined {
   if (!/^[0-9a-fA-F]{1,40}$/.test(text)) return undefined;
@@ -31,7 +33,7 @@ export function parseSerial(text: string): Buffer | undefined {
 /**
  * Revokes, or holds with reason `certificateHold`. The same reason again answers the receipt of the first time; another
  * one is `conflict`, except that any final reason may be tightened to keyCompromise, which also blocks the key (C15) and
- * ends what was renewed with it: whoever had the key could renew.
+ * ends what was renewed with it: whoever had the key could renew. Throws `conflict` (code `needsApproval`) for a CA.
  */
 export async function revokeCertificate(
   a: AuthorityContext,
@@ -42,6 +44,11 @@ export async function revokeCertificate(
   const result = await a.database.transaction(
     async (tx) => {
       const row = await requireCertificate(tx, serialText);
+      if (CA_PROFILES.includes(row.profile)) {
+        throw new AuthorityError('conflict', 'a CA is revoked by two people, as an issuer, and never put on hold', {
+          code: 'needsApproval',
+        });
+      }
       const latest = await latestStatus(tx, 'certificate', row.serial.toString('hex'));
       const at = a.clock.now();
       const hold = request.reason === 'certificateHold';

@@ -1,5 +1,5 @@
 import { AuthorityError } from '#kernel';
-import { findCertificate, latestStatus, readSecretEnrollment, type SecretEnrollment } from '#store';
+import { findCertificate, latestStatus, readSecretEnrollment, type IntentRow, type SecretEnrollment } from '#store';
 import type { Actor, AuthorityContext } from './context.js';
 import { checkSecret, presentedSecret, wrongSecret } from './device-credentials.js';
 import { checkBegun, checkStanding, prepareDeviceIntent, requestDigest, type Begun } from './enroll-standing.js';
@@ -35,15 +35,19 @@ async function tryOnce(
     authority: false,
     requestId: request.requestId,
   };
-  const issuer = await a.issuers.issuing();
   const requester = `secret:${secret.id}`;
   const asked = requestDigest(requester, request);
   const begun = await findBegun(a, secret, asked);
   checkStanding(a, device, standing);
-  if (begun) return begun.der ?? finishIntent(a, actor, begun, issuer, null);
+  if (begun) return begun.der ?? finish(a, actor, begun);
   const intent = await prepareDeviceIntent(a, request, device, { requester, secretId: secret.id, current: undefined });
   const row = await a.database.single((tx) => recordIntent(tx, a, actor, intent, { id: secret.id, request: asked }));
-  return row && finishIntent(a, actor, row, issuer, null);
+  return row && finish(a, actor, row);
+}
+
+/** By the CA that the intent names: another one may have been activated since. */
+async function finish(a: AuthorityContext, actor: Actor, row: IntentRow): Promise<Buffer> {
+  return finishIntent(a, actor, row, await a.issuers.require(row.issuerId), null);
 }
 
 /**

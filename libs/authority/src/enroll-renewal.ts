@@ -35,7 +35,7 @@ export async function renewCertificate(a: AuthorityContext, request: EstRequest)
   };
   const intent = await a.database.transaction((tx) => openIntent(tx, a, actor, current, request));
   if (intent.der) return intent.der;
-  return finishIntent(a, actor, intent, await a.issuers.issuing(), current.row.serial);
+  return finishIntent(a, actor, intent, await a.issuers.require(intent.issuerId), current.row.serial);
 }
 
 /** Everything that decides, in one transaction with the device locked: what comes back is committed before it is signed. */

@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { encodeParts } from '#credential';
 import { AuthorityError } from '#kernel';
 import { canonicalGeneralName } from '#pki';
-import { decideDevice, profiles } from '#policy';
+import { decideDevice } from '#policy';
 import type { Certificate } from '#pki';
 import type { CertificateRow, Device, DeviceStanding, StatusRow } from '#store';
 import type { AuthorityContext } from './context.js';
+import { currentProfile } from './current-profile.js';
 import type { EstRequest } from './est-request.js';
 import { prepareIntent, type PreparedIntent } from './issue.js';
 
@@ -46,7 +47,7 @@ export async function prepareDeviceIntent(
   device: Device,
   by: { requester: string; secretId: string | null; current: Certificate | undefined },
 ): Promise<PreparedIntent> {
-  const profile = profiles(a.lifetimes).device;
+  const profile = currentProfile(a, 'device');
   const decision = decideDevice({
     profile,
     device: { id: device.id, instanceId: device.instanceId, suspended: false, revoked: false },

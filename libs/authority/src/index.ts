@@ -4,7 +4,9 @@ export type { Transactor } from './transactor.js';
 export { FailedAttempts } from './failed-attempts.js';
 export { caIssuersUri, crlUri, IssuerDirectory, ocspUri } from './issuer-directory.js';
 export type { Issuer } from './issuer-directory.js';
-export { ensureHierarchy } from './create-ca.js';
+export { ensureHierarchy, readRoot } from './create-ca.js';
+export { currentProfile, currentProfiles } from './current-profile.js';
+export type { ProfileView } from './current-profile.js';
 export {
   ensureAuthority,
   authenticateOperator,
@@ -43,3 +45,11 @@ export type { Proposed } from './approvals/propose.js';
 export type { Executed, Operation } from './approvals/operation.js';
 export { readProposal } from './approvals/proposal.js';
 export { expireProposals } from './approvals/expire.js';
+export {
+  issuerOfSerial,
+  proposeIssuer,
+  proposeIssuerActivation,
+  proposeIssuerRevocation,
+  proposeProfileChange,
+} from './approvals/propose-ca.js';
+export { reconcileIssuers } from './approvals/create-issuer.js';

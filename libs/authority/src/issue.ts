@@ -18,9 +18,15 @@ import { findCertificate, recordIntent as insertIntent, storeSigned, type Intent
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { caIssuersUri, crlUri, ocspUri, requireUsable, type Issuer } from './issuer-directory.js';
 
+/** What issuing needs to know of a CA; the root is its own issuer before it has a certificate. */
+export type IntentIssuer = Pick<
+  Issuer,
+  'id' | 'kind' | 'name' | 'caKeyId' | 'subjectDer' | 'publicKey' | 'serial' | 'statusUrl' | 'shards' | 'notAfter'
+>;
+
 export interface IssueRequest {
   profile: Profile;
-  issuer: Issuer;
+  issuer: IntentIssuer;
   subject: Name;
   san: GeneralName[];
   publicKey: SubjectPublicKey;
@@ -107,7 +113,7 @@ export function prepareIntent(
 }
 
 /** What the linter holds a certificate against. */
-export function lintIssuer(issuer: Issuer): NonNullable<LintRules['issuer']> {
+export function lintIssuer(issuer: Pick<Issuer, 'subjectDer' | 'publicKey' | 'notAfter'>): NonNullable<LintRules['issuer']> {
   const { subjectDer, publicKey, notAfter } = issuer;
   return { subjectDer, keyId: publicKey.keyId, keyType: publicKey.keyType, notAfter };
 }
@@ -157,11 +163,12 @@ export async function finishIntent(
     Partial<Pick<AuthorityContext, 'follower'>>,
   actor: Actor,
   row: IntentRow,
-  issuer: Issuer,
+  issuer: IntentIssuer,
   supersedes: Buffer | null,
 ): Promise<Buffer> {
   const { serial, notAfter, deviceId, profile } = row;
   requireUsable(a, issuer);
+  if (row.issuerId !== issuer.id) throw new AuthorityError('internal', 'an intent is signed by its own issuer');
   checkRowMac(row.mac, intentRowMac(a.macKey, row), `intent ${serial.toString('hex')}`);
   const signature = await a.signer.sign({
     purpose: 'certificate',

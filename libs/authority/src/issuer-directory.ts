@@ -1,30 +1,11 @@
+import type { Logger } from 'pino';
 import { AuthorityError } from '#kernel';
-import { readCertificate, readPublicKey, type SubjectPublicKey } from '#pki';
-import type { ReadonlyStatusIndex } from '#status';
-import { listIssuers, type IssuerRow } from '#store';
+import { knownIssuer, type KnownIssuer, type ReadonlyStatusIndex } from '#status';
+import { listIssuers } from '#store';
 import type { Transactor } from './transactor.js';
 
-/** A certification authority that is complete: key made, certificate signed. */
-export interface Issuer {
-  id: string;
-  kind: 'root' | 'issuing';
-  parentId: string | null;
-  name: string;
-  caKeyId: string;
-  subjectDer: Buffer;
-  publicKey: SubjectPublicKey;
-  /** DER. */
-  certificate: Buffer;
-  /** Of its certificate, lower-case hex; empty until there is one. */
-  serial: string;
-  statusUrl: string;
-  shards: number;
-  notAfter: Date;
-}
-
-export function toIssuer(row: IssuerRow & { certificate: Buffer }): Issuer {
-  return { ...row, publicKey: readPublicKey(row.spki), serial: readCertificate(row.certificate).serial };
-}
+/** A certification authority that is complete: key made, certificate signed and announced in the status log. */
+export type Issuer = KnownIssuer;
 
 /** Throws `unavailable` for a CA whose own certificate is revoked or on hold: it neither signs nor vouches any more. */
 export function requireUsable(a: { follower?: StatusView }, issuer: Pick<Issuer, 'serial' | 'name'>): void {
@@ -56,19 +37,38 @@ export const ocspUri = (issuer: Pick<Issuer, 'statusUrl'>): string => `${issuer.
 export const caIssuersUri = (issuer: Pick<Issuer, 'id' | 'statusUrl'>): string =>
   `${issuer.statusUrl}/ca/${issuer.id}.cer`;
 
-/** The issuers, read once: they change only while the authority is being set up. */
+interface IssuerLog {
+  index: Pick<ReadonlyStatusIndex, 'issuer' | 'issuersSeq' | 'certificate'>;
+}
+
+/**
+ * The issuers that the status log has announced, in memory: read anew when the log says something new about one. A row of
+ * `issuers` that was planted or altered is passed over.
+ */
 export class IssuerDirectory {
-  private known: Issuer[] | undefined;
+  private known: { seq: number; issuers: readonly Issuer[] } | undefined;
 
-  constructor(private readonly database: Transactor) {}
+  constructor(
+    private readonly database: Transactor,
+    private readonly log: IssuerLog,
+    private readonly alarms: Pick<Logger, 'error'>,
+  ) {}
 
-  /** Roots first. */
-  async list(): Promise<Issuer[]> {
-    if (this.known) return this.known;
+  /** Roots first, then in the order they were made; retired and revoked ones too. */
+  async list(): Promise<readonly Issuer[]> {
+    const { index } = this.log;
+    const seq = index.issuersSeq;
+    if (this.known?.seq === seq) return this.known.issuers;
     const rows = await this.database.transaction(listIssuers);
-    const complete = rows.filter((row): row is IssuerRow & { certificate: Buffer } => row.certificate !== null);
-    const issuers = complete.map(toIssuer);
-    if (rows.length > 0 && complete.length === rows.length) this.known = issuers;
+    const issuers = rows.flatMap((row) => {
+      const issuer = knownIssuer(row, index.issuer(row.id));
+      if (issuer === undefined && row.certificate !== null) {
+        this.alarms.error({ issuer: row.id }, 'ALARM: a CA that the status log did not announce as it is; passed over');
+      }
+      return issuer ?? [];
+    });
+    // Of an earlier or the same state of the log: read again when it has moved on meanwhile.
+    this.known = { seq, issuers };
     return issuers;
   }
 
@@ -76,17 +76,49 @@ export class IssuerDirectory {
     return (await this.list()).find((issuer) => issuer.id === id);
   }
 
-  async root(): Promise<Issuer> {
-    return this.only('root');
-  }
-
-  async issuing(): Promise<Issuer> {
-    return this.only('issuing');
-  }
-
-  private async only(kind: Issuer['kind']): Promise<Issuer> {
-    const issuer = (await this.list()).find((one) => one.kind === kind);
-    if (!issuer) throw new AuthorityError('unavailable', `there is no ${kind} CA yet`, { retryAfter: 5 });
+  /** Of what was recorded before: the issuer may have been retired since. Throws `unavailable` where it is not known. */
+  async require(id: string): Promise<Issuer> {
+    const issuer = await this.find(id);
+    if (!issuer) throw new AuthorityError('unavailable', 'the CA of this request is not known here', { retryAfter: 5 });
     return issuer;
+  }
+
+  async root(): Promise<Issuer> {
+    const root = (await this.list()).find((one) => one.kind === 'root');
+    if (!root) throw new AuthorityError('unavailable', 'there is no root CA yet', { retryAfter: 5 });
+    return root;
+  }
+
+  /** The CA that issues now. Throws `unavailable` (code `noActiveIssuer`) when there is none. */
+  async issuing(): Promise<Issuer> {
+    const active = await this.active();
+    if (active) return active;
+    throw new AuthorityError('unavailable', 'no issuing CA is active; nothing is issued until one is activated', {
+      code: 'noActiveIssuer',
+      retryAfter: 60,
+    });
+  }
+
+  /**
+   * What a device needs to build a path from any certificate of ours to the root (RFC 7030 section 4.1.3): the root, the
+   * CA that issues now, then those that issued before. There is one root, so there are no certificates of its renewal.
+   */
+  async chain(): Promise<Issuer[]> {
+    const all = await this.list();
+    const active = await this.active();
+    const retired = all.filter((one) => one.kind === 'issuing' && one !== active && !this.isRevoked(one));
+    return [...all.filter((one) => one.kind === 'root'), ...(active ? [active] : []), ...retired.toReversed()];
+  }
+
+  private async active(): Promise<Issuer | undefined> {
+    const usable = (await this.list()).filter(
+      (one) => one.kind === 'issuing' && one.status === 'active' && !this.isRevoked(one),
+    );
+    return usable.toSorted((one, other) => one.seq - other.seq).at(-1);
+  }
+
+  private isRevoked(issuer: Issuer): boolean {
+    const status = this.log.index.certificate(issuer.serial)?.status;
+    return issuer.status === 'revoked' || status === 'revoked' || status === 'onHold';
   }
 }

@@ -2,10 +2,10 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { appendAudit } from '#audit';
 import { addSeconds, wholeSecond } from '#kernel';
 import { OID, readCertificate, readPublicKey } from '#pki';
-import { profiles } from '#policy';
 import { ocspDelegateName, sealOcspDelegate } from '#status';
 import { findArtifact, readLogHead, swapArtifact, type Artifact } from '#store';
 import { systemActor, type AuthorityContext } from './context.js';
+import { currentProfile } from './current-profile.js';
 import { finishIntent, prepareIntent, recordOwnIntent } from './issue.js';
 import type { Issuer } from './issuer-directory.js';
 
@@ -24,7 +24,7 @@ export async function renewOcspDelegate(
   const actor = systemActor(a, 'ocsp-delegate');
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const intent = prepareIntent(a, {
-    profile: profiles(a.lifetimes)['ocsp-responder'],
+    profile: currentProfile(a, 'ocsp-responder'),
     issuer,
     subject: [
       [{ type: OID.organizationName, value: 'Touchmark' }],

@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { appendAudit } from '#audit';
 import { isAuthorityError } from '#kernel';
 import { restoreCertificate } from '#pki';
-import { lintRules, profiles, type ProfileName } from '#policy';
+import { lintRules, type ProfileName } from '#policy';
 import { intentRowMac } from '#status';
 import {
   abandonIntent,
@@ -16,13 +16,15 @@ import {
 import { certificateAudit, revocation } from './certificates.js';
 import { logStatus } from './change-status.js';
 import { systemActor, type AuthorityContext } from './context.js';
+import { currentProfile } from './current-profile.js';
 import { finishIntent, lintIssuer } from './issue.js';
 import type { Issuer } from './issuer-directory.js';
 
 /** Older than this, an intent is not signed any more: who asked for it has long gone on. */
 const ABANDON_SECONDS = 600;
 const BATCH = 200;
-const MADE_BY_INIT: readonly string[] = ['root-ca', 'issuing-ca'];
+/** Finished by whoever makes CAs: the first start, `reconcileIssuers`. */
+const OF_CAS: readonly string[] = ['root-ca', 'issuing-ca'];
 
 /**
  * Closes what was left open by a crash or a lost signer: signs exactly the stored bytes, after linting them again, or
@@ -35,7 +37,7 @@ export async function reconcileIntents(
 ): Promise<{ signed: number; abandoned: number }> {
   const done = { signed: 0, abandoned: 0 };
   const open = await a.database.transaction((tx) => findOpenIntents(tx, minAgeSeconds, BATCH));
-  for (const row of open.filter((one) => !MADE_BY_INIT.includes(one.profile))) {
+  for (const row of open.filter((one) => !OF_CAS.includes(one.profile))) {
     try {
       done[await closeIntent(a, row)] += 1;
     } catch (error) {
@@ -71,7 +73,7 @@ async function reasonAgainst(a: AuthorityContext, row: CertificateRow, issuer: I
   }
   const ageMs = a.clock.now().getTime() - row.createdAt.getTime();
   if (ageMs > ABANDON_SECONDS * 1000) return 'older than 10 minutes';
-  const profile = profiles(a.lifetimes)[row.profile as ProfileName];
+  const profile = currentProfile(a, row.profile as ProfileName);
   if (profile?.version !== row.profileVersion) return 'its profile has changed';
   try {
     restoreCertificate(row.tbs, lintRules(profile, lintIssuer(issuer)));

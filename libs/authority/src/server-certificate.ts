@@ -2,8 +2,8 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
 import { appendAudit } from '#audit';
 import { OID, readPublicKey, type GeneralName } from '#pki';
-import { profiles } from '#policy';
 import { scopeOf, systemActor, type AuthorityContext } from './context.js';
+import { currentProfile } from './current-profile.js';
 import { finishIntent, prepareIntent, recordOwnIntent } from './issue.js';
 
 /**
@@ -20,7 +20,7 @@ export async function renewServerCertificate(
     isIP(name) === 0 ? { type: 'dns', value: name.toLowerCase() } : { type: 'ip', value: name },
   );
   const intent = prepareIntent(a, {
-    profile: profiles(a.lifetimes)['tls-server'],
+    profile: currentProfile(a, 'tls-server'),
     issuer,
     subject: [[{ type: OID.commonName, value: (request.hostnames[0] ?? request.plane).slice(0, 64) }]],
     san,

@@ -1,5 +1,7 @@
 export { lintRules, profiles, validity } from './profile.js';
 export type { Profile, ProfileName } from './profile.js';
+export { CHANGEABLE_PROFILES, checkProfileSettings, validityBounds, withSettings } from './profile-settings.js';
+export type { ChangeableProfile, ProfileSettings } from './profile-settings.js';
 export { decideDevice } from './decide-device.js';
 export type { DeviceDecision, DeviceFacts, DeviceRequest } from './decide-device.js';
 export {

@@ -14,7 +14,7 @@ import {
   type TransactionOptions,
   type Tx,
 } from '#store';
-import { loadEntries, type LoadedEntries } from './load-entries.js';
+import { loadEntries, profileVersion, type LoadedEntries } from './load-entries.js';
 import { StatusIndex, type ReadonlyStatusIndex } from './status-index.js';
 
 export interface FollowerOptions {
@@ -207,7 +207,7 @@ export class Follower {
     return { target, rows, loaded: await loadEntries(tx, rows, this.statusIndex, this.options) };
   }
 
-  private applyRows(rows: StatusRow[], { keys, tokens, people }: LoadedEntries): boolean {
+  private applyRows(rows: StatusRow[], { keys, tokens, people, profiles }: LoadedEntries): boolean {
     for (const row of rows) {
       const mac = chainMacRow(this.options.macKey, this.head.mac, encodeStatusRow(row.seq, row));
       if (row.seq !== this.head.seq + 1 || row.mac.length !== mac.length || !timingSafeEqual(mac, row.mac)) {
@@ -217,7 +217,12 @@ export class Follower {
         );
         return false;
       }
-      const loaded = { key: keys.get(row.subject), token: tokens.get(row.subject), person: people.get(row.subject) };
+      const loaded = {
+        key: keys.get(row.subject),
+        token: tokens.get(row.subject),
+        person: people.get(row.subject),
+        profile: profiles.get(profileVersion(row)),
+      };
       if (!this.statusIndex.apply(row, loaded)) {
         this.options.onError(
           new Error(`ALARM: row ${row.seq} would revive the revoked ${row.kind} ${row.subject}; passed over`),

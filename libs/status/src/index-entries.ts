@@ -1,4 +1,4 @@
-import type { Role } from '#policy';
+import type { ProfileSettings, Role } from '#policy';
 import type { AudienceKind, KeyStatus, TokenKind } from '#store';
 
 /** What the log says last about a certificate, a device or a group; absent means nothing was ever changed. */
@@ -53,5 +53,15 @@ export interface PersonEntry {
   status: 'active' | 'revoked';
   /** As the log grants them now. */
   roles: ReadonlySet<Role>;
+  seq: number;
+}
+
+/** A profile as changed last. */
+export interface ProfileEntry {
+  version: number;
+  /** `v<version>`, as the log says it. */
+  status: string;
+  /** undefined: the row of this version is not the one that was approved. Nothing may be issued by it. */
+  settings: ProfileSettings | undefined;
   seq: number;
 }

@@ -1,6 +1,6 @@
 export { Follower } from './follower.js';
 export type { FollowerOptions } from './follower.js';
-export type { KeyEntry, PersonEntry, StatusEntry, TokenEntry } from './index-entries.js';
+export type { KeyEntry, PersonEntry, ProfileEntry, StatusEntry, TokenEntry } from './index-entries.js';
 export type { ReadonlyStatusIndex } from './status-index.js';
 export {
   approvalRowMac,
@@ -9,8 +9,11 @@ export {
   keyRowMac,
   keySealContext,
   personRowMac,
+  profileRowMac,
   tokenRowMac,
   tokenSealContext,
 } from './row-mac.js';
+export { announcedIssuers, ISSUER_STATUSES, knownIssuer } from './known-issuers.js';
+export type { IssuerStatus, KnownIssuer } from './known-issuers.js';
 export { ocspDelegateName, openOcspDelegate, sealOcspDelegate } from './ocsp-delegate.js';
 export type { OcspDelegate } from './ocsp-delegate.js';

@@ -1,10 +1,18 @@
-import type { KeyObject } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import { openVerifier, type Pepper } from '#credential';
 import { AuthorityError, isAuthorityError } from '#kernel';
-import { isRole } from '#policy';
-import { findKeys, findOperatorTokens, findPeople, type StatusRow, type Tx } from '#store';
+import { isRole, type ProfileSettings } from '#policy';
+import { findKeys, findOperatorTokens, findPeople, findProfileVersions, type StatusRow, type Tx } from '#store';
 import type { KeyEntry, PersonEntry, TokenEntry } from './index-entries.js';
-import { checkRowMac, keyRowMac, keySealContext, personRowMac, tokenRowMac, tokenSealContext } from './row-mac.js';
+import {
+  checkRowMac,
+  keyRowMac,
+  keySealContext,
+  personRowMac,
+  profileRowMac,
+  tokenRowMac,
+  tokenSealContext,
+} from './row-mac.js';
 import type { StatusIndex } from './status-index.js';
 
 /** Entries by id, loaded for the rows of one batch. */
@@ -12,11 +20,13 @@ export interface LoadedEntries {
   keys: ReadonlyMap<string, KeyEntry>;
   tokens: ReadonlyMap<string, TokenEntry>;
   people: ReadonlyMap<string, PersonEntry>;
+  /** By `profileVersion`. */
+  profiles: ReadonlyMap<string, ProfileSettings>;
 }
 
 interface LoadOptions {
   macKey: KeyObject;
-  /** undefined: this plane checks neither keys nor tokens, and loads none. */
+  /** undefined: this plane checks neither keys nor tokens, and loads none of them. */
   peppers: ReadonlyMap<number, Pepper> | undefined;
   onError: (error: Error) => void;
 }
@@ -36,6 +46,7 @@ export async function loadEntries(
     keys: new Map<string, KeyEntry>(),
     tokens: new Map<string, TokenEntry>(),
     people: new Map<string, PersonEntry>(),
+    profiles: await loadProfiles(tx, rows, options),
   };
   if (peppers === undefined) return loaded;
   const missing = (kind: 'key' | 'token' | 'person'): string[] => {
@@ -62,6 +73,33 @@ export async function loadEntries(
       checkRowMac(row.mac, personRowMac(macKey, row), `person ${row.id}`);
       const { id, organizationId, name } = row;
       loaded.people.set(id, { id, organizationId, name, status: 'active', roles: new Set(), seq: 0 });
+    });
+  }
+  return loaded;
+}
+
+/** The version that a row of the log announces; one name for row and settings. */
+export const profileVersion = (row: Pick<StatusRow, 'subject' | 'status'>): string => `${row.subject} ${row.status}`;
+
+/** What is stored must be what was announced: by its MAC and by the SHA-256 that stands in the log. */
+async function loadProfiles(
+  tx: Tx,
+  rows: readonly StatusRow[],
+  options: LoadOptions,
+): Promise<Map<string, ProfileSettings>> {
+  const announced = new Map(rows.filter((row) => row.kind === 'profile').map((row) => [profileVersion(row), row]));
+  const names = [...new Set([...announced.values()].map((row) => row.subject))];
+  const loaded = new Map<string, ProfileSettings>();
+  for (const row of await some(names, (found) => findProfileVersions(tx, found))) {
+    const version = profileVersion({ subject: row.name, status: `v${row.version}` });
+    const logged = announced.get(version);
+    if (logged === undefined) continue;
+    believe(options, `profile ${version}`, () => {
+      checkRowMac(row.mac, profileRowMac(options.macKey, row), `profile ${version}`);
+      if (createHash('sha256').update(row.settings).digest('hex') !== logged.reason) {
+        throw new AuthorityError('internal', `profile ${version} is not what was announced`, { code: 'rowMac' });
+      }
+      loaded.set(version, JSON.parse(row.settings.toString('utf8')) as ProfileSettings);
     });
   }
   return loaded;

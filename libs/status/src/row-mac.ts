@@ -1,7 +1,7 @@
 import { timingSafeEqual, type KeyObject } from 'node:crypto';
 import { rowMac, sealContext } from '#credential';
 import { AuthorityError } from '#kernel';
-import type { ApprovalRow, IntentRow, KeyRow, OperatorTokenRow, PersonRow } from '#store';
+import type { ApprovalRow, IntentRow, KeyRow, OperatorTokenRow, PersonRow, ProfileVersionRow } from '#store';
 
 type KeyFacts = Pick<
   KeyRow,
@@ -92,6 +92,15 @@ export const intentRowMac = (macKey: KeyObject, row: IntentFacts): Buffer =>
 /** Covers a proposal as it was made: what is executed is what was proposed. */
 export const approvalRowMac = (macKey: KeyObject, row: Pick<ApprovalRow, 'id' | 'proposal'>): Buffer =>
   rowMac(macKey, 'approvals', { id: row.id, proposal: row.proposal.toString('base64') });
+
+/** Covers what a profile was changed to, and by which approval. */
+export const profileRowMac = (macKey: KeyObject, row: Omit<ProfileVersionRow, 'mac'>): Buffer =>
+  rowMac(macKey, 'profile_versions', {
+    name: row.name,
+    version: String(row.version),
+    settings: row.settings.toString('base64'),
+    approvalId: row.approvalId,
+  });
 
 /** Throws `internal` (code `rowMac`) for a row that somebody without the key wrote or changed. */
 export function checkRowMac(stored: Buffer, computed: Buffer, what: string): void {

@@ -1,6 +1,6 @@
-import { isRole } from '#policy';
+import { isRole, type ProfileSettings } from '#policy';
 import type { KeyStatus, StatusRow } from '#store';
-import type { KeyEntry, PersonEntry, StatusEntry, TokenEntry } from './index-entries.js';
+import type { KeyEntry, PersonEntry, ProfileEntry, StatusEntry, TokenEntry } from './index-entries.js';
 
 export type ReadonlyStatusIndex = Pick<
   StatusIndex,
@@ -14,6 +14,7 @@ export type ReadonlyStatusIndex = Pick<
   | 'people'
   | 'passkey'
   | 'issuer'
+  | 'issuersSeq'
   | 'profile'
   | 'certificateCount'
 >;
@@ -23,6 +24,7 @@ export interface Loaded {
   key?: KeyEntry | undefined;
   token?: TokenEntry | undefined;
   person?: PersonEntry | undefined;
+  profile?: ProfileSettings | undefined;
 }
 
 /** The one reason for which a revoked device may be registered again: an approval by a second person, which serves once. */
@@ -32,18 +34,20 @@ const REENROLLMENT = /^reenrollment:[0-9a-f-]{36}$/;
 export class StatusIndex {
   /** Number of the last row applied. */
   seq = 0;
+  /** Of the last row that was about an issuer. */
+  issuersSeq = 0;
   private readonly plain = {
     certificate: new Map<string, StatusEntry>(),
     device: new Map<string, StatusEntry>(),
     group: new Map<string, StatusEntry>(),
     passkey: new Map<string, StatusEntry>(),
     issuer: new Map<string, StatusEntry>(),
-    profile: new Map<string, StatusEntry>(),
   };
   private readonly keys = new Map<string, KeyEntry>();
   private readonly tokens = new Map<string, TokenEntry>();
   private readonly persons = new Map<string, PersonEntry>();
   private readonly reenrollments = new Set<string>();
+  private readonly profiles = new Map<string, ProfileEntry>();
 
   /** By serial in lower-case hex. A released hold stays as status `active`, with the seq of the release. */
   certificate(serial: string): StatusEntry | undefined {
@@ -82,8 +86,9 @@ export class StatusIndex {
     return this.plain.issuer.get(id);
   }
 
-  profile(name: string): StatusEntry | undefined {
-    return this.plain.profile.get(name);
+  /** undefined: as shipped. */
+  profile(name: string): ProfileEntry | undefined {
+    return this.profiles.get(name);
   }
 
   get certificateCount(): number {
@@ -120,7 +125,6 @@ export class StatusIndex {
       case 'group':
       case 'passkey':
       case 'issuer':
-      case 'profile':
         this.plain[row.kind].set(row.subject, {
           status: row.status,
           reason: row.reason,
@@ -128,7 +132,13 @@ export class StatusIndex {
           invalidityDate: row.invalidityDate,
           seq: row.seq,
         });
+        if (row.kind === 'issuer') this.issuersSeq = row.seq;
         break;
+      case 'profile': {
+        const { subject, status, seq } = row;
+        this.profiles.set(subject, { version: Number(status.slice(1)), status, settings: loaded.profile, seq });
+        break;
+      }
       case 'key': {
         const key = loaded.key ?? this.keys.get(row.subject);
         if (key !== undefined) {

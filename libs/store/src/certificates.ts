@@ -192,6 +192,15 @@ export async function findOpenIntents(tx: Tx, olderThanSeconds: number, limit: n
   );
 }
 
+/** What was recorded, signed or not, for a key under a profile; the oldest first. */
+export async function findIntentsOfKey(tx: Tx, spkiSha256: Buffer, profile: string): Promise<CertificateRow[]> {
+  return tx.rows<CertificateRow>(
+    `select ${COLUMNS} ${FROM} where c.spki_sha256 = $1 and c.profile = $2 and s.state <> 'abandoned'
+     order by c.created_at`,
+    [spkiSha256, profile],
+  );
+}
+
 /** The newest certificate that the same requester got or is getting for the same request since `since`. */
 export async function findRepeated(
   tx: Tx,

@@ -16,6 +16,7 @@ export * from './keys.js';
 export * from './operator-tokens.js';
 export * from './people.js';
 export * from './approvals.js';
+export * from './profiles.js';
 export * from './status-log.js';
 export * from './audit.js';
 export * from './outbox.js';

@@ -44,6 +44,11 @@ export async function storeIssuerCertificate(tx: Tx, id: string, der: Buffer): P
   return (await tx.run(`update issuers set certificate = $2 where id = $1 and certificate is null`, [id, der])) === 1;
 }
 
+/** Until the transaction ends nobody else makes, activates or revokes a CA. */
+export async function lockIssuers(tx: Tx): Promise<void> {
+  await tx.rows(`select id from issuers order by id for no key update`);
+}
+
 /** Roots first, then in the order they were made. */
 export async function listIssuers(tx: Tx): Promise<IssuerRow[]> {
   return tx.rows<IssuerRow>(`select ${COLUMNS} from issuers order by kind desc, created_at, id`);

@@ -155,6 +155,20 @@ export async function latestStatuses(
   return new Map(rows.map((row) => [row.subject, row]));
 }
 
+/**
+ * What the log says last about every subject of a kind, each with the MAC of the row before it: enough to check that the
+ * row was written by this authority, without following the whole log.
+ */
+export async function latestOfKind(tx: Tx, kind: StatusKind): Promise<(StatusRow & { previousMac: Buffer })[]> {
+  const rows = await tx.rows<StatusRow & { previousMac: Buffer | null }>(
+    `select distinct on (subject) ${COLUMNS},
+       (select p.mac from status_changes p where p.seq = c.seq - 1) as "previousMac"
+     from status_changes c where kind = $1 order by subject, c.seq desc`,
+    [kind],
+  );
+  return rows.map((row) => ({ ...row, previousMac: row.previousMac ?? EMPTY_LOG.mac }));
+}
+
 /** The history of one subject, oldest first. */
 export async function statusHistory(tx: Tx, kind: StatusKind, subject: string): Promise<StatusRow[]> {
   return tx.rows<StatusRow>(`select ${COLUMNS} from status_changes where kind = $1 and subject = $2 order by seq`, [

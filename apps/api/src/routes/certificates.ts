@@ -1,14 +1,23 @@
 import { Readable } from 'node:stream';
 import { Body, Controller, Get, Param, Post, Query, StreamableFile } from '@nestjs/common';
-import { ApiProduces } from '@nestjs/swagger';
-import type { z } from 'zod';
-import { parseSerial, releaseCertificate, revokeCertificate, type Actor, type AuthorityContext } from '#authority';
+import { ApiProduces, ApiResponse } from '@nestjs/swagger';
+import { z } from 'zod';
+import {
+  issuerOfSerial,
+  parseSerial,
+  proposeIssuerRevocation,
+  releaseCertificate,
+  revokeCertificate,
+  type Actor,
+  type AuthorityContext,
+} from '#authority';
 import { readCertificate, sdpFingerprints } from '#pki';
 import { findCertificate, isId, listCertificates, type CertificateFilter, type CertificateRow } from '#store';
 import { Access } from '../access.js';
 import { Answers } from '../answers.js';
 import { By, Http, read, TheAuthority, type Exchange } from '../authority-module.js';
 import { certificatesCsv } from '../certificates-csv.js';
+import { needsApproval, proposedSchema } from '../proposals.js';
 import {
   certificateJson,
   certificatePage,
@@ -67,14 +76,20 @@ export class CertificateRoutes {
 
   @Post(':serial/revoke')
   @Access('certificate:revoke')
-  @Answers('Revoke a certificate, or hold it with reason certificateHold', receiptSchema)
+  @Answers('Revoke a certificate, or hold it with reason certificateHold', z.union([receiptSchema, proposedSchema]))
+  @ApiResponse({ status: 202, description: 'Of a CA: proposed, as by the issuer', standardSchema: proposedSchema })
   async revoke(
     @By() by: Actor,
+    @Http() http: Exchange,
     @Param('serial', serialNumber) serial: string,
     @Body({ schema: certificateRevocation }) body: z.infer<typeof certificateRevocation>,
   ) {
+    const { reason } = body;
     const invalidityDate = body.invalidityDate === undefined ? undefined : new Date(body.invalidityDate);
-    return receiptJson(await revokeCertificate(this.a, by, serial, { reason: body.reason, invalidityDate }));
+    // To others a CA's certificate is one that does not exist.
+    const ca = by.authority ? await issuerOfSerial(this.a, parseSerial(serial)) : undefined;
+    if (ca) return needsApproval(this.a, by, http, (joined) => proposeIssuerRevocation(joined, by, ca.id, reason));
+    return receiptJson(await revokeCertificate(this.a, by, serial, { reason, invalidityDate }));
   }
 
   @Post(':serial/release')

@@ -33,4 +33,5 @@ export const deviceId = new PathForm('device', isId);
 export const approvalId = new PathForm('approval', isId);
 export const personId = new PathForm('person', isId);
 export const keyId = new PathForm('key', isKeyId);
+export const issuerId = new PathForm('issuer', isId);
 export const serialNumber = new PathForm('certificate', (value) => parseSerial(value) !== undefined);

@@ -1,13 +1,16 @@
 import { z } from 'zod';
 import { caIssuersUri, crlUri, ocspUri, type Issuer } from '#authority';
 import { toPem } from '#pki';
-import type { Profile } from '#policy';
-import { id, pageOf, time } from './values.js';
+import { REVOCATION_REASONS, type Profile } from '#policy';
+import { id, pageOf, text, time } from './values.js';
 
 export const issuerSchema = z
   .strictObject({
     id,
     kind: z.enum(['root', 'issuing']),
+    status: z
+      .enum(['active', 'retired', 'revoked'])
+      .meta({ description: 'active: issues; retired: does not, or not yet, and its certificates are good' }),
     parentId: id.nullable(),
     name: z.string(),
     keyType: z.string(),
@@ -20,6 +23,12 @@ export const issuerSchema = z
   })
   .meta({ id: 'Issuer' });
 export const issuerPage = pageOf(issuerSchema);
+
+/** RFC 5280 appendix A: a common name has at most 64 characters. */
+export const issuerCreation = z.strictObject({ name: text(64) }).meta({ id: 'IssuerCreation' });
+export const issuerRevocation = z
+  .strictObject({ reason: z.enum(REVOCATION_REASONS).exclude(['certificateHold']) })
+  .meta({ id: 'IssuerRevocation' });
 
 export const profileSchema = z
   .strictObject({
@@ -37,10 +46,19 @@ export const profileSchema = z
   .meta({ id: 'Profile' });
 export const profilePage = pageOf(profileSchema);
 
+export const profileChange = z
+  .strictObject({
+    validitySeconds: z.int().min(1).optional().meta({ description: 'of what is issued from then on' }),
+    keyTypes: z.array(text(20)).min(1).max(20).optional().meta({ description: 'some of the shipped ones' }),
+  })
+  .refine((change) => Object.values(change).some((value) => value !== undefined), 'must change something')
+  .meta({ id: 'ProfileChange' });
+
 export function issuerJson(issuer: Issuer): z.infer<typeof issuerSchema> {
   return {
     id: issuer.id,
     kind: issuer.kind,
+    status: issuer.status,
     parentId: issuer.parentId,
     name: issuer.name,
     keyType: issuer.publicKey.keyType,

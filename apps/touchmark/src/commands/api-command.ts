@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { loadConfig } from '#kernel';
+import { AuthorityError, loadConfig } from '#kernel';
 import { connectApi, type ApiClient, type Connection } from '../client.js';
 import { printJson, printLines, record, table, type Column } from '../output.js';
 
@@ -59,6 +59,14 @@ export function printRecord(
   printLines(record(value, without));
   if (typeof approvalId === 'string') printLines(['', 'Nothing is done yet: a second person has to approve this.']);
   else if (note !== undefined) printLines(['', note]);
+}
+
+/** As a record without the PEM, or as the PEM alone. */
+export function printCertificate(found: unknown, options: ApiOptions & { pem?: boolean }): void {
+  if (options.pem !== true) return printRecord(found, options, undefined, ['pem']);
+  const { pem } = found as { pem?: unknown };
+  if (typeof pem !== 'string') throw new AuthorityError('conflict', 'The certificate is not signed yet.');
+  printLines([pem.trim()]);
 }
 
 /** The query of a list: `limit`, `cursor` and filters that were given. */

@@ -1,6 +1,4 @@
 import type { Command } from 'commander';
-import { AuthorityError } from '#kernel';
-import { printLines } from '../output.js';
 import {
   apiCommand,
   body,
@@ -8,6 +6,7 @@ import {
   listCommand,
   pageQuery,
   parseTime,
+  printCertificate,
   printList,
   printRecord,
   segment,
@@ -23,9 +22,8 @@ interface FilterOptions extends ListOptions {
   search?: string;
 }
 
-/** Issuers and certificates, and the audit trail. */
+/** Certificates, and the audit trail. */
 export function addCertificateCommands(program: Command): void {
-  addIssuerCommands(program);
   const cert = program.command('cert').description('Certificates');
   listCommand(cert, 'List certificates', 'cert list --status active --expires-before 2027-01-31T00:00:00Z')
     .option('--status <status>', 'issuing, active, onHold, revoked or expired')
@@ -63,31 +61,6 @@ export function addCertificateCommands(program: Command): void {
   addAuditCommands(program);
 }
 
-function addIssuerCommands(program: Command): void {
-  const ca = program.command('ca').description('Certification authorities: the root and what issues under it');
-  listCommand(ca, 'List issuers', 'ca list').action(async (options: ListOptions) => {
-    const client = await connect(options);
-    printList(await client.get('/v1/issuers', pageQuery(options)), ISSUERS, options);
-  });
-  apiCommand(ca, 'show <id>', 'Show an issuer', 'ca show 0197b2c0-... --pem > issuing-ca.pem')
-    .option('--pem', 'print its certificate alone, as PEM')
-    .action(async (id: string, options: ApiOptions & { pem?: boolean }) => {
-      const client = await connect(options);
-      const { items = [] } = (await client.get('/v1/issuers')) as { items?: { id?: unknown }[] };
-      const issuer = items.find((item) => item.id === id);
-      if (issuer === undefined) throw new AuthorityError('notFound', `There is no issuer ${id}: "ca list" names them.`);
-      printCertificate(issuer, options);
-    });
-}
-
-/** As a record without the PEM, or as the PEM alone. */
-function printCertificate(found: unknown, options: ApiOptions & { pem?: boolean }): void {
-  if (options.pem !== true) return printRecord(found, options, undefined, ['pem']);
-  const { pem } = found as { pem?: unknown };
-  if (typeof pem !== 'string') throw new AuthorityError('conflict', 'The certificate is not signed yet.');
-  printLines([pem.trim()]);
-}
-
 function addAuditCommands(program: Command): void {
   const audit = program.command('audit').description('The audit trail');
   listCommand(audit, 'List events', 'audit list --limit 20').action(async (options: ListOptions) => {
@@ -96,13 +69,6 @@ function addAuditCommands(program: Command): void {
   });
 }
 
-const ISSUERS = [
-  { title: 'id', member: 'id' },
-  { title: 'name', member: 'name' },
-  { title: 'kind', member: 'kind' },
-  { title: 'key', member: 'keyType' },
-  { title: 'ends', member: 'notAfter' },
-];
 const CERTIFICATES = [
   { title: 'serial', member: 'serial' },
   { title: 'status', member: 'status' },

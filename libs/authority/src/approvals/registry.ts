@@ -1,13 +1,21 @@
 import type { OperationName } from '#store';
+import { activateIssuer } from './activate-issuer.js';
+import { changeProfile } from './change-profile.js';
+import { createIssuer } from './create-issuer.js';
 import { grantRoles } from './grant-roles.js';
 import type { Operation } from './operation.js';
 import { reenrollDevice } from './reenroll-device.js';
 import { revokeGroup } from './revoke-group.js';
+import { revokeIssuer } from './revoke-issuer.js';
 
 /** Every operation that can be proposed. */
 const OPERATIONS: Partial<Readonly<Record<OperationName, Operation>>> = {
   'device.reenroll': reenrollDevice,
   'group.revoke': revokeGroup,
+  'ca.create': createIssuer,
+  'ca.activate': activateIssuer,
+  'ca.revoke': revokeIssuer,
+  'profile.change': changeProfile,
   'role.grant': grantRoles,
 };
 
