@@ -31,4 +31,6 @@ export const releaseId = new PathForm('release', isId);
 export const groupId = new PathForm('device group', isId);
 export const deviceId = new PathForm('device', isId);
 export const keyId = new PathForm('key', isKeyId);
+export const personId = new PathForm('person', isId);
+export const tokenId = new PathForm('token', isKeyId);
 export const serialNumber = new PathForm('certificate', (value) => parseSerial(value) !== undefined);
