@@ -44,6 +44,7 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
         createdBy: kind === 'machine' ? VENDOR : null,
         roles,
         expiresAt: null,
+        endsAt: null,
         status: 'active',
         seq: 1,
       },

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { createDeviceGroup, createOrganization, issueKey, type Actor } from '#authority';
-import { mintApiKey } from '#credential';
+import { createDeviceGroup, createOrganization, createPerson, issueKey, type Actor } from '#authority';
+import { mintApiKey, mintOperatorToken } from '#credential';
 import { readCertificate } from '#pki';
 import type { TestDatabase } from '../harness/database.js';
 import { makeEnrolled, makeProduct } from '../harness/fixtures.js';
+import { makeMachine } from '../harness/people.js';
 
 /** Paths of what no organization owns. */
 export const SHARED = /^\/v1\/(issuers|profiles|sign-in)|^\/(sign-in|tlog|docs)/;
@@ -30,6 +31,9 @@ export const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/devices/:id/revoke': { reason: 'keyCompromise' },
   'POST /v1/certificates/:serial/revoke': { reason: 'keyCompromise' },
   'POST /v1/certificates/:serial/release': {},
+  'POST /v1/people/:id/invitations': {},
+  'POST /v1/tokens/:id/rotate': { overlapSeconds: 60 },
+  'POST /v1/tokens/:id/revoke': {},
   'POST /v1/keys/:id/rotate': { overlapSeconds: 60 },
   'POST /v1/keys/:id/suspend': {},
   'POST /v1/keys/:id/resume': {},
@@ -51,6 +55,8 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
     audience: 'all',
     environment: 'live',
   });
+  const person = await createPerson(api, officer, { name: 'Somebody' });
+  const machine = await makeMachine(db, { ...officer, personId: person.id }, ['officer']);
   const uuid = (own: string) => ({ own, absent: randomUUID() });
   return {
     testing,
@@ -62,6 +68,8 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
       '/v1/apps': uuid(product.appId),
       '/v1/devices': uuid(device.id),
       '/v1/device-groups': uuid(group.id),
+      '/v1/people': uuid(person.id),
+      '/v1/tokens': { own: machine.tokenId, absent: mintOperatorToken().id },
       '/v1/keys': { own: key.id, absent: mintApiKey('live').id },
       '/v1/certificates': {
         own: readCertificate(certificate).serial,
@@ -72,12 +80,16 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
       'POST /v1/apps': (vendorId) => ({ name: 'x', vendorId }),
       'POST /v1/devices': (appId) => ({ appId }),
       'POST /v1/device-groups': (vendorId) => ({ name: 'x', vendorId }),
+      'POST /v1/people': (organizationId) => ({ name: 'x', organizationId }),
+      'POST /v1/tokens': (organizationId) => ({ name: 'x', kind: 'machine', roles: ['officer'], organizationId }),
       'POST /v1/keys': (releaseId) => ({ releaseId, audience: 'all', environment: 'live' }),
     },
     referenced: {
       'POST /v1/apps': testing,
       'POST /v1/devices': product.appId,
       'POST /v1/device-groups': testing,
+      'POST /v1/people': testing,
+      'POST /v1/tokens': testing,
       'POST /v1/keys': product.releaseId,
     },
   };

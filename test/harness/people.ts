@@ -1,5 +1,6 @@
 import { issueBootstrapToken, writeToken, type Actor } from '#authority';
-import type { Role } from '#policy';
+import { addSeconds } from '#kernel';
+import { ROLES, type Role } from '#policy';
 import { personRowMac } from '#status';
 import { appendStatusChanges, insertPerson, newId, type StatusChange } from '#store';
 import type { TestDatabase } from './database.js';
@@ -22,11 +23,19 @@ async function log(db: TestDatabase, changes: StatusChange[]): Promise<void> {
 }
 
 /** An active person with these roles in an organization, default the authority; as actor when signed in. */
-export async function makePerson(db: TestDatabase, roles: readonly Role[], organizationId?: string): Promise<Person> {
+export async function makePerson(
+  db: TestDatabase,
+  roles: readonly Role[],
+  organizationId?: string,
+  account?: { issuer: string; subject: string },
+): Promise<Person> {
   const owner = await db.as('owner');
   const id = newId(db.clock);
   const of = organizationId ?? db.authorityId;
-  const row = { id, organizationId: of, name: `Person ${++counter}`, email: null, oidcIssuer: null, oidcSubject: null };
+  const row = {
+    ...{ id, organizationId: of, name: `Person ${++counter}`, email: null },
+    ...{ oidcIssuer: account?.issuer ?? null, oidcSubject: account?.subject ?? null },
+  };
   await owner.transaction((tx) => insertPerson(tx, { ...row, mac: personRowMac(db.macKey, row) }));
   await log(db, [
     change(db, 'person', id, 'active'),
@@ -88,12 +97,38 @@ export async function makeToken(db: TestDatabase, person: Person, roles: readonl
   return text;
 }
 
-/** A bootstrap token as actor: the authority itself answers for it. */
-export async function makeBootstrap(db: TestDatabase): Promise<Person & { tokenId: string }> {
+/** What a sign-in gives this person: the text of a session. */
+export async function sessionOf(db: TestDatabase, person: Actor & { personId: string }): Promise<string> {
   const api = await db.context('api');
   const owner = await db.as('owner');
-  const { id } = await issueBootstrapToken({ ...api, plane: 'worker', database: owner }, `Bootstrap ${++counter}`);
+  const { organizationId, personId } = person;
+  const facts = {
+    organizationId,
+    name: 'session',
+    kind: 'session',
+    personId,
+    createdBy: null,
+    predecessorId: null,
+  } as const;
+  const expiresAt = addSeconds(db.clock.now(), 8 * 3600);
+  const { text, seq } = await owner.transaction((tx) =>
+    writeToken(tx, api, person, { ...facts, roles: [...ROLES], expiresAt }),
+  );
+  await api.follower.catchUp(seq);
+  return text;
+}
+
+/** A bootstrap token as actor: the authority itself answers for it. */
+export async function makeBootstrap(
+  db: TestDatabase,
+): Promise<Actor & { personId: string; tokenId: string; text: string }> {
+  const api = await db.context('api');
+  const owner = await db.as('owner');
+  const { id, text } = await issueBootstrapToken(
+    { ...api, plane: 'worker', database: owner },
+    `Bootstrap ${++counter}`,
+  );
   const [head] = await db.sql<{ seq: string }>('select seq from status_counter');
   await api.follower.catchUp(Number(head!.seq));
-  return { ...db.operator, id: `operator:${id}`, personId: db.authorityId, tokenId: id };
+  return { ...db.operator, id: `operator:${id}`, personId: db.authorityId, tokenId: id, text };
 }

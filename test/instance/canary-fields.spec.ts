@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { mintApiKey, mintEnrollmentSecret, mintOperatorToken } from '#credential';
+import { mintApiKey, mintEnrollmentSecret, mintInvitation, mintOperatorToken } from '#credential';
 import { startTestInstance, type TestInstance } from '../harness/instance.js';
 
 /** What of an OpenAPI document is needed to fill every field. */
@@ -40,7 +40,7 @@ beforeAll(async () => {
 afterAll(() => instance.stop());
 
 function canary(where: string): string {
-  const made = [mintApiKey('live'), mintApiKey('test'), mintOperatorToken(), mintEnrollmentSecret()];
+  const made = [mintApiKey('live'), mintApiKey('test'), mintOperatorToken(), mintEnrollmentSecret(), mintInvitation()];
   const { text } = made[canaries.size % made.length]!;
   canaries.set(text.slice(text.lastIndexOf('_') + 1), where);
   return text;

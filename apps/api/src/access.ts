@@ -4,6 +4,7 @@ import { CREDENTIAL_PATTERN } from '#credential';
 import { authenticateOperator, type Actor, type AuthorityContext, type Caller } from '#authority';
 import { AuthorityError } from '#kernel';
 import { PERMISSIONS, type Permission } from '#policy';
+import { refuseCrossSite, sessionToken } from './session-cookie.js';
 
 /**
  * Who may call a route: anyone (`public`), or whoever holds the permission named, by the roles of `#policy`. Row-level
@@ -39,9 +40,13 @@ export const Access = (
 
 /**
  * Deny by default, in one place for Nest controllers and plain Fastify routes alike: registering a route that declares no
- * access throws, and each request is checked before its body is read. Must run before any route is registered.
+ * access throws, and each request is checked before its body is read. `noteUse` is told of each token that was good. Must run before any route is registered.
  */
-export function enforceAccess(instance: FastifyInstance, a: AuthorityContext): void {
+export function enforceAccess(
+  instance: FastifyInstance,
+  a: AuthorityContext,
+  noteUse = (_tokenId: string): void => undefined,
+): void {
   instance.decorateRequest('caller', null);
   instance.decorate('routeTable', []);
   instance.addHook('onRoute', (route) => {
@@ -56,7 +61,9 @@ export function enforceAccess(instance: FastifyInstance, a: AuthorityContext): v
   });
   instance.addHook('onRequest', async (request) => {
     refuseCredentialInQuery(request);
-    if (!request.is404) await admit(a, request);
+    if (request.is404) return;
+    await admit(a, request);
+    if (request.caller !== null) noteUse(request.caller.tokenId);
   });
   instance.addHook('preHandler', (request, _reply, done) => {
     refuseCredentialInBody(request);
@@ -68,7 +75,7 @@ async function admit(a: AuthorityContext, request: FastifyRequest): Promise<void
   const { access } = request.routeOptions.config;
   if (access === 'public') return;
   if (access === undefined) throw new AuthorityError('forbidden', 'this route declares no access');
-  const caller = await authenticateOperator(a, bearerToken(request.headers.authorization), {
+  const caller = await authenticateOperator(a, presentedToken(request), {
     address: request.ip,
     requestId: request.id,
   });
@@ -81,6 +88,15 @@ async function admit(a: AuthorityContext, request: FastifyRequest): Promise<void
 function rolesText({ roles, organization }: Caller): string {
   const held = roles.length === 0 ? 'no role' : `the role ${roles.join(', ')}`;
   return `the caller has ${held} in an organization of kind ${organization.kind}`;
+}
+
+/** The header, or else the session of a browser, which must have been meant to send this. */
+function presentedToken(request: FastifyRequest): string | undefined {
+  const { authorization } = request.headers;
+  if (authorization !== undefined) return bearerToken(authorization);
+  const token = sessionToken(request);
+  if (token !== undefined) refuseCrossSite(request);
+  return token;
 }
 
 /** RFC 6750 section 2.1; anything else counts as no token. */
@@ -119,8 +135,13 @@ function refuseCredentialInBody(request: FastifyRequest): void {
   }
 }
 
+/** Who asks, with what it may do. Throws `internal` on a public route, which has none. */
+export function callerOf(request: FastifyRequest): Caller {
+  if (request.caller === null) throw new AuthorityError('internal', 'a public route has no caller');
+  return request.caller;
+}
+
 /** The authenticated caller as actor of this request. Throws `internal` on a public route, which has none. */
 export function actorOf(request: FastifyRequest): Actor {
-  if (request.caller === null) throw new AuthorityError('internal', 'a public route has no caller');
-  return { ...request.caller.actor, requestId: request.id };
+  return { ...callerOf(request).actor, requestId: request.id };
 }

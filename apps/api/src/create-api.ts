@@ -10,10 +10,10 @@ import {
 import { APP_FILTER, APP_INTERCEPTOR, APP_PIPE, NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { OpenAPIObject } from '@nestjs/swagger';
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { Logger } from 'pino';
-import type { AuthorityContext } from '#authority';
+import { TokenUse, type AuthorityContext } from '#authority';
 import { AuthorityError, type Config } from '#kernel';
 import { enforceAccess } from './access.js';
 import { collectMethods } from './allowed-methods.js';
@@ -36,9 +36,12 @@ import { IssuerRoutes } from './routes/issuers.js';
 import { KeyRoutes } from './routes/keys.js';
 import { OrganizationRoutes } from './routes/organizations.js';
 import { PersonRoleRoutes } from './routes/person-roles.js';
+import { PersonRoutes } from './routes/people.js';
 import { PLANE, PlaneRoutes } from './routes/plane.js';
 import { ProfileRoutes } from './routes/profiles.js';
 import { API_DOCUMENT, ReferenceRoutes } from './routes/reference.js';
+import { SessionRoutes } from './routes/session.js';
+import { TokenRoutes } from './routes/tokens.js';
 import { addSecurityHeaders, setSecurityHeaders } from './security-headers.js';
 import { renewSecureContext, tlsOptions, type TlsCredentials } from './tls.js';
 import { fromSchemaIssues } from './validation.js';
@@ -76,7 +79,9 @@ export async function createApi(deps: ApiDependencies): Promise<NestFastifyAppli
   const answerOtherMethods = collectMethods(instance);
   addSecurityHeaders(instance);
   recordRequests(instance, 'api', deps.log, deps.registry);
-  enforceAccess(instance, deps.authority);
+  const use = new TokenUse(deps.authority);
+  enforceAccess(instance, deps.authority, (tokenId) => use.note(tokenId));
+  flushRegularly(instance, use);
   acceptJson(instance);
   let document: OpenAPIObject | undefined;
   const describe = (): OpenAPIObject => (document ??= describeApi(app, deps.urls().api));
@@ -93,6 +98,16 @@ export async function createApi(deps: ApiDependencies): Promise<NestFastifyAppli
 /** A renewed server certificate, for connections from now on. */
 export function renewTls(app: NestFastifyApplication, credentials: TlsCredentials): void {
   renewSecureContext(app.getHttpServer() as unknown as Server, credentials);
+}
+
+const USE_FLUSH_MS = 30_000;
+
+function flushRegularly(instance: FastifyInstance, use: TokenUse): void {
+  const timer = setInterval(() => void use.flush(), USE_FLUSH_MS).unref();
+  instance.addHook('onClose', async () => {
+    clearInterval(timer);
+    await use.flush();
+  });
 }
 
 function createAdapter({ tls, log }: ApiDependencies): FastifyAdapter {
@@ -156,6 +171,9 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       IssuerRoutes,
       ProfileRoutes,
       AuditRoutes,
+      PersonRoutes,
+      TokenRoutes,
+      SessionRoutes,
       PlaneRoutes,
       ReferenceRoutes,
     ],

@@ -147,7 +147,15 @@ export async function prepareCa(
   const kind = parent === undefined ? 'root' : 'issuing';
   const key = await a.signer.createKey(KEY_TYPES[kind]);
   const subject = caSubject(name);
-  const made = { id, kind, name, caKeyId: key.keyId, subjectDer: encodeName(subject), spki: key.spki, statusUrl } as const;
+  const made = {
+    id,
+    kind,
+    name,
+    caKeyId: key.keyId,
+    subjectDer: encodeName(subject),
+    spki: key.spki,
+    statusUrl,
+  } as const;
   const profile = currentProfile(a, PROFILE[kind]);
   const { notAfter } = validity(profile, a.clock.now(), parent?.notAfter);
   const row: IssuerRow = { ...made, parentId: parent?.id ?? null, certificate: null, shards: 1, notAfter };

@@ -53,3 +53,13 @@ export {
   proposeProfileChange,
 } from './approvals/propose-ca.js';
 export { reconcileIssuers } from './approvals/create-issuer.js';
+export { createPerson } from './people/create-person.js';
+export { createInvitation, invitePerson } from './people/invite.js';
+export type { Invitation } from './people/invite.js';
+export { removePerson } from './people/remove-person.js';
+export type { RemovedPerson } from './people/remove-person.js';
+export { issueToken } from './tokens/issue-token.js';
+export type { IssuedToken, TokenRequest } from './tokens/issue-token.js';
+export { revokeToken, rotateToken, signOut, tokenStatus } from './tokens/change-token.js';
+export type { ShownTokenStatus } from './tokens/change-token.js';
+export { TokenUse } from './tokens/token-use.js';

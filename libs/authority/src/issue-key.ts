@@ -1,5 +1,5 @@
 import { derivationRoot, mintApiKey, sealToBox, sealVerifier, verifierHash, type Environment } from '#credential';
-import { AuthorityError, isAuthorityError } from '#kernel';
+import { AuthorityError } from '#kernel';
 import { decideKeyExpiry, decideRetirement, decideSuccessorExpiry, USABLE_KEYS } from '#policy';
 import { keyRowMac, keySealContext } from '#status';
 import {
@@ -17,7 +17,7 @@ import {
 } from '#store';
 import { logStatus, statusChange } from './change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
-import { auditRefusal } from './refusal.js';
+import { auditingRefusal } from './refusal.js';
 import { effectiveStatus, readKeyStanding } from './change-key.js';
 import { notFound } from './registry.js';
 
@@ -59,7 +59,9 @@ export async function issueKey(
       issuerOrgId,
     });
   };
-  const issued = await auditingRefusal(a, actor, 'key:new', () => a.database.transaction(work, scopeOf(a, actor)));
+  const issued = await auditingRefusal(a, actor, 'key.issued', 'key:new', () =>
+    a.database.transaction(work, scopeOf(a, actor)),
+  );
   await a.follower.catchUp(issued.seq);
   return issued;
 }
@@ -106,7 +108,9 @@ export async function rotateKey(
     );
     return { ...issued, predecessor: { id, endsAt } };
   };
-  const result = await auditingRefusal(a, actor, `key:${id}`, () => a.database.transaction(work, scopeOf(a, actor)));
+  const result = await auditingRefusal(a, actor, 'key.issued', `key:${id}`, () =>
+    a.database.transaction(work, scopeOf(a, actor)),
+  );
   await a.follower.catchUp(result.seq);
   return result;
 }
@@ -200,21 +204,4 @@ async function readAudience(tx: Tx, audience: Audience): Promise<{ audience: Aud
     }
   }
   return { audience: 'providers', audienceValues: values };
-}
-
-/** A refused request for a key is a try to obtain something: it leaves an entry. Never hides the refusal itself. */
-async function auditingRefusal<T>(
-  a: AuthorityContext,
-  actor: Actor,
-  subject: string,
-  work: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isAuthorityError(error) && error.kind !== 'unavailable') {
-      await auditRefusal(a, actor, { action: 'key.issued', subject, error, detail: {} });
-    }
-    throw error;
-  }
 }

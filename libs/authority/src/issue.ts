@@ -113,7 +113,9 @@ export function prepareIntent(
 }
 
 /** What the linter holds a certificate against. */
-export function lintIssuer(issuer: Pick<Issuer, 'subjectDer' | 'publicKey' | 'notAfter'>): NonNullable<LintRules['issuer']> {
+export function lintIssuer(
+  issuer: Pick<Issuer, 'subjectDer' | 'publicKey' | 'notAfter'>,
+): NonNullable<LintRules['issuer']> {
   const { subjectDer, publicKey, notAfter } = issuer;
   return { subjectDer, keyId: publicKey.keyId, keyType: publicKey.keyType, notAfter };
 }

@@ -11,11 +11,13 @@ import {
   newId,
   type OperatorTokenRow,
   type Organization,
+  type StatusChange,
   type TokenKind,
   type Tx,
 } from '#store';
-import { logStatus, statusChange } from './change-status.js';
+import { logStatus, statusChange, type StatusAudit } from './change-status.js';
 import { scopeOf, systemActor, type Actor, type AuthorityContext } from './context.js';
+import { isUsable } from './tokens/usable.js';
 
 /** An authenticated operator, the organization it acts for and what it may do there. */
 export interface Caller {
@@ -56,8 +58,7 @@ function checkToken(a: AuthorityContext, token: string | undefined): TokenEntry 
   if (credential?.kind !== 'operatorToken') return undefined;
   const entry = a.follower.index.token(credential.id);
   const matches = verifierMatches(entry?.verifier, verifierHash(credential));
-  if (!matches || entry?.status !== 'active') return undefined;
-  if (entry.expiresAt !== null && entry.expiresAt <= a.clock.now()) return undefined;
+  if (!matches || entry === undefined || !isUsable(entry, a.clock.now())) return undefined;
   if (entry.personId !== null && a.follower.index.person(entry.personId)?.status !== 'active') return undefined;
   return entry;
 }
@@ -93,10 +94,20 @@ function callerOf(a: AuthorityContext, entry: TokenEntry, organization: CallerOr
     tokenId: entry.id,
     kind: entry.kind,
     roles,
-    permissions: permissionsOf(organization.kind, roles),
+    permissions: permissionsNow(entry, organization, roles),
   };
   callers.set(entry, { caller, person });
   return caller;
+}
+
+/** Whoever signed in may see who he is and make a passkey, also before he is given a role. */
+function permissionsNow(
+  entry: TokenEntry,
+  organization: CallerOrganization,
+  roles: readonly Role[],
+): ReadonlySet<Permission> {
+  const given = permissionsOf(organization.kind, roles);
+  return entry.personId === null ? given : new Set([...given, 'session']);
 }
 
 /** A token never gives more than it was made for, nor more than its person has now. */
@@ -175,12 +186,20 @@ export async function issueBootstrapToken(a: TokenMaker, name: string): Promise<
 
 type TokenMaker = Pick<AuthorityContext, 'database' | 'clock' | 'macKey' | 'pepper' | 'plane' | 'authorityId'>;
 
+/** What is written with a new token: that it follows another, which ends; that somebody signed in. */
+export interface WithToken {
+  action?: 'token.issued' | 'token.rotated';
+  audits?: readonly StatusAudit[];
+  changes?: readonly StatusChange[];
+}
+
 /** A token with its status row and audit entry, last in the transaction. Answers its text, shown once. */
 export async function writeToken(
   tx: Tx,
   a: Pick<TokenMaker, 'clock' | 'macKey' | 'pepper'>,
   actor: Actor,
   facts: Omit<OperatorTokenRow, 'id' | 'sealedVerifier' | 'pepperVersion' | 'mac'>,
+  { action = 'token.issued', audits = [], changes = [] }: WithToken = {},
 ): Promise<{ id: string; text: string; seq: number }> {
   const token = mintOperatorToken();
   const row = { ...facts, id: token.id };
@@ -193,7 +212,7 @@ export async function writeToken(
   const at = a.clock.now();
   const { organizationId, name, kind, personId, roles, expiresAt, predecessorId } = row;
   const audit = {
-    action: 'token.issued' as const,
+    action,
     subject: `token:${token.id}`,
     ownerOrgId: organizationId,
     issuerOrgId: actor.organizationId,
@@ -207,5 +226,9 @@ export async function writeToken(
     },
   };
   const change = statusChange({ kind: 'token', subject: token.id, status: 'active', at });
-  return { id: token.id, text: token.text, seq: await logStatus(tx, a, actor, at, [audit], [change]) };
+  return {
+    id: token.id,
+    text: token.text,
+    seq: await logStatus(tx, a, actor, at, [...audits, audit], [...changes, change]),
+  };
 }

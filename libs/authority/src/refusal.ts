@@ -1,5 +1,5 @@
 import { appendAudit, type AuditAction } from '#audit';
-import type { AuthorityError } from '#kernel';
+import { isAuthorityError, type AuthorityError } from '#kernel';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 
 /**
@@ -32,4 +32,22 @@ export async function auditRefusal(
       scopeOf(a, actor),
     )
     .catch((cause: unknown) => a.log.error({ err: cause }, 'a refusal could not be audited'));
+}
+
+/** A refused request for something leaves an entry. Never hides the refusal itself; what was merely unavailable is none. */
+export async function auditingRefusal<T>(
+  a: AuthorityContext,
+  actor: Actor,
+  action: AuditAction,
+  subject: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isAuthorityError(error) && error.kind !== 'unavailable') {
+      await auditRefusal(a, actor, { action, subject, error, detail: {} });
+    }
+    throw error;
+  }
 }

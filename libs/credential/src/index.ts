@@ -1,6 +1,13 @@
 export { decodeBase62, encodeBase62 } from './base62.js';
 export { encodeFields, encodeParts, rowEncoder } from './fields.js';
-export { KEY_ID_LENGTH, mintApiKey, mintEnrollmentSecret, mintOperatorToken, parseCredential } from './text.js';
+export {
+  KEY_ID_LENGTH,
+  mintApiKey,
+  mintEnrollmentSecret,
+  mintInvitation,
+  mintOperatorToken,
+  parseCredential,
+} from './text.js';
 export type { Credential, CredentialKind, Environment } from './text.js';
 export { openVerifier, sealContext, sealVerifier, verifierHash, verifierMatches } from './verifier.js';
 export type { Pepper } from './verifier.js';

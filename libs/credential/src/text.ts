@@ -13,7 +13,7 @@ const CRC_LENGTH = 6;
 const TAIL_LENGTH = KEY_ID_LENGTH + 1 + SECRET_LENGTH + CRC_LENGTH;
 
 export type Environment = 'live' | 'test';
-export type CredentialKind = 'apiKey' | 'operatorToken' | 'enrollmentSecret';
+export type CredentialKind = 'apiKey' | 'operatorToken' | 'enrollmentSecret' | 'invitation';
 
 export interface Credential {
   kind: CredentialKind;
@@ -37,7 +37,8 @@ const LIVE_KEY: Form = { prefix: 'tmk1_live_', kind: 'apiKey', environment: 'liv
 const TEST_KEY: Form = { prefix: 'tmk1_test_', kind: 'apiKey', environment: 'test' };
 const OPERATOR_TOKEN: Form = { prefix: 'tmo1_', kind: 'operatorToken', environment: undefined };
 const ENROLLMENT_SECRET: Form = { prefix: 'tme1_', kind: 'enrollmentSecret', environment: undefined };
-const FORMS = [LIVE_KEY, TEST_KEY, OPERATOR_TOKEN, ENROLLMENT_SECRET];
+const INVITATION: Form = { prefix: 'tmi1_', kind: 'invitation', environment: undefined };
+const FORMS = [LIVE_KEY, TEST_KEY, OPERATOR_TOKEN, ENROLLMENT_SECRET, INVITATION];
 
 /** `tmk1_live_<id14>_<secret43><crc6>`: 74 characters of `[A-Za-z0-9_]`, safe in a URL and in one double-click. */
 export function mintApiKey(environment: Environment): Credential {
@@ -54,6 +55,11 @@ export function mintEnrollmentSecret(): Credential {
   return mint(ENROLLMENT_SECRET);
 }
 
+/** `tmi1_<id14>_<secret43><crc6>`: 69 characters; lets a person in once, who then makes a passkey. */
+export function mintInvitation(): Credential {
+  return mint(INVITATION);
+}
+
 function mint(form: Form): Credential {
   const id = encodeBase62(randomBytes(ID_BYTES), KEY_ID_LENGTH);
   const secret = randomBytes(SECRET_BYTES);
@@ -62,7 +68,7 @@ function mint(form: Form): Credential {
 }
 
 /**
- * Reads any of the three forms. One pair of surrounding double quotes is dropped, since the sample URL of RFC 9248
+ * Reads any of the forms. One pair of surrounding double quotes is dropped, since the sample URL of RFC 9248
  * quotes its values. Checked: length, alphabet, that id and secret lie within 80 and 256 bits (each value has one
  * spelling only), and the checksum, which catches typos and serves scanners but proves nothing. Undefined otherwise.
  */

@@ -8,6 +8,7 @@ const LABELS: Readonly<Record<CredentialKind, string>> = {
   apiKey: 'tmk1:verify',
   operatorToken: 'tmo1:verify',
   enrollmentSecret: 'tme1:verify',
+  invitation: 'tmi1:verify',
 };
 
 /** Compared against when there is nothing stored, so that an unknown id costs what a wrong secret costs. */

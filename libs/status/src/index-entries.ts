@@ -43,6 +43,8 @@ export interface TokenEntry {
   roles: readonly Role[];
   expiresAt: Date | null;
   status: string;
+  /** End of a token that was rotated, where before expiresAt. */
+  endsAt: Date | null;
   seq: number;
 }
 

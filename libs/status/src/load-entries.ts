@@ -65,7 +65,7 @@ export async function loadEntries(
       checkRowMac(row.mac, tokenRowMac(macKey, row), `operator token ${row.id}`);
       const verifier = openVerifier(pepperOf(peppers, row.pepperVersion), row.sealedVerifier, tokenSealContext(row));
       const roles = row.roles.filter(isRole);
-      loaded.tokens.set(row.id, { ...row, roles, verifier, status: 'pending', seq: 0 });
+      loaded.tokens.set(row.id, { ...row, roles, verifier, status: 'pending', endsAt: null, seq: 0 });
     });
   }
   for (const row of await some(missing('person'), (ids) => findPeople(tx, ids))) {

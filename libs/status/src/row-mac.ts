@@ -1,7 +1,16 @@
 import { timingSafeEqual, type KeyObject } from 'node:crypto';
 import { rowMac, sealContext } from '#credential';
 import { AuthorityError } from '#kernel';
-import type { ApprovalRow, IntentRow, KeyRow, OperatorTokenRow, PersonRow, ProfileVersionRow } from '#store';
+import type {
+  ApprovalRow,
+  IntentRow,
+  InvitationRow,
+  KeyRow,
+  OperatorTokenRow,
+  PasskeyRow,
+  PersonRow,
+  ProfileVersionRow,
+} from '#store';
 
 type KeyFacts = Pick<
   KeyRow,
@@ -70,6 +79,32 @@ export const personRowMac = (macKey: KeyObject, row: PersonFacts): Buffer =>
     organizationId: row.organizationId,
     oidcIssuer: row.oidcIssuer ?? '',
     oidcSubject: row.oidcSubject ?? '',
+  });
+
+type InvitationFacts = Pick<InvitationRow, 'id' | 'personId' | 'organizationId' | 'expiresAt'>;
+
+const invitationFields = (row: InvitationFacts): Record<string, string> => ({
+  id: row.id,
+  personId: row.personId,
+  organizationId: row.organizationId,
+  expiresAt: row.expiresAt.toISOString(),
+});
+
+/** Under what an invitation's verifier is sealed: for this person, until then. */
+export const invitationSealContext = (row: InvitationFacts): Buffer => sealContext('invitation', invitationFields(row));
+export const invitationRowMac = (macKey: KeyObject, row: InvitationFacts): Buffer =>
+  rowMac(macKey, 'invitations', invitationFields(row));
+
+/** Covers whose passkey it is and by which key it is recognized; the counter changes with each use and is not covered. */
+export const passkeyRowMac = (
+  macKey: KeyObject,
+  row: Pick<PasskeyRow, 'id' | 'personId' | 'organizationId' | 'publicKey'>,
+): Buffer =>
+  rowMac(macKey, 'passkeys', {
+    id: row.id,
+    personId: row.personId,
+    organizationId: row.organizationId,
+    publicKey: row.publicKey.toString('base64'),
   });
 
 type IntentFacts = Pick<

@@ -154,7 +154,9 @@ export class StatusIndex {
       }
       case 'token': {
         const token = loaded.token ?? this.tokens.get(row.subject);
-        if (token !== undefined) this.tokens.set(row.subject, { ...token, status: row.status, seq: row.seq });
+        if (token !== undefined) {
+          this.tokens.set(row.subject, { ...token, status: row.status, endsAt: row.endsAt, seq: row.seq });
+        }
         break;
       }
       case 'person': {

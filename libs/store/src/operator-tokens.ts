@@ -95,6 +95,33 @@ export async function listOperatorTokens(
   return toPage(rows, page.limit, (row) => [row.createdMicros, row.id]);
 }
 
+/** Of a person, of every kind; whether they are good says the status log. */
+export async function tokensOfPerson(tx: Tx, personId: string): Promise<string[]> {
+  const rows = await tx.rows<{ id: string }>(`select id from operator_tokens where person_id = $1`, [personId]);
+  return rows.map((row) => row.id);
+}
+
+/** The machine tokens that this person answers for. */
+export async function machineTokensMadeBy(tx: Tx, personId: string): Promise<string[]> {
+  const rows = await tx.rows<{ id: string }>(`select id from operator_tokens where created_by = $1`, [personId]);
+  return rows.map((row) => row.id);
+}
+
+/** The token that follows this one. */
+export async function findSuccessorToken(tx: Tx, id: string): Promise<string | undefined> {
+  const [row] = await tx.rows<{ id: string }>(`select id from operator_tokens where predecessor_id = $1 limit 1`, [id]);
+  return row?.id;
+}
+
+/** Locks the row: of two rotations at once the second sees what the first did. */
+export async function lockOperatorToken(tx: Tx, id: string): Promise<ListedToken | undefined> {
+  const [row] = await tx.rows<ListedToken>(
+    `select ${LISTED}, created_at as "createdAt", last_used_at as "lastUsedAt" from operator_tokens where id = $1 for update`,
+    [id],
+  );
+  return row;
+}
+
 /** Written at most once a minute and token, outside of what the token was used for. */
 export async function noteTokensUsed(tx: Tx, used: ReadonlyMap<string, Date>): Promise<void> {
   await tx.run(

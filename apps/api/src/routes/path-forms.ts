@@ -34,4 +34,5 @@ export const approvalId = new PathForm('approval', isId);
 export const personId = new PathForm('person', isId);
 export const keyId = new PathForm('key', isKeyId);
 export const issuerId = new PathForm('issuer', isId);
+export const tokenId = new PathForm('token', isKeyId);
 export const serialNumber = new PathForm('certificate', (value) => parseSerial(value) !== undefined);

@@ -1,6 +1,7 @@
 import { permissionsOf, rolesOf, type Permission, type Role } from '#policy';
 import { findOrganization, readLogHead, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
+import { isUsable } from '../tokens/usable.js';
 
 type Who = Pick<Actor, 'id' | 'organizationId'> & { personId: string };
 
@@ -30,8 +31,7 @@ function rolesNow(a: AuthorityContext, who: Who, possible: readonly Role[]): Ite
   const { index } = a.follower;
   if (who.id === `person:${who.personId}`) return index.person(who.personId)?.roles ?? [];
   const token = index.token(tokenIdOf(who));
-  if (token?.status !== 'active' || token.organizationId !== who.organizationId) return [];
-  if (token.expiresAt !== null && token.expiresAt <= a.clock.now()) return [];
+  if (token?.organizationId !== who.organizationId || !isUsable(token, a.clock.now())) return [];
   return token.kind === 'bootstrap' ? possible : token.roles;
 }
 

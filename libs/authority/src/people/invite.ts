@@ -1,0 +1,74 @@
+import { mintInvitation, sealVerifier, verifierHash } from '#credential';
+import { addSeconds, AuthorityError } from '#kernel';
+import { invitationRowMac, invitationSealContext } from '#status';
+import { insertInvitation, withdrawInvitations, type Tx } from '#store';
+import { appendAudit } from '#audit';
+import { requireActivePerson } from '../approvals/grant-roles.js';
+import type { StatusAudit } from '../change-status.js';
+import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
+import { auditingRefusal } from '../refusal.js';
+import { hasPasskey } from './sign-in-means.js';
+
+export interface Invitation {
+  id: string;
+  /** The one-time code: shown once, stored nowhere. */
+  text: string;
+  expiresAt: Date;
+  /** For whoever ends the transaction to write. */
+  audit: StatusAudit;
+}
+
+/** A one-time code for this person; one sent before is worth nothing from now on. Throws `notFound`, `conflict` (removed). */
+export async function createInvitation(
+  tx: Tx,
+  a: AuthorityContext,
+  actor: Actor,
+  personId: string,
+): Promise<Invitation> {
+  const { organizationId } = await requireActivePerson(tx, a, actor, personId);
+  const now = a.clock.now();
+  await withdrawInvitations(tx, personId, now);
+  const code = mintInvitation();
+  const row = { id: code.id, personId, organizationId, expiresAt: addSeconds(now, a.settings.access.invitation) };
+  await insertInvitation(tx, {
+    ...row,
+    sealedVerifier: sealVerifier(a.pepper, verifierHash(code), invitationSealContext(row)),
+    pepperVersion: a.pepper.version,
+    mac: invitationRowMac(a.macKey, row),
+  });
+  const audit: StatusAudit = {
+    action: 'person.invited',
+    subject: `person:${personId}`,
+    ownerOrgId: organizationId,
+    issuerOrgId: actor.organizationId,
+    detail: { invitation: row.id, expiresAt: row.expiresAt.toISOString() },
+  };
+  return { id: row.id, text: code.text, expiresAt: row.expiresAt, audit };
+}
+
+/**
+ * Lets in somebody who has nothing yet. For whoever has a role or a passkey an invitation would be a second key to it,
+ * made by one person: `conflict` (code `personHasAccess`), it takes two.
+ */
+export async function invitePerson(
+  a: AuthorityContext,
+  actor: Actor,
+  personId: string,
+): Promise<Omit<Invitation, 'audit'>> {
+  const work = async (tx: Tx) => {
+    await requireActivePerson(tx, a, actor, personId);
+    const roles = a.follower.index.person(personId)?.roles.size ?? 0;
+    if (roles > 0 || (await hasPasskey(tx, a, personId))) {
+      throw new AuthorityError('conflict', 'this person has access already; a new invitation needs a second person', {
+        code: 'personHasAccess',
+      });
+    }
+    const { audit, ...invitation } = await createInvitation(tx, a, actor, personId);
+    const { id: by, requestId } = actor;
+    await appendAudit(tx, { ...audit, at: a.clock.now(), actor: by, requestId, outcome: 'success' });
+    return invitation;
+  };
+  return auditingRefusal(a, actor, 'person.invited', `person:${personId}`, () =>
+    a.database.transaction(work, scopeOf(a, actor)),
+  );
+}
