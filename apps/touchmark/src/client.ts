@@ -16,7 +16,7 @@ export interface Answer {
 }
 
 export interface Exchange {
-  method?: 'GET' | 'POST' | 'PATCH';
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH';
   headers?: Readonly<Record<string, string>>;
   body?: string;
   /** PEM of the only roots to trust; undefined: the system's. */
@@ -85,6 +85,7 @@ export type Query = Readonly<Record<string, string | undefined>>;
 export interface ApiClient {
   get(path: string, query?: Query): Promise<unknown>;
   post(path: string, body: object): Promise<unknown>;
+  put(path: string, body: object): Promise<unknown>;
   postForm(path: string, form: Readonly<Record<string, string>>): Promise<unknown>;
 }
 
@@ -149,6 +150,8 @@ function apiClient(base: URL, token: string, ca: string | undefined): ApiClient 
         headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID() },
         body: JSON.stringify(body),
       }),
+    put: (path, body) =>
+      call(path, { method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
     postForm: (path, form) =>
       call(path, {
         method: 'POST',

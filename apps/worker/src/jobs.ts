@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { recordExpirations, reconcileIntents, renewOcspDelegate, type AuthorityContext, type Issuer } from '#authority';
 import { AuthorityError } from '#kernel';
 import { publishNeededCrls, publishOcspAnswer, refreshOcspAnswers, type Publisher } from '#publication';
-import { ensurePartitions, purgeTrail } from '#store';
+import { ensurePartitions, purgeLimits, purgeTrail } from '#store';
 
 /** What every processor works with. */
 export interface JobContext {
@@ -40,6 +40,7 @@ export const PROCESSORS = {
   housekeeping: async ({ publisher }: JobContext) => ({
     partitions: await publisher.database.transaction(ensurePartitions),
     purged: await publisher.database.transaction((tx) => purgeTrail(tx, OUTBOX_KEPT_DAYS)),
+    limits: await publisher.database.transaction(purgeLimits),
   }),
 } as const;
 
