@@ -1,6 +1,6 @@
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { pino } from 'pino';
-import { FailedAttempts, IssuerDirectory, type AuthorityContext } from '#authority';
+import { FailedAttempts, IssuerDirectory, Quotas, type AuthorityContext } from '#authority';
 import { mintApiKey, mintOperatorToken, verifierHash } from '#credential';
 import { AuthorityError, loadConfig, systemClock, type Config } from '#kernel';
 import type { KeyEntry, PersonEntry, TokenEntry } from '#status';
@@ -21,7 +21,8 @@ const VENDOR = '01900000-0000-7000-8000-000000000002';
 
 /**
  * An authority whose database is down: two operator tokens and one API key stand in the in-memory index, the organizations
- * of the two can be read, everything else is `unavailable`. For what is decided before the database is asked.
+ * of the two can be read, permits are lent, everything else is `unavailable`. For what is decided before the database is
+ * asked.
  */
 export function offlineAuthority(settings: Record<string, string> = {}): OfflineAuthority {
   const config = loadConfig(settings);
@@ -68,6 +69,13 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
   const run = <T>(work: (tx: Tx) => Promise<T>) => work(onlyOrganizations);
   const noIssuers = { issuer: () => undefined, issuersSeq: 0, certificate: () => undefined };
   const database = { transaction: run, single: run };
+  const permits: Tx = {
+    ...onlyOrganizations,
+    rows: <T extends object>() =>
+      Promise.resolve([{ window: '', secondsLeft: 60, granted: 1_000_000 } as unknown as T]),
+  };
+  const lending = <T>(work: (tx: Tx) => Promise<T>) => work(permits);
+  const log = pino({ level: 'silent' });
   const authority: AuthorityContext = {
     plane: 'api',
     database,
@@ -103,7 +111,11 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
     settings: config,
     authorityId: AUTHORITY,
     failedAttempts: new FailedAttempts(systemClock, config.failedAuth),
-    log: pino({ level: 'silent' }),
+    quotas: new Quotas({
+      ...{ plane: 'api', database: { transaction: lending, single: lending }, clock: systemClock, log },
+      ...{ defaults: config.quotas, authorityId: AUTHORITY },
+    }),
+    log,
   };
   return { config, authority, operatorToken: operator.text, vendorToken: vendor.text, apiKey: key.text };
 }

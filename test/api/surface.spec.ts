@@ -280,6 +280,7 @@ const ROUTES = [
   'get /v1/keys/{id}',
   'get /v1/organizations',
   'get /v1/organizations/{id}',
+  'get /v1/organizations/{id}/quotas',
   'get /v1/profiles',
   'patch /v1/devices/{id}',
   'patch /v1/profiles/{name}',
@@ -303,4 +304,5 @@ const ROUTES = [
   'post /v1/keys/{id}/rotate',
   'post /v1/keys/{id}/suspend',
   'post /v1/organizations',
+  'put /v1/organizations/{id}/quotas',
 ];

@@ -23,6 +23,7 @@ export interface Tenant {
 
 /** What a route needs besides the id, so that the look-up is what it fails at. */
 export const BODIES: Readonly<Record<string, unknown>> = {
+  'PUT /v1/organizations/:id/quotas': { requestsPerMinute: null, issuancePerMinute: 600 },
   'POST /v1/apps/:id/releases': { version: '9.9.9' },
   'PATCH /v1/devices/:id': { groupId: null },
   'POST /v1/devices/:id/reset': {},

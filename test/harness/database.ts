@@ -11,6 +11,8 @@ import {
   ensureHierarchy,
   FailedAttempts,
   IssuerDirectory,
+  Quotas,
+  SharedFailures,
   type Actor,
   type AuthorityContext,
 } from '#authority';
@@ -104,6 +106,10 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
     const database = await pools.get(plane);
     const following = await follower(plane === 'est' ? { plane, peppers: undefined } : { plane });
     await following.start();
+    const settings = { ...loadConfig({}), ...options.settings };
+    const authorityId = operator.organizationId;
+    const limits = { plane, database, clock, macKey, authorityId, log: silent };
+    const perMinute = { perAddressPerMinute: 100, perSecretPerMinute: 5 };
     return {
       plane,
       database,
@@ -118,9 +124,10 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
       apiKek: plane === 'est' ? undefined : apiKek,
       issuers: new IssuerDirectory(database, following, silent),
       lifetimes,
-      settings: { ...loadConfig({}), ...options.settings },
-      authorityId: operator.organizationId,
-      failedAttempts: new FailedAttempts(clock, { perAddressPerMinute: 100, perSecretPerMinute: 5 }),
+      settings,
+      authorityId,
+      failedAttempts: new FailedAttempts(clock, perMinute, plane === 'worker' ? undefined : new SharedFailures(limits)),
+      quotas: new Quotas({ ...limits, defaults: settings.quotas }),
       log: silent,
     };
   };

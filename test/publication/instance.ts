@@ -7,6 +7,7 @@ import {
   ensureHierarchy,
   FailedAttempts,
   IssuerDirectory,
+  Quotas,
   renewOcspDelegate,
   type AuthorityContext,
   type Issuer,
@@ -137,6 +138,10 @@ export async function startInstance(
     settings: loadConfig({}),
     authorityId,
     failedAttempts: new FailedAttempts(clock, { perAddressPerMinute: 100, perSecretPerMinute: 5 }),
+    quotas: new Quotas({
+      ...{ plane: 'worker', database: databases.worker, clock, authorityId, log: silent },
+      defaults: loadConfig({}).quotas,
+    }),
     log: silent,
   };
   await ensureHierarchy({ ...authority, plane: 'init', database: owner }, STATUS_URL);

@@ -1,13 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { createServer, type AddressInfo } from 'node:net';
 import { createWorker, type Worker } from '#apps/worker';
 import { systemClock } from '#kernel';
 import { readCrl, readOcspResponse } from '#pki';
 import { crlName, crlScopes, publishNeededCrls, publishOcspAnswer } from '#publication';
 import { findArtifact, findOcspAnswer } from '#store';
+import { redisIsMissing, startRedis, type TestRedis } from '../harness/redis.js';
 import { startInstance, type PublishingInstance } from './instance.js';
 
 const DEADLINE_MS = 20_000;
@@ -21,54 +18,6 @@ async function eventually(what: string, check: () => Promise<boolean>, limit = D
   return systemClock.monotonicMs() - begin;
 }
 
-async function startRedis(): Promise<{ url: string; flush(): void; stop(): Promise<void> }> {
-  const directory = await mkdtemp('/tmp/tm-redis-');
-  const port = await new Promise<number>((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port: free } = server.address() as AddressInfo;
-      server.close(() => resolve(free));
-    });
-  });
-  const options = [
-    '--port',
-    String(port),
-    '--bind',
-    '127.0.0.1',
-    '--save',
-    '',
-    '--dir',
-    directory,
-    '--daemonize',
-    'no',
-  ];
-  const redis: ChildProcess = spawn('redis-server', options, { stdio: 'ignore' });
-  const cli = (...words: string[]): string =>
-    spawnSync('redis-cli', ['-p', String(port), ...words], { encoding: 'utf8' }).stdout;
-  await eventually('redis answers', async () => cli('ping').startsWith('PONG'));
-  return {
-    url: `redis://127.0.0.1:${port}`,
-    flush: () => void cli('flushall'),
-    stop: async () => {
-      const ended = new Promise((resolve) => redis.once('exit', resolve));
-      redis.kill('SIGTERM');
-      await ended;
-      await rm(directory, { recursive: true, force: true });
-    },
-  };
-}
-
-function redisIsMissing(): string | undefined {
-  for (const program of ['redis-server', 'redis-cli']) {
-    if (spawnSync(program, ['--version']).status !== 0) return `${program} is not on PATH`;
-  }
-  try {
-    createRequire(import.meta.url).resolve('ioredis');
-    return undefined;
-  } catch {
-    return 'the package ioredis is not installed';
-  }
-}
-
 const missing = redisIsMissing();
 if (missing !== undefined) process.stderr.write(`SKIPPED the worker with its queues on redis: ${missing}\n`);
 
@@ -77,7 +26,7 @@ describe.each(missing === undefined ? ['postgres', 'redis'] : ['postgres'])(
   (backend) => {
     let instance: PublishingInstance;
     let worker: Worker | undefined;
-    let redis: Awaited<ReturnType<typeof startRedis>> | undefined;
+    let redis: TestRedis | undefined;
     let startMs = 0;
 
     const start = async (): Promise<Worker> => {
@@ -189,7 +138,7 @@ describe.each(missing === undefined ? ['postgres', 'redis'] : ['postgres'])(
     }, 120_000);
 
     async function loseQueue(): Promise<void> {
-      if (redis !== undefined) return redis.flush();
+      if (redis !== undefined) return void redis.cli('flushall');
       const tables = await instance.owner.rows<{ name: string }>(
         `select quote_ident(c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
        where n.nspname = 'bull' and c.relkind in ('r', 'p') and not c.relispartition and c.relname <> 'migration'`,

@@ -83,6 +83,9 @@ async function admit(a: AuthorityContext, request: FastifyRequest): Promise<void
     throw new AuthorityError('forbidden', `this needs the permission ${access}; ${rolesText(caller)}`);
   }
   request.caller = caller;
+  // What is asked once per call of a provider, and what watches the instance, is not counted.
+  if (request.routeOptions.config.hot === true) return;
+  await a.quotas.take('requests', caller.organization.id, actorOf(request));
 }
 
 function rolesText({ roles, organization }: Caller): string {

@@ -16,7 +16,7 @@ export interface Answer {
 }
 
 export interface Exchange {
-  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   headers?: Readonly<Record<string, string>>;
   body?: string;
   /** PEM of the only roots to trust; undefined: the system's. */
@@ -86,6 +86,7 @@ export interface ApiClient {
   get(path: string, query?: Query): Promise<unknown>;
   post(path: string, body: object): Promise<unknown>;
   patch(path: string, body: object): Promise<unknown>;
+  put(path: string, body: object): Promise<unknown>;
   postForm(path: string, form: Readonly<Record<string, string>>): Promise<unknown>;
   delete(path: string): Promise<unknown>;
 }
@@ -139,7 +140,7 @@ function apiClient(base: URL, token: string, ca: string | undefined): ApiClient 
     const headers = { accept: 'application/json', authorization: `Bearer ${token}`, ...options.headers };
     return readAnswer(await exchange(url, { ...options, headers, ca }));
   };
-  const send = (method: 'POST' | 'PATCH', path: string, body: object): Promise<unknown> =>
+  const send = (method: 'POST' | 'PATCH' | 'PUT', path: string, body: object): Promise<unknown> =>
     call(path, {
       method,
       headers: { 'content-type': 'application/json', 'idempotency-key': randomUUID() },
@@ -153,6 +154,7 @@ function apiClient(base: URL, token: string, ca: string | undefined): ApiClient 
     },
     post: (path, body) => send('POST', path, body),
     patch: (path, body) => send('PATCH', path, body),
+    put: (path, body) => send('PUT', path, body),
     postForm: (path, form) =>
       call(path, {
         method: 'POST',

@@ -1,6 +1,6 @@
-import { createSecretKey } from 'node:crypto';
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
-import { FailedAttempts, IssuerDirectory, type AuthorityContext } from '#authority';
+import { FailedAttempts, IssuerDirectory, Quotas, SharedFailures, type AuthorityContext } from '#authority';
 import { AuthorityError, systemClock, type Config } from '#kernel';
 import { InProcessSigner } from '#signing';
 import { Follower, type FollowerOptions } from '#status';
@@ -9,6 +9,8 @@ import type { DatabaseServer } from './database-server.js';
 import type { Secrets } from './secrets.js';
 
 const POOL_SIZE = { api: 12, est: 12, worker: 12, responder: 6, signer: 2 } as const;
+/** One listens, two count. Apart from the plane's pool: whoever waits for a permit may hold a connection of that one. */
+const LIMITS_POOL_SIZE = 3;
 
 /** What one plane works with, and how it is given back. */
 export interface PlaneContext {
@@ -25,9 +27,13 @@ export interface PlaneParts {
   log: Logger;
 }
 
-export function openPlaneDatabase(parts: PlaneParts, plane: keyof typeof POOL_SIZE): Promise<Database> {
+export function openPlaneDatabase(
+  parts: PlaneParts,
+  plane: keyof typeof POOL_SIZE,
+  poolSize: number = POOL_SIZE[plane],
+): Promise<Database> {
   const onError = sayOnce((err) => parts.log.warn({ err, plane }, 'database connection lost'));
-  return Database.open(parts.server.connectionOf(plane), POOL_SIZE[plane], onError);
+  return Database.open(parts.server.connectionOf(plane), poolSize, onError);
 }
 
 /** Database under the plane's own role, signer, and a follower that has applied the whole status log. */
@@ -45,6 +51,7 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
       ? { peppers: peppers.byVersion, scope: { organizationId: authorityId, authority: true } }
       : { peppers: undefined };
   const follower = await startFollower(parts, { database, macKey, ...checks }, log);
+  const limits = await openLimits(parts, { plane, macKey, authorityId, log });
   const authority: AuthorityContext = {
     plane,
     database,
@@ -61,7 +68,8 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
     lifetimes: config.lifetimes,
     settings: config,
     authorityId,
-    failedAttempts: new FailedAttempts(systemClock, config.failedAuth),
+    failedAttempts: limits.failedAttempts,
+    quotas: limits.quotas,
     log,
   };
   return {
@@ -69,8 +77,27 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
     database,
     follower,
     close: async () => {
-      await follower.stop();
+      await Promise.all([follower.stop(), limits.close()]);
       await Promise.all([database.close(), signerDatabase.close()]);
+    },
+  };
+}
+
+/** What is limited over all processes together. The worker is asked for nothing by anybody and has nothing to limit. */
+async function openLimits(
+  parts: PlaneParts,
+  of: { plane: 'api' | 'est' | 'worker'; macKey: KeyObject; authorityId: string; log: Logger },
+) {
+  const { config } = parts;
+  const database = await openPlaneDatabase(parts, of.plane, LIMITS_POOL_SIZE);
+  const shared = new SharedFailures({ ...of, database, clock: systemClock });
+  if (of.plane !== 'worker') await shared.start();
+  return {
+    failedAttempts: new FailedAttempts(systemClock, config.failedAuth, of.plane === 'worker' ? undefined : shared),
+    quotas: new Quotas({ ...of, database, clock: systemClock, defaults: config.quotas }),
+    close: async () => {
+      await shared.stop();
+      await database.close();
     },
   };
 }

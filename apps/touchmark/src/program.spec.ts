@@ -137,6 +137,18 @@ describe('command line', () => {
     expect(received[0]?.idempotencyKey).toMatch(/^[0-9a-f-]{36}$/);
   });
 
+  test('org quota shows both quotas, changes what is given, and refuses what is no count', async () => {
+    await instanceRuns();
+    reply = { status: 200, body: { requestsPerMinute: 7, issuancePerMinute: null } };
+    expect((await touchmark(['org', 'quota', 'o1'])).stdout).toContain('requestsPerMinute  7');
+    expect((await touchmark(['org', 'quota', 'o1', '--issuance', '600'])).status).toBe(0);
+    expect(received.map(({ method, url: at }) => `${method} ${at}`)).toEqual([
+      ...['GET /v1/organizations/o1/quotas', 'GET /v1/organizations/o1/quotas', 'PUT /v1/organizations/o1/quotas'],
+    ]);
+    expect(JSON.parse(received[2]?.body ?? '')).toEqual({ requestsPerMinute: 7, issuancePerMinute: 600 });
+    expect((await touchmark(['org', 'quota', 'o1', '--requests', '0'])).status).toBe(2);
+  });
+
   test('a secret is shown with the note that it is shown once', async () => {
     await instanceRuns();
     reply = { status: 201, body: { id: 'd1', enrollment: { username: 'd1', secret: 'tme1_x' } } };

@@ -11,7 +11,7 @@ import {
 } from '#authority';
 import { AuthorityError } from '#kernel';
 import { publishNeededCrls, publishOcspAnswer, refreshOcspAnswers, type Publisher } from '#publication';
-import { ensurePartitions, purgeTrail } from '#store';
+import { ensurePartitions, purgeLimits, purgeTrail } from '#store';
 
 /** What every processor works with. */
 export interface JobContext {
@@ -57,6 +57,7 @@ export const PROCESSORS = {
   housekeeping: async ({ publisher }: JobContext) => ({
     partitions: await publisher.database.transaction(ensurePartitions),
     purged: await publisher.database.transaction((tx) => purgeTrail(tx, OUTBOX_KEPT_DAYS)),
+    limits: await publisher.database.transaction(purgeLimits),
   }),
 } as const;
 

@@ -75,6 +75,7 @@ export const AUDIT_ACTIONS = [
   'mailSubscription.removed',
   'delivery.replayed',
   'quota.changed',
+  'quota.exceeded',
   'canary.passed',
   'canary.failed',
 ] as const;

@@ -7,6 +7,7 @@ import type { Follower } from '#status';
 import type { Scope, TransactionOptions } from '#store';
 import type { FailedAttempts } from './failed-attempts.js';
 import type { IssuerDirectory } from './issuer-directory.js';
+import type { Quotas } from './quota.js';
 import type { Transactor } from './transactor.js';
 
 /** Who does something: recorded in every audit entry, and whose rows may be seen. */
@@ -50,6 +51,7 @@ export interface AuthorityContext {
   /** Organization of the authority itself. */
   authorityId: string;
   failedAttempts: FailedAttempts;
+  quotas: Quotas;
   log: Logger;
 }
 

@@ -41,6 +41,7 @@ async function tryOnce(
   checkStanding(a, device, standing);
   if (begun) return begun.der ?? finish(a, actor, begun);
   const intent = await prepareDeviceIntent(a, request, device, { requester, secretId: secret.id, current: undefined });
+  await a.quotas.take('issuance', device.ownerOrgId, actor);
   const row = await a.database.single((tx) => recordIntent(tx, a, actor, intent, { id: secret.id, request: asked }));
   return row && finish(a, actor, row);
 }

@@ -58,6 +58,7 @@ async function openIntent(
     secretId: null,
     current: current.certificate,
   });
+  await a.quotas.take('issuance', device.ownerOrgId, actor);
   const row = await recordIntent(tx, a, actor, intent);
   if (!row) throw new AuthorityError('internal', 'the intent was not recorded');
   return { ...row, der: null };

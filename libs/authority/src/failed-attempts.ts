@@ -1,4 +1,5 @@
 import { AuthorityError, type Clock } from '#kernel';
+import type { SharedFailures } from './shared-failures.js';
 
 const WINDOW_MS = 60_000;
 const MAX_TRACKED = 100_000;
@@ -22,25 +23,35 @@ interface Window {
   count: number;
 }
 
-/** Counts failed authentications per address and per secret in windows of a minute, in this process. */
+/**
+ * Counts failed authentications per address and per secret in windows of a minute: in this process at once, and over all
+ * processes where `shared` is given.
+ */
 export class FailedAttempts {
   private readonly windows = new Map<string, Window>();
 
   constructor(
     private readonly clock: Clock,
     private readonly limits: { perAddressPerMinute: number; perSecretPerMinute: number },
+    private readonly shared?: Pick<SharedFailures, 'add' | 'blocksAny' | 'blockedFor' | 'settle'>,
   ) {}
 
   /** Throws `limited` with the seconds to wait when the address, or the secret, has failed too often. */
   check(address: string, secretId?: string): void {
-    if (this.windows.size === 0) return;
+    if (this.windows.size === 0 && !this.shared?.blocksAny) return;
     this.checkOne(`address ${network(address)}`, this.limits.perAddressPerMinute);
     if (secretId !== undefined) this.checkOne(`secret ${secretId}`, this.limits.perSecretPerMinute);
   }
 
   record(address: string, secretId?: string): void {
-    this.count(`address ${network(address)}`);
-    if (secretId !== undefined) this.count(`secret ${secretId}`);
+    const { perAddressPerMinute, perSecretPerMinute } = this.limits;
+    this.recordOne(`address ${network(address)}`, perAddressPerMinute);
+    if (secretId !== undefined) this.recordOne(`secret ${secretId}`, perSecretPerMinute);
+  }
+
+  /** Resolves when what was recorded counts in every process. Never throws. */
+  async settle(): Promise<void> {
+    await this.shared?.settle();
   }
 
   /** True as long as neither this address nor all of them have filled the audit log with refusals in this minute; counts one. */
@@ -58,17 +69,27 @@ export class FailedAttempts {
     return window && window.startedAt + WINDOW_MS > this.clock.monotonicMs() ? window.count : 0;
   }
 
+  private recordOne(name: string, limit: number): void {
+    this.count(name);
+    this.shared?.add(name, limit);
+  }
+
   private checkOne(name: string, limit: number): void {
-    const window = this.windows.get(name);
-    if (!window) return;
-    const remaining = window.startedAt + WINDOW_MS - this.clock.monotonicMs();
-    if (remaining <= 0) {
-      this.windows.delete(name);
-    } else if (window.count >= limit) {
+    const blocked = Math.max(this.blockedHere(name, limit), this.shared?.blockedFor(name) ?? 0);
+    if (blocked > 0) {
       throw new AuthorityError('limited', 'too many failed authentications; wait before the next try', {
-        retryAfter: Math.ceil(remaining / 1000),
+        retryAfter: Math.ceil(blocked / 1000),
       });
     }
+  }
+
+  /** Milliseconds for which this process refuses the name by its own count. */
+  private blockedHere(name: string, limit: number): number {
+    const window = this.windows.get(name);
+    if (!window) return 0;
+    const remaining = window.startedAt + WINDOW_MS - this.clock.monotonicMs();
+    if (remaining <= 0) this.windows.delete(name);
+    return remaining > 0 && window.count >= limit ? remaining : 0;
   }
 
   private count(name: string): void {

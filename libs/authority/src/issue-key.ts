@@ -30,7 +30,10 @@ export interface IssuedKey {
   seq: number;
 }
 
-/** A key of a release, usable at once. Throws `conflict` when the release has two usable keys in the environment already. */
+/**
+ * A key of a release, usable at once. Throws `conflict` when the release has two usable keys in the environment already,
+ * `limited` when the vendor's issuance of this minute is used up.
+ */
 export async function issueKey(
   a: AuthorityContext,
   actor: Actor,
@@ -49,6 +52,7 @@ export async function issueKey(
     const now = a.clock.now();
     await requireRoom(tx, release.id, request.environment, now);
     const audience = await readAudience(tx, request.audience);
+    await a.quotas.take('issuance', release.ownerOrgId, actor);
     return writeKey(tx, a, actor, 'key.issued', {
       releaseId: release.id,
       environment: request.environment,
@@ -89,6 +93,7 @@ export async function rotateKey(
     const endsAt = decideRetirement(now, old.expiresAt, request.overlapSeconds);
     await setKeyStatus(tx, id, [old.status], { status: 'retiring', statusBefore: null, endsAt });
     await requireRoom(tx, old.releaseId, old.environment, now);
+    await a.quotas.take('issuance', old.ownerOrgId, actor);
     const issued = await writeKey(
       tx,
       a,

@@ -125,6 +125,7 @@ export async function auditFailedAuthentication(
   what: string,
 ): Promise<void> {
   const actor: Actor = { ...systemActor(a, at.requestId), id: `anonymous:${at.address}` };
+  await a.failedAttempts.settle();
   await a.independent
     .transaction(
       (tx) =>

@@ -34,7 +34,7 @@ export async function auditRefusal(
     .catch((cause: unknown) => a.log.error({ err: cause }, 'a refusal could not be audited'));
 }
 
-/** A refused request for something leaves an entry. Never hides the refusal itself; what was merely unavailable is none. */
+/** A refused request for something leaves an entry. Never hides the refusal itself; what was merely unavailable, or over a limit, is none. */
 export async function auditingRefusal<T>(
   a: AuthorityContext,
   actor: Actor,
@@ -45,7 +45,7 @@ export async function auditingRefusal<T>(
   try {
     return await work();
   } catch (error) {
-    if (isAuthorityError(error) && error.kind !== 'unavailable') {
+    if (isAuthorityError(error) && error.kind !== 'unavailable' && error.kind !== 'limited') {
       await auditRefusal(a, actor, { action, subject, error, detail: {} });
     }
     throw error;

@@ -100,17 +100,22 @@ export class Database {
   }
 
   /**
-   * Calls `listener` for each NOTIFY on `channel` until the returned function is called. The connection is its own; when
-   * it breaks, `onLost` is told once: notification is only a hint, the caller's polling goes on.
+   * Calls `listener` with the payload of each NOTIFY on `channel` until the returned function is called. The connection is
+   * its own; when it breaks, `onLost` is told once: notification is only a hint, the caller's polling goes on.
    */
-  async listen(channel: string, listener: () => void, onLost: (error: Error) => void): Promise<() => Promise<void>> {
+  async listen(
+    channel: string,
+    listener: (payload: string) => void,
+    onLost: (error: Error) => void,
+  ): Promise<() => Promise<void>> {
     const runner = this.source.createQueryRunner();
     const client = (await runner.connect()) as {
-      on(event: 'notification' | 'error', handler: (value: Error) => void): void;
+      on(event: 'notification', handler: (message: { payload?: string }) => void): void;
+      on(event: 'error', handler: (value: Error) => void): void;
       removeAllListeners(event: 'notification'): void;
       removeListener(event: 'error', handler: (value: Error) => void): void;
     };
-    client.on('notification', listener);
+    client.on('notification', ({ payload }) => listener(payload ?? ''));
     client.on('error', onLost);
     await runner.query(`listen ${channel}`);
     return async () => {

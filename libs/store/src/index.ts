@@ -27,3 +27,5 @@ export * from './idempotency.js';
 export * from './artifacts.js';
 export * from './revoked.js';
 export * from './publication.js';
+export * from './quotas.js';
+export * from './failed-attempts.js';

@@ -1,11 +1,18 @@
-import { Body, Controller, Get, Param, Post, Query } from '@nestjs/common';
+import { Body, Controller, Get, Param, Post, Put, Query } from '@nestjs/common';
 import { z } from 'zod';
-import { createOrganization, type Actor, type AuthorityContext } from '#authority';
+import { changeQuotas, createOrganization, readQuotas, type Actor, type AuthorityContext } from '#authority';
 import { findOrganization, listOrganizations } from '#store';
 import { Access } from '../access.js';
 import { Answers } from '../answers.js';
 import { By, createOnce, Http, read, TheAuthority, type Exchange } from '../authority-module.js';
-import { newOrganization, organizationJson, organizationPage, organizationSchema } from '../schema/registry.js';
+import {
+  newOrganization,
+  organizationJson,
+  organizationPage,
+  organizationSchema,
+  quotasJson,
+  quotasSchema,
+} from '../schema/registry.js';
 import { pageQuery } from '../schema/values.js';
 import { found, organizationId } from './path-forms.js';
 
@@ -41,5 +48,23 @@ export class OrganizationRoutes {
   @Answers('Get an organization', organizationSchema)
   async get(@By() by: Actor, @Param('id', organizationId) id: string) {
     return organizationJson(found(await read(this.a, by, (tx) => findOrganization(tx, id)), 'organization'));
+  }
+
+  @Get(':id/quotas')
+  @Access('quota:read')
+  @Answers('Get the quotas of an organization', quotasSchema)
+  async quotas(@By() by: Actor, @Param('id', organizationId) id: string) {
+    return quotasJson(await readQuotas(this.a, by, id));
+  }
+
+  @Put(':id/quotas')
+  @Access('quota:manage')
+  @Answers('Replace the quotas of an organization', quotasSchema)
+  async setQuotas(
+    @By() by: Actor,
+    @Param('id', organizationId) id: string,
+    @Body({ schema: quotasSchema }) body: z.infer<typeof quotasSchema>,
+  ) {
+    return quotasJson(await changeQuotas(this.a, by, id, body));
   }
 }

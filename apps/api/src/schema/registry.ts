@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { groupStatus, type AuthorityContext } from '#authority';
-import type { App, DeviceGroup, Organization, Release } from '#store';
+import type { App, DeviceGroup, Organization, QuotasRow, Release } from '#store';
 import { country, id, pageOf, text, time } from './values.js';
 
 export const newOrganization = z
@@ -21,6 +21,13 @@ export const organizationSchema = z
   })
   .meta({ id: 'Organization' });
 export const organizationPage = pageOf(organizationSchema);
+
+const perMinute = z.int().min(1).max(1_000_000).nullable();
+
+/** Answer and request alike; null: the setting of the instance. */
+export const quotasSchema = z
+  .strictObject({ requestsPerMinute: perMinute, issuancePerMinute: perMinute })
+  .meta({ id: 'Quotas', description: 'Per minute, over all processes together; null: the setting of the instance' });
 
 export const newApp = z.strictObject({ name: text(200), vendorId: id }).meta({ id: 'NewApp' });
 export const appSchema = z
@@ -61,6 +68,10 @@ export const groupPage = pageOf(groupSchema);
 
 export function organizationJson(row: Organization): z.infer<typeof organizationSchema> {
   return { id: row.id, name: row.name, kind: row.kind, country: row.country, createdAt: row.createdAt.toISOString() };
+}
+
+export function quotasJson(row: QuotasRow): z.infer<typeof quotasSchema> {
+  return { requestsPerMinute: row.requestsPerMinute, issuancePerMinute: row.issuancePerMinute };
 }
 
 export function appJson(row: App): z.infer<typeof appSchema> {

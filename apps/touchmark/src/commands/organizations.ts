@@ -1,4 +1,4 @@
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import {
   apiCommand,
   body,
@@ -29,6 +29,7 @@ export function addOrganizationCommands(program: Command): void {
     const client = await connect(options);
     printList(await client.get('/v1/organizations', pageQuery(options)), ORGANIZATIONS, options);
   });
+  addQuotaCommand(org);
 
   const app = program.command('app').description('Apps of a vendor');
   apiCommand(app, 'create <name>', 'Create an app', 'app create Relay --vendor 0197b2c4-...')
@@ -57,9 +58,42 @@ export function addOrganizationCommands(program: Command): void {
     });
 }
 
+/** Shows both quotas, or changes what is given and leaves the other. */
+function addQuotaCommand(org: Command): void {
+  apiCommand(
+    org,
+    'quota <id>',
+    'Show or change how much an organization may do in a minute',
+    'org quota 0197b2c4-... --issuance 600',
+  )
+    .option('--requests <n>', 'management requests per minute, or "default"', parseQuota)
+    .option('--issuance <n>', 'certificates and keys per minute, or "default"', parseQuota)
+    .action(async (id: string, options: ApiOptions & { requests?: number | null; issuance?: number | null }) => {
+      const { requests, issuance } = options;
+      const client = await connect(options);
+      const route = `/v1/organizations/${segment(id)}/quotas`;
+      const now = (await client.get(route)) as { requestsPerMinute: number | null; issuancePerMinute: number | null };
+      const wanted = {
+        requestsPerMinute: requests === undefined ? now.requestsPerMinute : requests,
+        issuancePerMinute: issuance === undefined ? now.issuancePerMinute : issuance,
+      };
+      const asked = requests !== undefined || issuance !== undefined;
+      printRecord(asked ? await client.put(route, wanted) : now, options);
+    });
+}
+
 const ORGANIZATIONS = [
   { title: 'id', member: 'id' },
   { title: 'kind', member: 'kind' },
   { title: 'name', member: 'name' },
   { title: 'country', member: 'country' },
 ];
+
+/** A count, or null for the setting of the instance. */
+function parseQuota(text: string): number | null {
+  if (text === 'default') return null;
+  if (!/^[1-9]\d{0,6}$/.test(text) || Number(text) > 1_000_000) {
+    throw new InvalidArgumentError('Give a number from 1 to 1000000, or "default".');
+  }
+  return Number(text);
+}

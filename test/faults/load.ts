@@ -1,0 +1,211 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import https from 'node:https';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { readCertificate } from '#pki';
+import { basic, certificateOf, csrOf, newKey } from '../harness/device.js';
+import { call, type Reply } from '../harness/http.js';
+import type { Ready } from '../harness/process-instance.js';
+
+/** One try of a request as its client saw it; times are monotonic milliseconds. */
+export interface Try {
+  what: string;
+  at: number;
+  ms: number;
+  /** 0: no answer. */
+  status: number;
+  retryAfter: boolean;
+  failure?: string;
+}
+
+/** What a client was told is done, written to a file before it goes on. */
+type Acknowledged =
+  | { kind: 'certificate'; serial: string; revoked: boolean }
+  | { kind: 'key'; id: string; key: string; revoked: boolean };
+
+export interface Losses {
+  acknowledged: number;
+  lost: string[];
+}
+
+/** Requests of one client in flight at once. */
+const LANES = 12;
+
+/**
+ * Clients that register devices, enroll them, issue keys and revoke half of both, at so many requests a second. A request
+ * that is answered with 503, or not at all, is sent again as it was until it is answered otherwise.
+ */
+export class Load {
+  readonly tries: Try[] = [];
+  private readonly directory = mkdtempSync(path.join(tmpdir(), 'touchmark-ledger-'));
+  private readonly ledger = path.join(this.directory, 'ledger.jsonl');
+  private readonly agent: https.Agent;
+  private appId = '';
+  private running: Promise<unknown> = Promise.resolve();
+  private stopping = false;
+  private nextSlot = performance.now();
+
+  private constructor(
+    private readonly ready: Ready,
+    rootPem: string,
+    private readonly token: string,
+    private readonly perSecond: number,
+  ) {
+    this.agent = new https.Agent({ keepAlive: true, maxSockets: LANES, ca: rootPem });
+  }
+
+  static async open(ready: Ready, perSecond: number): Promise<Load> {
+    const token = (await readFile(ready.operatorToken, 'utf8')).trim();
+    const load = new Load(ready, await readFile(ready.root, 'utf8'), token, perSecond);
+    load.appId = await load.makeApp();
+    return load;
+  }
+
+  start(): void {
+    this.running = Promise.all(Array.from({ length: LANES }, (_, n) => this.lane(n)));
+  }
+
+  /** Every request that has begun is carried to its end. Throws what a client could not make sense of. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await this.running;
+  }
+
+  /** Clients let go of their connections, as at the end of their processes. */
+  close(): void {
+    this.agent.destroy();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Asks for each acknowledged thing by itself. */
+  async findLosses(): Promise<Losses> {
+    const lines = readFileSync(this.ledger, 'utf8').trim().split('\n');
+    const latest = new Map<string, Acknowledged>();
+    for (const line of lines) {
+      const one = JSON.parse(line) as Acknowledged;
+      latest.set(one.kind === 'key' ? one.id : one.serial, one);
+    }
+    const lost: string[] = [];
+    for (const one of latest.values()) {
+      const route = one.kind === 'key' ? `/v1/keys/${one.id}` : `/v1/certificates/${one.serial}`;
+      const reply = await this.send('GET', route);
+      const { status } = reply.json<{ status?: string }>();
+      const expected = one.revoked ? 'revoked' : 'active';
+      if (reply.status !== 200 || status !== expected) {
+        lost.push(`${route}: ${reply.status} ${String(status)}, acknowledged as ${expected}`);
+      }
+      if (one.kind === 'key' && !(await this.introspects(one))) lost.push(`${one.id}: introspection says otherwise`);
+    }
+    return { acknowledged: lines.length, lost };
+  }
+
+  private async introspects(one: { key: string; revoked: boolean }): Promise<boolean> {
+    const reply = await call(`${this.ready.api}/v1/introspect`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${this.token}`, 'content-type': 'application/x-www-form-urlencoded' },
+      body: `token=${one.key}`,
+      agent: this.agent,
+    });
+    return reply.json<{ active: boolean }>().active === !one.revoked;
+  }
+
+  private async makeApp(): Promise<string> {
+    const vendor = await this.create('/v1/organizations', { name: 'Vendor', kind: 'vendor' });
+    return (await this.create('/v1/apps', { name: 'App', vendorId: vendor.id })).id;
+  }
+
+  private async create(route: string, body: unknown): Promise<{ id: string }> {
+    const reply = await this.send('POST', route, body, { 'idempotency-key': randomUUID() });
+    if (reply.status !== 201) throw new Error(`${route}: ${reply.status} ${reply.text}`);
+    return reply.json<{ id: string }>();
+  }
+
+  private async lane(n: number): Promise<void> {
+    for (let round = 0; !this.stopping; round++) {
+      if (n % 2 === 0) await this.enrollOne(round % 2 === 0);
+      else await this.issueOne(round % 2 === 0);
+    }
+  }
+
+  private async enrollOne(revoke: boolean): Promise<void> {
+    const device = (await this.until('register', 'POST', '/v1/devices', { appId: this.appId })).json<{
+      id: string;
+      instanceId: string;
+      enrollment: { username: string; secret: string };
+    }>();
+    const body = csrOf(device, newKey()).toString('base64');
+    const { username, secret } = device.enrollment;
+    const headers = { authorization: basic(username, secret), 'content-type': 'application/pkcs10' };
+    const reply = await this.carry('enroll', () =>
+      call(`${this.ready.est}/.well-known/est/simpleenroll`, { method: 'POST', headers, body, agent: this.agent }),
+    );
+    const { serial } = readCertificate(certificateOf(reply));
+    this.note({ kind: 'certificate', serial, revoked: false });
+    if (!revoke) return;
+    await this.until('revoke', 'POST', `/v1/certificates/${serial}/revoke`, { reason: 'superseded' });
+    this.note({ kind: 'certificate', serial, revoked: true });
+  }
+
+  private async issueOne(revoke: boolean): Promise<void> {
+    const version = randomUUID();
+    const release = (await this.until('release', 'POST', `/v1/apps/${this.appId}/releases`, { version })).json<{
+      id: string;
+    }>();
+    const request = { releaseId: release.id, audience: 'all', environment: 'live' };
+    const { id, key } = (await this.until('issue', 'POST', '/v1/keys', request)).json<{ id: string; key: string }>();
+    this.note({ kind: 'key', id, key, revoked: false });
+    if (!revoke) return;
+    await this.until('revoke', 'POST', `/v1/keys/${id}/revoke`, { reason: 'superseded' });
+    this.note({ kind: 'key', id, key, revoked: true });
+  }
+
+  private note(one: Acknowledged): void {
+    appendFileSync(this.ledger, `${JSON.stringify(one)}\n`, { flush: true });
+  }
+
+  private until(what: string, method: string, route: string, body: unknown): Promise<Reply> {
+    const headers = { 'idempotency-key': randomUUID() };
+    return this.carry(what, () => this.send(method, route, body, headers));
+  }
+
+  private async carry(what: string, send: () => Promise<Reply>): Promise<Reply> {
+    for (;;) {
+      await this.slot();
+      const at = performance.now();
+      const reply = await send().catch((error: unknown) => error as Error);
+      const ms = performance.now() - at;
+      if (reply instanceof Error) {
+        this.tries.push({ what, at, ms, status: 0, retryAfter: false, failure: reply.message });
+        if (this.stopping) throw reply;
+      } else {
+        this.tries.push({ what, at, ms, status: reply.status, retryAfter: Number(reply.headers['retry-after']) > 0 });
+        if (reply.status === 200 || reply.status === 201) return reply;
+        if (reply.status !== 503) throw new Error(`${what}: ${reply.status} ${reply.text}`);
+      }
+      await pause(200);
+    }
+  }
+
+  /** Requests begin at even distances, whichever lane they are of. */
+  private async slot(): Promise<void> {
+    const now = performance.now();
+    this.nextSlot = Math.max(this.nextSlot, now) + 1000 / this.perSecond;
+    await pause(Math.max(0, this.nextSlot - now));
+  }
+
+  private send(method: string, route: string, body?: unknown, headers: Record<string, string> = {}): Promise<Reply> {
+    return call(`${this.ready.api}${route}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      agent: this.agent,
+    });
+  }
+}
