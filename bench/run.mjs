@@ -1,6 +1,7 @@
 // npm run bench [-- <name> ...]: runs the benches, prints a table, writes bench/results/<time>.json.
 import { mkdir, writeFile } from 'node:fs/promises';
 import os from 'node:os';
+import { auditCost, auditVerify } from './benches/audit.mjs';
 import { crl } from './benches/crl.mjs';
 import { simpleEnroll, simpleReenroll } from './benches/enroll.mjs';
 import { introspect } from './benches/introspect.mjs';
@@ -13,6 +14,8 @@ const BENCHES = {
   simpleenroll: simpleEnroll,
   simplereenroll: simpleReenroll,
   crl,
+  'audit-verify': auditVerify,
+  'audit-cost': auditCost,
 };
 
 const wanted = process.argv.slice(2);

@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createWorker, type Worker } from '#apps/worker';
+import { ensureAuditKey } from '#audit';
 import { readCrl, readOcspResponse } from '#pki';
 import { crlName } from '#publication';
 import { findArtifact, findOcspAnswer } from '#store';
+import { replaceFile } from '../../apps/touchmark/src/home.js';
 import { redisIsMissing, startRedis, type TestRedis } from '../harness/redis.js';
 import { startInstance, type PublishingInstance } from '../publication/instance.js';
 
@@ -11,6 +13,7 @@ const REVOCATIONS = 60;
 /** The queue is lost after so many, and again. */
 const BETWEEN_LOSSES = 12;
 const LIMIT_MS = 60_000;
+const AUDIT_KEK = Buffer.alloc(32, 7);
 
 const missing = redisIsMissing();
 if (missing !== undefined) process.stderr.write(`SKIPPED the loss of queues on Redis: ${missing}\n`);
@@ -22,14 +25,22 @@ describe.each(missing === undefined ? ['postgres', 'redis'] : ['postgres'])('a q
 
   beforeAll(async () => {
     instance = await startInstance({ shards: 2 });
+    await instance.owner.transaction((tx) => ensureAuditKey(tx, instance.authority.authorityId, AUDIT_KEK));
     if (backend === 'redis') redis = await startRedis();
     worker = await createWorker({
-      config: { lifetimes: instance.lifetimes, redisUrl: redis?.url },
+      config: {
+        lifetimes: instance.lifetimes,
+        redisUrl: redis?.url,
+        home: instance.home,
+        audit: { witnesses: [], sealMs: 1000 },
+      },
       authority: instance.authority,
       database: instance.databases.worker,
       follower: instance.publisher.follower,
       connection: instance.connection('worker'),
       ocspKek: instance.ocspKek,
+      auditKek: AUDIT_KEK,
+      replaceFile,
     });
     await worker.start();
   });

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createWorker, type Worker } from '#apps/worker';
+import { ensureAuditKey } from '#audit';
+import { replaceFile } from '../../apps/touchmark/src/home.js';
 import { systemClock } from '#kernel';
 import { readCrl, readOcspResponse } from '#pki';
 import { crlName, crlScopes, publishNeededCrls, publishOcspAnswer } from '#publication';
@@ -21,6 +23,8 @@ async function eventually(what: string, check: () => Promise<boolean>, limit = D
 const missing = redisIsMissing();
 if (missing !== undefined) process.stderr.write(`SKIPPED the worker with its queues on redis: ${missing}\n`);
 
+const AUDIT_KEK = Buffer.alloc(32, 7);
+
 describe.each(missing === undefined ? ['postgres', 'redis'] : ['postgres'])(
   'the worker with its queues on %s',
   (backend) => {
@@ -31,12 +35,19 @@ describe.each(missing === undefined ? ['postgres', 'redis'] : ['postgres'])(
 
     const start = async (): Promise<Worker> => {
       const made = await createWorker({
-        config: { lifetimes: instance.lifetimes, redisUrl: redis?.url },
+        config: {
+          lifetimes: instance.lifetimes,
+          redisUrl: redis?.url,
+          home: instance.home,
+          audit: { witnesses: [], sealMs: 1000 },
+        },
         authority: instance.authority,
         database: instance.databases.worker,
         follower: instance.publisher.follower,
         connection: instance.connection('worker'),
         ocspKek: instance.ocspKek,
+        auditKek: AUDIT_KEK,
+        replaceFile,
       });
       await made.start();
       return made;
@@ -44,6 +55,7 @@ describe.each(missing === undefined ? ['postgres', 'redis'] : ['postgres'])(
 
     beforeAll(async () => {
       instance = await startInstance({ shards: 2 });
+      await instance.owner.transaction((tx) => ensureAuditKey(tx, instance.authority.authorityId, AUDIT_KEK));
       if (backend === 'redis') redis = await startRedis();
       const begin = systemClock.monotonicMs();
       worker = await start();

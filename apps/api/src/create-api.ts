@@ -42,6 +42,7 @@ import { ProfileRoutes } from './routes/profiles.js';
 import { API_DOCUMENT, ReferenceRoutes } from './routes/reference.js';
 import { SessionRoutes } from './routes/session.js';
 import { TokenRoutes } from './routes/tokens.js';
+import { TlogRoutes } from './routes/tlog.js';
 import { addSecurityHeaders, setSecurityHeaders } from './security-headers.js';
 import { renewSecureContext, tlsOptions, type TlsCredentials } from './tls.js';
 import { fromSchemaIssues } from './validation.js';
@@ -174,6 +175,7 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       PersonRoutes,
       TokenRoutes,
       SessionRoutes,
+      TlogRoutes,
       PlaneRoutes,
       ReferenceRoutes,
     ],

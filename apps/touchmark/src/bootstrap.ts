@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { createSecretKey } from 'node:crypto';
 import type { Logger } from 'pino';
+import { ensureAuditKey } from '#audit';
 import { systemClock, type Config } from '#kernel';
 import { ensureAuthority, ensureHierarchy, issueBootstrapToken } from '#authority';
 import { InProcessSigner } from '#signing';
@@ -13,8 +14,8 @@ import type { Secrets } from './secrets.js';
 export const operatorTokenFile = (config: Config): string => path.join(config.home, 'operator.token');
 
 /**
- * What a first start makes and every later one finds: schema, the authority's organization, root and issuing CA, the
- * bootstrap operator token. Done as the owner of the schema; no plane can do any of it.
+ * What a first start makes and every later one finds: schema, the authority's organization, the key of the audit log, root
+ * and issuing CA, the bootstrap operator token. Done as the owner of the schema; no plane can do any of it.
  */
 export async function bootstrap(
   config: Config,
@@ -34,9 +35,10 @@ export async function bootstrap(
   const signerDatabase = await Database.open(server.connectionOf('signer'), 2, onError);
   try {
     const base = { plane: 'init' as const, database: owner, clock: systemClock, log, lifetimes: config.lifetimes };
-    const { peppers, statusMacKey } = secrets.of('worker');
+    const { peppers, statusMacKey, auditKek } = secrets.of('worker');
     const macKey = createSecretKey(statusMacKey);
     const authorityId = await ensureAuthority(base);
+    await owner.transaction((tx) => ensureAuditKey(tx, authorityId, auditKek));
     const signer = new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock);
     await ensureHierarchy({ ...base, signer, authorityId, macKey }, statusUrl);
     const file = operatorTokenFile(config);

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { text as readAll } from 'node:stream/consumers';
 import { z } from 'zod';
 import { AuthorityError, type ErrorKind } from '#kernel';
 import { readReady } from './ready.js';
@@ -24,27 +25,31 @@ export interface Exchange {
 }
 
 /** One request over HTTP or TLS, the server always verified. `unavailable` in one line when no answer comes. */
-export function exchange(url: URL, { method = 'GET', headers = {}, body, ca }: Exchange = {}): Promise<Answer> {
+export async function exchange(url: URL, options: Exchange = {}): Promise<Answer> {
+  const response = await begin(url, options);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > ANSWER_BYTES) throw new Error(`answer of more than ${ANSWER_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw unreachable(url, error as NodeJS.ErrnoException);
+  }
+  const { statusCode: status = 0, headers } = response;
+  return { status, headers, text: Buffer.concat(chunks).toString('utf8') };
+}
+
+/** Resolves with the head of the answer; its body is still to be read. */
+function begin(url: URL, { method = 'GET', headers = {}, body, ca }: Exchange): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const fail = (error: NodeJS.ErrnoException) => reject(unreachable(url, error));
     const open = url.protocol === 'https:' ? httpsRequest : httpRequest;
     const options = { method, headers, agent: false, timeout: TIMEOUT_MS, ...(ca === undefined ? {} : { ca }) };
-    const request = open(url, options, (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on('data', (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > ANSWER_BYTES) response.destroy(new Error(`answer of more than ${ANSWER_BYTES} bytes`));
-        chunks.push(chunk);
-      });
-      response.once('error', fail);
-      response.once('end', () => {
-        const { statusCode: status = 0, headers: received } = response;
-        resolve({ status, headers: received, text: Buffer.concat(chunks).toString('utf8') });
-      });
-    });
+    const request = open(url, options, resolve);
     request.once('timeout', () => request.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
-    request.once('error', fail);
+    request.on('error', (error: NodeJS.ErrnoException) => reject(unreachable(url, error)));
     request.end(body);
   });
 }
@@ -89,6 +94,10 @@ export interface ApiClient {
   put(path: string, body: object): Promise<unknown>;
   postForm(path: string, form: Readonly<Record<string, string>>): Promise<unknown>;
   delete(path: string): Promise<unknown>;
+  /** An answer that is text. */
+  text(path: string, query?: Query): Promise<string>;
+  /** An answer of any length, as it comes; `unavailable` when it breaks off. */
+  download(path: string, query?: Query): AsyncIterable<Buffer>;
 }
 
 /** `invalid` when something is neither given nor to be found. `home` is asked for only then. */
@@ -135,10 +144,15 @@ async function readText(file: string, option: string): Promise<string> {
 }
 
 function apiClient(base: URL, token: string, ca: string | undefined): ApiClient {
-  const call = async (path: string, options: Exchange): Promise<unknown> => {
-    const url = new URL(`${base.pathname.replace(/\/+$/, '')}${path}`, base);
-    const headers = { accept: 'application/json', authorization: `Bearer ${token}`, ...options.headers };
-    return readAnswer(await exchange(url, { ...options, headers, ca }));
+  const at = (path: string, query: Query = {}): URL => {
+    const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined);
+    const search = new URLSearchParams(given).toString();
+    return new URL(`${base.pathname.replace(/\/+$/, '')}${path}${search === '' ? '' : `?${search}`}`, base);
+  };
+  const authorization = `Bearer ${token}`;
+  const call = async (path: string, options: Exchange, query?: Query): Promise<unknown> => {
+    const headers = { accept: 'application/json', authorization, ...options.headers };
+    return readAnswer(await exchange(at(path, query), { ...options, headers, ca }));
   };
   const send = (method: 'POST' | 'PATCH' | 'PUT', path: string, body: object): Promise<unknown> =>
     call(path, {
@@ -147,10 +161,22 @@ function apiClient(base: URL, token: string, ca: string | undefined): ApiClient 
       body: JSON.stringify(body),
     });
   return {
-    get(path, query = {}) {
-      const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined);
-      const search = new URLSearchParams(given).toString();
-      return call(search === '' ? path : `${path}?${search}`, {});
+    get: (path, query) => call(path, {}, query),
+    async text(path, query) {
+      const answer = await exchange(at(path, query), { headers: { accept: 'text/plain', authorization }, ca });
+      if (!isSuccess(answer.status)) readAnswer(answer);
+      return answer.text;
+    },
+    async *download(path, query) {
+      const url = at(path, query);
+      const response = await begin(url, { headers: { authorization }, ca });
+      const { statusCode: status = 0, headers } = response;
+      if (!isSuccess(status)) readAnswer({ status, headers, text: await readAll(response) });
+      try {
+        yield* response as AsyncIterable<Buffer>;
+      } catch (error) {
+        throw unreachable(url, error as NodeJS.ErrnoException);
+      }
     },
     post: (path, body) => send('POST', path, body),
     patch: (path, body) => send('PATCH', path, body),
@@ -165,11 +191,13 @@ function apiClient(base: URL, token: string, ca: string | undefined): ApiClient 
   };
 }
 
+const isSuccess = (status: number): boolean => status >= 200 && status < 300;
+
 const problem = z.object({ type: z.string(), title: z.string(), detail: z.string(), member: z.string() }).partial();
 
 function readAnswer({ status, headers, text }: Answer): unknown {
   const body = parseJson(text);
-  if (status >= 200 && status < 300) {
+  if (isSuccess(status)) {
     if (body !== undefined || text === '') return body ?? {};
     throw new AuthorityError('internal', `The answer (HTTP ${status}) is not JSON: is --url the API plane?`);
   }

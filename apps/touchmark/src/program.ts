@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { isAuthorityError } from '#kernel';
 import { addApprovalCommands } from './commands/approvals.js';
+import { addAuditCommands } from './commands/audit.js';
 import { addCertificateCommands } from './commands/certificates.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addDeviceCommands } from './commands/devices.js';
@@ -33,6 +34,7 @@ export function buildProgram(): Command {
   addCertificateCommands(program);
   addRoleCommands(program);
   addApprovalCommands(program);
+  addAuditCommands(program);
   return program;
 }
 

@@ -1,5 +1,6 @@
 import { createSecretKey } from 'node:crypto';
 import { createResponder } from '#apps/responder';
+import { formatVerifierKey, readAuditVerifier } from '#audit';
 import { currentProfile, currentProfiles } from '#authority';
 import { systemClock } from '#kernel';
 import type { PlaneOptions, RunningPlane } from './plane.js';
@@ -11,6 +12,7 @@ export async function startStatus(options: PlaneOptions): Promise<RunningPlane> 
   const { ocspKek, statusMacKey } = secrets.of('responder');
   const database = await openPlaneDatabase(options, 'responder');
   const macKey = createSecretKey(statusMacKey);
+  const audit = await database.transaction(readAuditVerifier);
   const follower = await startFollower(options, { database, macKey, peppers: undefined }, log);
   const view = { lifetimes: config.lifetimes, follower };
   const nest = await createResponder({
@@ -25,6 +27,7 @@ export async function startStatus(options: PlaneOptions): Promise<RunningPlane> 
       est: { operations: ['cacerts', 'simpleenroll', 'simplereenroll'], labels: ['device'] },
       profiles: currentProfiles(view).map(({ name, version }) => ({ name, version })),
       keyTypes: currentProfile(view, 'device').keyTypes,
+      ...(audit && { audit: { origin: audit.name, verifierKey: formatVerifierKey(audit) } }),
     }),
   });
   return {

@@ -1,4 +1,5 @@
 import { createWorker } from '#apps/worker';
+import { replaceFile } from './home.js';
 import type { PlaneOptions, RunningPlane } from './plane.js';
 import { onPlane, type PlaneContext } from './plane-context.js';
 
@@ -14,6 +15,8 @@ async function runWorker(options: PlaneOptions, plane: PlaneContext): Promise<Ru
     database: plane.database,
     follower: plane.follower,
     ocspKek: secrets.of('worker').ocspKek,
+    auditKek: secrets.of('worker').auditKek,
+    replaceFile,
     connection: server.connectionOf('worker'),
   });
   await worker.start();

@@ -1,6 +1,7 @@
 import { reconcileIntents, reconcileIssuers, type Issuer } from '#authority';
 import { AuthorityError } from '#kernel';
 import { OcspDelegates, publishNeededCrls, type Publisher } from '#publication';
+import { AuditTrail } from './audit-trail.js';
 import type { WorkerDeps } from './deps.js';
 import { renewDelegates, type JobContext } from './jobs.js';
 import { OutboxRelay } from './outbox-relay.js';
@@ -28,7 +29,7 @@ export async function createWorker(deps: WorkerDeps): Promise<Worker> {
   const publisher: Publisher = { database, clock, signer, follower, delegates, lifetimes: config.lifetimes, log };
   const context: JobContext = { authority, publisher, ocspKek };
   const backend = queueBackend(config.redisUrl, deps.connection, log);
-  return new RunningWorker(context, backend);
+  return new RunningWorker(context, backend, new AuditTrail(deps));
 }
 
 class RunningWorker implements Worker {
@@ -44,6 +45,7 @@ class RunningWorker implements Worker {
   constructor(
     private readonly context: JobContext,
     private readonly backend: ReturnType<typeof queueBackend>,
+    private readonly trail: AuditTrail,
   ) {}
 
   async start(): Promise<void> {
@@ -59,12 +61,13 @@ class RunningWorker implements Worker {
     this.queues.run(this.context);
     this.relay = new OutboxRelay(publisher.database, this.queues, publisher.log);
     await this.relay.start();
+    await this.trail.start();
     await this.check();
     this.schedule();
   }
 
   ready(): string[] {
-    return [...this.problems];
+    return [...this.problems, ...this.trail.problems()];
   }
 
   async stop(): Promise<void> {
@@ -73,6 +76,7 @@ class RunningWorker implements Worker {
     clearTimeout(this.timer);
     await this.checking;
     await this.relay?.stop();
+    await this.trail.stop();
     await this.queues?.close();
   }
 

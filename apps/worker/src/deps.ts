@@ -5,7 +5,7 @@ import type { Database, DatabaseConnection } from '#store';
 
 /** What the worker is made of. It closes nothing that it was given. */
 export interface WorkerDeps {
-  config: Pick<Config, 'lifetimes' | 'redisUrl'>;
+  config: Pick<Config, 'lifetimes' | 'redisUrl' | 'audit' | 'home'>;
   /** Plane `worker`; of the same database and follower. */
   authority: AuthorityContext;
   /** With the role tm_worker, at least 6 connections. */
@@ -16,4 +16,8 @@ export interface WorkerDeps {
   connection: DatabaseConnection;
   /** secrets/ocsp.kek, 32 bytes. */
   ocspKek: Buffer;
+  /** secrets/audit.kek, 32 bytes. */
+  auditKek: Buffer;
+  /** Replaces a file as a whole or not at all, also across a power cut. */
+  replaceFile: (file: string, content: string, mode: number) => Promise<void>;
 }

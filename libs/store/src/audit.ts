@@ -60,6 +60,10 @@ export interface AuditFilter {
   subject?: string | undefined;
   actor?: string | undefined;
   outcome?: string | undefined;
+  /** Not before. */
+  from?: Date | undefined;
+  /** Before. */
+  to?: Date | undefined;
 }
 
 export async function listAudit(tx: Tx, page: PageRequest, filter: AuditFilter): Promise<Page<AuditRow>> {
@@ -68,6 +72,7 @@ export async function listAudit(tx: Tx, page: PageRequest, filter: AuditFilter):
     `select id::text as id, at, actor, action, subject, outcome, request_id as "requestId", canonical from audit
      where ($1::bigint is null or id < $1) and ($2::text is null or action = $2) and ($3::text is null or subject = $3)
        and ($4::text is null or actor = $4) and ($5::text is null or outcome = $5)
+       and ($7::timestamptz is null or at >= $7) and ($8::timestamptz is null or at < $8)
      order by audit.id desc limit $6`,
     [
       before ?? null,
@@ -76,6 +81,8 @@ export async function listAudit(tx: Tx, page: PageRequest, filter: AuditFilter):
       filter.actor ?? null,
       filter.outcome ?? null,
       page.limit + 1,
+      filter.from ?? null,
+      filter.to ?? null,
     ],
   );
   return toPage(rows, page.limit, (row) => [row.id]);

@@ -22,6 +22,7 @@ export * from './approvals.js';
 export * from './profiles.js';
 export * from './status-log.js';
 export * from './audit.js';
+export * from './audit-tree.js';
 export * from './outbox.js';
 export * from './idempotency.js';
 export * from './artifacts.js';

@@ -22,7 +22,7 @@ interface FilterOptions extends ListOptions {
   search?: string;
 }
 
-/** Certificates, and the audit trail. */
+/** Certificates. */
 export function addCertificateCommands(program: Command): void {
   const cert = program.command('cert').description('Certificates');
   listCommand(cert, 'List certificates', 'cert list --status active --expires-before 2027-01-31T00:00:00Z')
@@ -58,15 +58,6 @@ export function addCertificateCommands(program: Command): void {
       printRecord(await client.post(`/v1/certificates/${segment(serial)}/release`, {}), options);
     },
   );
-  addAuditCommands(program);
-}
-
-function addAuditCommands(program: Command): void {
-  const audit = program.command('audit').description('The audit trail');
-  listCommand(audit, 'List events', 'audit list --limit 20').action(async (options: ListOptions) => {
-    const client = await connect(options);
-    printList(await client.get('/v1/audit/events', pageQuery(options)), EVENTS, options);
-  });
 }
 
 const CERTIFICATES = [
@@ -75,12 +66,4 @@ const CERTIFICATES = [
   { title: 'profile', member: 'profile' },
   { title: 'device', member: 'deviceId' },
   { title: 'ends', member: 'notAfter' },
-];
-const EVENTS = [
-  { title: 'id', member: 'id' },
-  { title: 'time', member: 'at' },
-  { title: 'actor', member: 'actor' },
-  { title: 'action', member: 'action' },
-  { title: 'subject', member: 'subject' },
-  { title: 'outcome', member: 'outcome' },
 ];
