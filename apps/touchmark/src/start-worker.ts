@@ -7,7 +7,8 @@ export const startWorker = (options: PlaneOptions): Promise<RunningPlane> =>
   onPlane(options, 'worker', (plane) => runWorker(options, plane));
 
 async function runWorker(options: PlaneOptions, plane: PlaneContext): Promise<RunningPlane> {
-  const { config, secrets, server } = options;
+  const { config, secrets, server, registry, metrics } = options;
+  metrics.watch('worker', plane);
   const worker = await createWorker({
     config,
     authority: plane.authority,
@@ -15,9 +16,11 @@ async function runWorker(options: PlaneOptions, plane: PlaneContext): Promise<Ru
     follower: plane.follower,
     ocspKek: secrets.of('worker').ocspKek,
     connection: server.connectionOf('worker'),
+    registry,
   });
   await worker.start();
   return {
+    readiness: async () => worker.ready(),
     stop: async () => {
       await worker.stop();
       await plane.close();

@@ -1,7 +1,10 @@
+import { Registry } from 'prom-client';
 import { reconcileIntents, reconcileIssuers, type Issuer } from '#authority';
 import { AuthorityError } from '#kernel';
 import { OcspDelegates, publishNeededCrls, type Publisher } from '#publication';
+import { DatabaseFigures } from './database-figures.js';
 import type { WorkerDeps } from './deps.js';
+import { exposeFigures } from './figures-metrics.js';
 import { renewDelegates, type JobContext } from './jobs.js';
 import { OutboxRelay } from './outbox-relay.js';
 import { queueBackend } from './queue-backend.js';
@@ -20,7 +23,7 @@ export interface Worker {
 const CHECK_MS = 5000;
 
 export async function createWorker(deps: WorkerDeps): Promise<Worker> {
-  const { authority, config, database, follower, ocspKek } = deps;
+  const { authority, config, database, follower, ocspKek, registry = new Registry() } = deps;
   const { clock, log, signer } = authority;
   const delegates = new OcspDelegates(ocspKek, (issuerId, error) =>
     log.error({ issuerId, err: error }, 'ALARM: a published OCSP delegate is not usable'),
@@ -28,7 +31,9 @@ export async function createWorker(deps: WorkerDeps): Promise<Worker> {
   const publisher: Publisher = { database, clock, signer, follower, delegates, lifetimes: config.lifetimes, log };
   const context: JobContext = { authority, publisher, ocspKek };
   const backend = queueBackend(config.redisUrl, deps.connection, log);
-  return new RunningWorker(context, backend);
+  const worker = new RunningWorker(context, backend, registry);
+  exposeFigures(registry, new DatabaseFigures(database, () => worker.jobs, clock, log));
+  return worker;
 }
 
 class RunningWorker implements Worker {
@@ -44,7 +49,12 @@ class RunningWorker implements Worker {
   constructor(
     private readonly context: JobContext,
     private readonly backend: ReturnType<typeof queueBackend>,
+    private readonly registry: Registry,
   ) {}
+
+  get jobs(): Queues | undefined {
+    return this.queues;
+  }
 
   async start(): Promise<void> {
     const { authority, publisher } = this.context;
@@ -56,7 +66,7 @@ class RunningWorker implements Worker {
       issuers.map(({ id }) => id),
       true,
     );
-    this.queues.run(this.context);
+    this.queues.run(this.context, this.registry);
     this.relay = new OutboxRelay(publisher.database, this.queues, publisher.log);
     await this.relay.start();
     await this.check();

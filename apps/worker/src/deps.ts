@@ -1,5 +1,5 @@
 import type { AuthorityContext } from '#authority';
-import type { Config } from '#kernel';
+import type { Config, Registry } from '#kernel';
 import type { Follower } from '#status';
 import type { Database, DatabaseConnection } from '#store';
 
@@ -16,4 +16,6 @@ export interface WorkerDeps {
   connection: DatabaseConnection;
   /** secrets/ocsp.kek, 32 bytes. */
   ocspKek: Buffer;
+  /** Where its figures go; undefined: nobody asks. */
+  registry?: Registry;
 }

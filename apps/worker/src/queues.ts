@@ -1,7 +1,8 @@
 import type { JobsOptions, Queue, Worker } from 'bullmq';
 import type { Logger } from 'pino';
-import type { Lifetimes } from '#kernel';
-import { isJobName, PROCESSORS, type JobContext, type JobName } from './jobs.js';
+import type { Lifetimes, Registry } from '#kernel';
+import { isJobName, type JobContext, type JobName } from './jobs.js';
+import { JobRunner } from './job-runner.js';
 import type { QueueBackend } from './queue-backend.js';
 
 /** Two queues, so that what a revocation waits for never stands behind upkeep. */
@@ -20,6 +21,12 @@ interface Schedule {
   data: Record<string, string>;
 }
 
+/** What is wanted of a subject, and the trace that it follows from. */
+export interface Wanted {
+  subject: string;
+  trace: { traceparent?: string };
+}
+
 /** The queues, their workers and their schedules. What is queued is only what to look at; the database says what to do. */
 export class Queues {
   private readonly publication: Queue;
@@ -36,37 +43,52 @@ export class Queues {
   }
 
   /** At most one job of an issuer runs and one waits; changes in between are gathered for `crlDebounceMs`. */
-  async wantCrls(issuerIds: readonly string[]): Promise<void> {
-    for (const issuerId of issuerIds)
-      await this.publication.add('crl.publish', { issuerId }, this.crlOptions(issuerId));
+  async wantCrls(issuers: readonly Wanted[]): Promise<void> {
+    for (const { subject: issuerId, trace } of issuers)
+      await this.publication.add('crl.publish', { issuerId, ...trace }, this.crlOptions(issuerId));
   }
 
-  async wantOcspAnswers(serials: readonly string[]): Promise<void> {
+  async wantOcspAnswers(serials: readonly Wanted[]): Promise<void> {
     if (serials.length === 0) return;
     await this.publication.addBulk(
-      serials.map((serial) => ({
+      serials.map(({ subject: serial, trace }) => ({
         name: 'ocsp.publish',
-        data: { serial },
+        data: { serial, ...trace },
         opts: { ...RETRY, deduplication: { id: `ocsp-${serial}`, keepLastIfActive: true } },
       })),
     );
   }
 
   /** One job of a group runs, and one waits for a later change of it. */
-  async wantGroups(groupIds: readonly string[]): Promise<void> {
-    for (const groupId of groupIds) {
+  async wantGroups(groups: readonly Wanted[]): Promise<void> {
+    for (const { subject: groupId, trace } of groups) {
       const deduplication = { id: `group-${groupId}`, keepLastIfActive: true };
-      await this.upkeep.add('group.follow', { groupId }, { ...RETRY, deduplication });
+      await this.upkeep.add('group.follow', { groupId, ...trace }, { ...RETRY, deduplication });
     }
   }
 
-  run(context: JobContext): void {
+  /** Jobs by queue and state. */
+  async count(): Promise<{ queue: string; state: string; count: number }[]> {
+    const counted = await Promise.all(
+      [this.publication, this.upkeep].map(async (queue) =>
+        Object.entries(await queue.getJobCounts('waiting', 'active', 'delayed', 'failed')).map(([state, count]) => ({
+          queue: queue.name,
+          state,
+          count,
+        })),
+      ),
+    );
+    return counted.flat();
+  }
+
+  run(context: JobContext, registry: Registry): void {
+    const runner = new JobRunner(context, registry);
     this.workers = [PUBLICATION, UPKEEP].map((name) => {
       const worker = this.backend.worker(
         name,
         async (job) => {
           if (!isJobName(job.name)) throw new Error(`there is no job ${job.name}`);
-          return PROCESSORS[job.name](context, job.data);
+          return runner.run(job.name, job.data);
         },
         CONCURRENCY[name as keyof typeof CONCURRENCY],
       );

@@ -29,3 +29,5 @@ export * from './revoked.js';
 export * from './publication.js';
 export * from './quotas.js';
 export * from './failed-attempts.js';
+export * from './figures.js';
+export type { PoolUse } from './pool-use.js';
