@@ -3,7 +3,14 @@ import path from 'node:path';
 import { createSecretKey } from 'node:crypto';
 import type { Logger } from 'pino';
 import { systemClock, type Config } from '#kernel';
-import { ensureAuthority, ensureHierarchy, issueBootstrapToken } from '#authority';
+import {
+  ensureAuthority,
+  ensureCanaryVendor,
+  ensureHierarchy,
+  issueBootstrapToken,
+  issueCanaryToken,
+  type AuthorityContext,
+} from '#authority';
 import { InProcessSigner } from '#signing';
 import { Database, migrate } from '#store';
 import type { DatabaseServer } from './database-server.js';
@@ -11,6 +18,8 @@ import { replaceFile } from './home.js';
 import type { Secrets } from './secrets.js';
 
 export const operatorTokenFile = (config: Config): string => path.join(config.home, 'operator.token');
+/** What the inner canary comes with. */
+export const canaryTokenFile = (config: Config): string => path.join(config.secretsDir, 'canary.token');
 
 /**
  * What a first start makes and every later one finds: schema, the authority's organization, root and issuing CA, the
@@ -40,8 +49,9 @@ export async function bootstrap(
     const signer = new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock);
     await ensureHierarchy({ ...base, signer, authorityId, macKey }, statusUrl);
     const file = operatorTokenFile(config);
+    const context = { ...base, authorityId, macKey, pepper: peppers.current };
+    if (config.canarySeconds > 0) await prepareCanary(config, context);
     if (!existsSync(file)) {
-      const context = { ...base, authorityId, macKey, pepper: peppers.current };
       const token = await issueBootstrapToken(context, 'bootstrap');
       await replaceFile(file, `${token.text}\n`, 0o600);
       log.info({ tokenId: token.id, file }, 'operator token issued');
@@ -50,4 +60,14 @@ export async function bootstrap(
     await owner.close();
     await signerDatabase.close();
   }
+}
+
+type CanaryMaker = Pick<AuthorityContext, 'database' | 'clock' | 'macKey' | 'pepper' | 'plane' | 'authorityId'>;
+
+async function prepareCanary(config: Config, context: CanaryMaker): Promise<void> {
+  await ensureCanaryVendor(context);
+  const file = canaryTokenFile(config);
+  if (existsSync(file)) return;
+  const { text } = await issueCanaryToken(context);
+  await replaceFile(file, `${text}\n`, 0o600);
 }

@@ -1,5 +1,4 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { Registry } from 'prom-client';
 import type { PlaneParts } from './plane-context.js';
 import type { Listener } from './ports.js';
 import type { ProcessMetrics } from './process-metrics.js';

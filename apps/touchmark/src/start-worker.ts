@@ -1,4 +1,6 @@
-import { createWorker } from '#apps/worker';
+import { readFile } from 'node:fs/promises';
+import { createWorker, type WorkerDeps } from '#apps/worker';
+import { canaryTokenFile } from './bootstrap.js';
 import type { PlaneOptions, RunningPlane } from './plane.js';
 import { onPlane, type PlaneContext } from './plane-context.js';
 
@@ -15,6 +17,7 @@ async function runWorker(options: PlaneOptions, plane: PlaneContext): Promise<Ru
     database: plane.database,
     follower: plane.follower,
     ocspKek: secrets.of('worker').ocspKek,
+    canary: await canaryOf(options),
     connection: server.connectionOf('worker'),
     registry,
   });
@@ -26,4 +29,17 @@ async function runWorker(options: PlaneOptions, plane: PlaneContext): Promise<Ru
       await plane.close();
     },
   };
+}
+
+/** Its token is made by the first start (or `init`), so it is looked for only now. */
+async function canaryOf({ config, urls, log }: PlaneOptions): Promise<WorkerDeps['canary']> {
+  if (config.canarySeconds === 0) return undefined;
+  const file = canaryTokenFile(config);
+  const token = await readFile(file, 'utf8').catch(() => undefined);
+  if (token === undefined) {
+    log.warn({ file }, 'there is no inner canary: its token is missing; "touchmark init" makes one');
+    return undefined;
+  }
+  const { api = urls.api, est = urls.est, status = urls.status } = config.canaryUrls;
+  return { everySeconds: config.canarySeconds, urls: { api, est, status }, token: token.trim() };
 }

@@ -2,6 +2,7 @@ import { Registry } from 'prom-client';
 import { reconcileIntents, reconcileIssuers, type Issuer } from '#authority';
 import { AuthorityError } from '#kernel';
 import { OcspDelegates, publishNeededCrls, type Publisher } from '#publication';
+import { Canary } from './canary/canary.js';
 import { DatabaseFigures } from './database-figures.js';
 import type { WorkerDeps } from './deps.js';
 import { exposeFigures } from './figures-metrics.js';
@@ -29,9 +30,10 @@ export async function createWorker(deps: WorkerDeps): Promise<Worker> {
     log.error({ issuerId, err: error }, 'ALARM: a published OCSP delegate is not usable'),
   );
   const publisher: Publisher = { database, clock, signer, follower, delegates, lifetimes: config.lifetimes, log };
-  const context: JobContext = { authority, publisher, ocspKek };
+  const canary = deps.canary && new Canary(authority, deps.canary, registry);
+  const context: JobContext = { authority, publisher, ocspKek, canary };
   const backend = queueBackend(config.redisUrl, deps.connection, log);
-  const worker = new RunningWorker(context, backend, registry);
+  const worker = new RunningWorker(context, backend, registry, deps.canary?.everySeconds);
   exposeFigures(registry, new DatabaseFigures(database, () => worker.jobs, clock, log));
   return worker;
 }
@@ -50,6 +52,7 @@ class RunningWorker implements Worker {
     private readonly context: JobContext,
     private readonly backend: ReturnType<typeof queueBackend>,
     private readonly registry: Registry,
+    private readonly canarySeconds: number | undefined,
   ) {}
 
   get jobs(): Queues | undefined {
@@ -61,7 +64,10 @@ class RunningWorker implements Worker {
     const issuers = await authority.issuers.list();
     if (issuers.length === 0) throw new AuthorityError('unavailable', 'no certification authority is set up yet');
     await Promise.all([this.backend.prepare(), this.publishFirst()]);
-    this.queues = new Queues(this.backend, publisher.lifetimes, publisher.log);
+    const { canarySeconds } = this;
+    const canary = canarySeconds === undefined ? undefined : { seconds: canarySeconds, from: publisher.clock.now() };
+    this.queues = new Queues(this.backend, publisher.lifetimes, publisher.log, canary);
+    await this.queues.prepare();
     await this.queues.ensureSchedules(
       issuers.map(({ id }) => id),
       true,

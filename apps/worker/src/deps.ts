@@ -2,6 +2,7 @@ import type { AuthorityContext } from '#authority';
 import type { Config, Registry } from '#kernel';
 import type { Follower } from '#status';
 import type { Database, DatabaseConnection } from '#store';
+import type { CanaryDeps } from './canary/canary.js';
 
 /** What the worker is made of. It closes nothing that it was given. */
 export interface WorkerDeps {
@@ -16,6 +17,8 @@ export interface WorkerDeps {
   connection: DatabaseConnection;
   /** secrets/ocsp.kek, 32 bytes. */
   ocspKek: Buffer;
+  /** undefined: no inner canary. */
+  canary?: CanaryDeps | undefined;
   /** Where its figures go; undefined: nobody asks. */
   registry?: Registry;
 }
