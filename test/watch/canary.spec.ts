@@ -75,6 +75,9 @@ describe('the inner canary', () => {
     expect(Object.keys(passed!.detail.milliseconds).sort()).toEqual([...CHANNELS].sort());
     for (const ms of Object.values(passed!.detail.milliseconds)) expect(ms).toBeLessThan(10_000);
     expect(await metric('touchmark_canary_runs_total{outcome="passed"}')).toBeGreaterThanOrEqual(1);
+    const shown = 'touchmark_canary_channel_seconds{channel="crlRevoked"}';
+    await eventually('the run in the figures', () => metric(shown));
+    expect(await metric('touchmark_canary_last_pass_timestamp_seconds')).toBeGreaterThan(1.7e9);
     for (const channel of CHANNELS) {
       expect(await metric(`touchmark_canary_channel_seconds{channel="${channel}"}`)).toBeGreaterThanOrEqual(0);
       expect(await metric(`touchmark_canary_channel_failing{channel="${channel}"}`)).toBe(0);
@@ -128,9 +131,11 @@ describe('the inner canary', () => {
     // Who publishes a CRL takes its number first: the lock keeps every publisher from that.
     await superuser.query('begin');
     await superuser.query('lock table crl_scopes in exclusive mode');
-    const failed = await eventually('a failed run', async () => (await eventsOf('canary.failed'))[0]).finally(() =>
-      superuser.query('rollback'),
-    );
+    const failed = await eventually('a failed run', async () => {
+      const [event] = await eventsOf('canary.failed');
+      const shown = await metric('touchmark_canary_channel_failing{channel="crlRevoked"}');
+      return event && shown === 1 ? event : undefined;
+    }).finally(() => superuser.query('rollback'));
     expect(failed).toMatchObject({ outcome: 'failed', detail: { channel: 'crlRevoked', error: 'late' } });
     expect(failed.detail.milliseconds).toMatchObject({ ocspRevoked: expect.any(Number) });
     expect(failed.detail.milliseconds).not.toHaveProperty('crlRevoked');
@@ -139,6 +144,9 @@ describe('the inner canary', () => {
       (await eventsOf('canary.passed')).find(({ at }) => at > failed.at),
     );
     expect(again.outcome).toBe('success');
+    await eventually('no channel fails', async () =>
+      (await metric('touchmark_canary_channel_failing{channel="crlRevoked"}')) === 0 ? true : undefined,
+    );
   }, 120_000);
 
   test('after a restart it goes on with what it has', async () => {

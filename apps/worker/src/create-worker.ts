@@ -34,7 +34,8 @@ export async function createWorker(deps: WorkerDeps): Promise<Worker> {
   const context: JobContext = { authority, publisher, ocspKek, canary };
   const backend = queueBackend(config.redisUrl, deps.connection, log);
   const worker = new RunningWorker(context, backend, registry, deps.canary?.everySeconds);
-  exposeFigures(registry, new DatabaseFigures(database, () => worker.jobs, clock, log));
+  const figures = new DatabaseFigures(database, () => worker.jobs, clock, log);
+  exposeFigures(registry, figures, deps.canary && clock.now());
   return worker;
 }
 

@@ -1,4 +1,6 @@
+import { z } from 'zod';
 import { gauge, type Gauge, type Registry } from '#kernel';
+import { CHANNELS } from './canary/channels.js';
 import type { DatabaseFigures, ReadFigures } from './database-figures.js';
 
 type Set = (figures: ReadFigures) => void;
@@ -6,9 +8,10 @@ type Named = <L extends string>(name: string, help: string, labelNames: L[]) => 
 
 /**
  * Gauges of what stands in the database, set when they are asked for. Times are given as they are (seconds since 1970):
- * how much is left is the reader's subtraction, and stays right between two readings.
+ * how much is left is the reader's subtraction, and stays right between two readings. `canarySince`: from when on the inner
+ * canary was to run; undefined: it does not.
  */
-export function exposeFigures(registry: Registry, figures: DatabaseFigures): void {
+export function exposeFigures(registry: Registry, figures: DatabaseFigures, canarySince: Date | undefined): void {
   let shown: ReadFigures | undefined;
   // Prometheus' client asks every metric at once: each waits for the same reading, the first one there sets them all.
   const collect = async (): Promise<void> => {
@@ -19,7 +22,8 @@ export function exposeFigures(registry: Registry, figures: DatabaseFigures): voi
   };
   const named: Named = (name, help, labelNames) =>
     gauge(registry, { name: `touchmark_${name}`, help, labelNames, collect });
-  const setters = [...workGauges(named), ...artifactGauges(named), ...trailGauges(named)];
+  const canary = canarySince === undefined ? [] : canaryGauges(named, canarySince);
+  const setters = [...workGauges(named), ...artifactGauges(named), ...trailGauges(named), ...canary];
   gauge(registry, {
     name: 'touchmark_figures_age_seconds',
     help: 'Seconds since the figures were last read from the database; -1 before the first time',
@@ -111,6 +115,33 @@ function trailGauges(named: Named): Set[] {
       leaves.set(read.audit.leaves);
       unsealed.set(read.audit.unsealedSeconds);
       offset.set(read.offsetSeconds);
+    },
+  ];
+}
+
+const CanaryDetail = z.object({ channel: z.string().optional(), milliseconds: z.record(z.string(), z.number()) });
+
+function canaryGauges(named: Named, since: Date): Set[] {
+  const took = named(
+    'canary_channel_seconds',
+    'How long the channel took in the last run that came so far; of a revocation, until it was seen there',
+    ['channel'],
+  );
+  const failing = named('canary_channel_failing', '1 where the last run failed at this channel', ['channel']);
+  const passedAt = named(
+    'canary_last_pass_timestamp_seconds',
+    'When the inner canary passed last; before the first time, when this process started',
+    [],
+  );
+  return [
+    ({ canary }) => {
+      const last = CanaryDetail.safeParse(canary.detail).data;
+      passedAt.set(seconds(canary.passedAt ?? since));
+      for (const channel of CHANNELS) {
+        const ms = last?.milliseconds[channel];
+        if (ms !== undefined) took.set({ channel }, ms / 1000);
+        failing.set({ channel }, last?.channel === channel ? 1 : 0);
+      }
     },
   ];
 }

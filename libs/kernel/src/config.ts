@@ -186,11 +186,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       deliveryLogDays: e.TOUCHMARK_DELIVERY_LOG_DAYS,
     },
     canarySeconds: e.TOUCHMARK_CANARY_SECONDS,
-    canaryUrls: {
-      api: base(e.TOUCHMARK_CANARY_API_URL),
-      est: base(e.TOUCHMARK_CANARY_EST_URL),
-      status: base(e.TOUCHMARK_CANARY_STATUS_URL),
-    },
+    canaryUrls: canaryUrlsOf(e),
     quotas: {
       requestsPerMinute: e.TOUCHMARK_QUOTA_REQUESTS_PER_MINUTE,
       issuancePerMinute: e.TOUCHMARK_QUOTA_ISSUANCE_PER_MINUTE,
@@ -225,6 +221,14 @@ function planeUrls(e: z.infer<typeof environment>): Config['planeDatabaseUrls'] 
     worker: e.TOUCHMARK_DB_WORKER_URL,
     signer: e.TOUCHMARK_DB_SIGNER_URL,
     migrate: e.TOUCHMARK_DB_MIGRATE_URL,
+  };
+}
+
+function canaryUrlsOf(e: z.infer<typeof environment>): Config['canaryUrls'] {
+  return {
+    api: base(e.TOUCHMARK_CANARY_API_URL),
+    est: base(e.TOUCHMARK_CANARY_EST_URL),
+    status: base(e.TOUCHMARK_CANARY_STATUS_URL),
   };
 }
 

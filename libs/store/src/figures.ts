@@ -15,6 +15,8 @@ export interface Figures {
   approvals: number;
   deliveries: { due: number; oldestSeconds: number; failed: number };
   audit: { events: number; leaves: number; unsealedSeconds: number };
+  /** By its audit entries, whichever worker ran it; `detail` of the last run as it stands there. */
+  canary: { passedAt: Date | null; detail: unknown };
 }
 
 /**
@@ -52,6 +54,7 @@ export async function readFigures(tx: Tx, limitMs: number): Promise<Figures> {
     ).open,
     deliveries: await readDeliveries(tx),
     audit: await readAuditFigures(tx),
+    canary: await readCanaryFigures(tx),
   };
 }
 
@@ -75,6 +78,18 @@ async function readAuditFigures(tx: Tx): Promise<Figures['audit']> {
        coalesce((select extract(epoch from now() - at) from audit
          where id > coalesce((select max(event_id) from audit_leaves), 0) order by id limit 1), 0)::float8
          as "unsealedSeconds"`,
+  );
+}
+
+async function readCanaryFigures(tx: Tx): Promise<Figures['canary']> {
+  return one(
+    tx,
+    `select (select at from audit where action = 'canary.passed' order by id desc limit 1) as "passedAt",
+       (select convert_from(canonical, 'UTF8')::jsonb -> 'detail' from (
+          (select id, canonical from audit where action = 'canary.passed' order by id desc limit 1)
+          union all
+          (select id, canonical from audit where action = 'canary.failed' order by id desc limit 1)) runs
+        order by id desc limit 1) as detail`,
   );
 }
 
