@@ -3,7 +3,9 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { startEmbeddedPostgres } from '../../apps/touchmark/src/embedded-postgres.js';
+import { readCertificate } from '#pki';
 import { silent } from '../harness/database.js';
+import { certificateOf, csrOf, newKey, simpleEnroll } from '../harness/device.js';
 import { startTestInstance, type TestInstance } from '../harness/instance.js';
 
 interface Event {
@@ -108,6 +110,24 @@ describe('the inner canary', () => {
     const left = async (route: string) => (await instance.api('GET', route)).json<{ items: unknown[] }>().items.length;
     expect(await left('/v1/keys?status=active')).toBeLessThanOrEqual(1);
     expect(await left('/v1/certificates?status=active&profile=device')).toBeLessThanOrEqual(1);
+  });
+
+  test('revokes what a run that broke off left behind', async () => {
+    const { items: devices } = (await instance.api('GET', '/v1/devices')).json<{
+      items: { id: string; instanceId: string; releaseId: string }[];
+    }>();
+    const [device] = devices;
+    const body = { releaseId: device!.releaseId, audience: 'all', environment: 'test' };
+    const key = (await instance.api('POST', '/v1/keys', body)).json<{ id: string }>();
+    const reset = await instance.api('POST', `/v1/devices/${device!.id}/reset`, {});
+    const { enrollment } = reset.json<{ enrollment: { username: string; secret: string } }>();
+    const enrolled = await simpleEnroll(instance, enrollment, csrOf(device!, newKey()));
+    const { serial } = readCertificate(certificateOf(enrolled));
+    const statusOf = async (route: string) => (await instance.api('GET', route)).json<{ status: string }>().status;
+    await eventually('both are revoked', async () => {
+      const found = [await statusOf(`/v1/keys/${key.id}`), await statusOf(`/v1/certificates/${serial}`)];
+      return found.every((status) => status === 'revoked') ? true : undefined;
+    });
   });
 
   test('comes as an officer with a token of its own, in a file of its owner alone', async () => {

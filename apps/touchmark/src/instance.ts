@@ -151,6 +151,7 @@ async function writeRoot(parts: PlaneOptions, planes: readonly Plane[], setsUp: 
 async function stopAll(running: readonly RunningPlane[], server: DatabaseServer, log: Logger): Promise<void> {
   const quietly = (plane: RunningPlane) =>
     plane.stop().catch((err: unknown) => log.warn({ err }, 'a plane did not stop cleanly'));
+  for (const plane of running) plane.expectStop?.();
   await Promise.all(running.filter((plane) => plane.app).map(quietly));
   await Promise.all(running.filter((plane) => !plane.app).map(quietly));
   await server.stop();

@@ -15,6 +15,8 @@ export interface RunningPlane {
   /** Why it cannot do its work now; empty when it can. Absent: it has none to do. */
   readiness?: () => Promise<string[]>;
   app?: { listener: Exclude<Listener, 'metrics'>; nest: NestFastifyApplication };
+  /** Told before any plane of the process is stopped. */
+  expectStop?: () => void;
   stop(): Promise<void>;
 }
 

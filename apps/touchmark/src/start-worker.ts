@@ -24,6 +24,7 @@ async function runWorker(options: PlaneOptions, plane: PlaneContext): Promise<Ru
   await worker.start();
   return {
     readiness: async () => worker.ready(),
+    expectStop: () => worker.expectStop(),
     stop: async () => {
       await worker.stop();
       await plane.close();

@@ -15,6 +15,8 @@ import { findProblems } from './readiness.js';
 export interface Worker {
   /** Publishes what has to stand published, then takes up the jobs. Throws when that cannot be done. */
   start(): Promise<void>;
+  /** Says that the planes around it are about to stop: what it tries with them counts no more. */
+  expectStop(): void;
   /** At most 10 s; jobs that are cut off are taken up by the next start. */
   stop(): Promise<void>;
   /** Why it is not ready; empty when it is. */
@@ -84,8 +86,13 @@ class RunningWorker implements Worker {
     return [...this.problems];
   }
 
+  expectStop(): void {
+    this.context.canary?.leave();
+  }
+
   async stop(): Promise<void> {
     this.stopped = true;
+    this.expectStop();
     this.problems = ['the worker is stopping'];
     clearTimeout(this.timer);
     await this.checking;

@@ -19,6 +19,7 @@ export interface CanaryDeps {
 /** Tries the instance from outside, as its clients use it, and tells how each channel did: an audit entry, which the figures show. */
 export class Canary {
   private readonly runs: Counter<'outcome'>;
+  private readonly leaving = new AbortController();
 
   constructor(
     private readonly authority: AuthorityContext,
@@ -33,12 +34,18 @@ export class Canary {
     for (const outcome of ['passed', 'failed']) this.runs.inc({ outcome }, 0);
   }
 
-  async run(): Promise<'passed' | 'failed'> {
+  /** The instance is about to stop: a run under way ends, and what it misses from now on is nobody's fault. */
+  leave(): void {
+    this.leaving.abort();
+  }
+
+  async run(): Promise<'passed' | 'failed' | 'left'> {
     const { log } = this.authority;
     const { durations, failure } = await this.tryOut().catch((error: unknown): CanaryRun => ({
       durations: {},
       failure: { channel: 'prepare', error },
     }));
+    if (this.leaving.signal.aborted) return 'left';
     const outcome = failure === undefined ? 'passed' : 'failed';
     this.runs.inc({ outcome });
     if (failure !== undefined) log.error({ err: failure.error, channel: failure.channel }, 'the inner canary failed');
@@ -53,8 +60,9 @@ export class Canary {
     const things = await authority.database.transaction((tx) => findCanaryThings(tx, CANARY_VENDOR));
     if (things === undefined)
       throw new AuthorityError('unavailable', `there is no vendor "${CANARY_VENDOR}": run init`);
+    const signal = AbortSignal.any([this.leaving.signal, AbortSignal.timeout(DEADLINE_MS)]);
     return runCanary({
-      client: new CanaryClient(deps.urls, deps.token, root, AbortSignal.timeout(DEADLINE_MS)),
+      client: new CanaryClient(deps.urls, deps.token, root, signal),
       clock: authority.clock,
       things,
       issuerOf: (id) => authority.issuers.find(id),
