@@ -16,6 +16,7 @@ beforeAll(async () => {
   silentServer = createServer((socket) => {
     sockets.add(socket);
     most = Math.max(most, sockets.size);
+    socket.resume();
     socket.on('error', () => undefined);
     socket.on('close', () => sockets.delete(socket));
   });

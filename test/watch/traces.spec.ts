@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { certificateOf, csrOf, newKey, registerTestDevice, simpleEnroll } from '../harness/device.js';
@@ -111,6 +112,35 @@ test('an enrollment is one trace with its statements and the signature', async (
   );
   const spans = collector.spans().filter(({ traceId }) => traceId === request.traceId);
   expect(spans.map(({ name }) => name)).toEqual(expect.arrayContaining(['signer certificate', 'update serials']));
+});
+
+test('a body that comes later than its head belongs to the same trace', async () => {
+  const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
+  const body = JSON.stringify({ name: 'Slow vendor', kind: 'vendor' });
+  const sent = httpsRequest(`${instance.urls.api}/v1/organizations`, {
+    method: 'POST',
+    agent: false,
+    ca: instance.rootPem,
+    headers: {
+      authorization: `Bearer ${instance.operatorToken}`,
+      'content-type': 'application/json',
+      'content-length': body.length,
+    },
+  });
+  sent.on('response', (response) => resolve(response.resume().statusCode));
+  sent.on('error', reject);
+  sent.flushHeaders();
+  for (const part of [body.slice(0, 10), body.slice(10)]) {
+    await new Promise((done) => setTimeout(done, 100));
+    sent.write(part);
+  }
+  sent.end();
+  expect(await promise).toBe(201);
+  const request = await eventually('the request', () =>
+    collector.spans().findLast(({ name }) => name === 'POST /v1/organizations'),
+  );
+  const spans = collector.spans().filter(({ traceId }) => traceId === request.traceId);
+  expect(spans.map(({ name }) => name)).toContain('insert organizations');
 });
 
 test('what is asked all the time makes no trace, nor does what nobody asked for', async () => {

@@ -22,10 +22,6 @@ export function traceRequests(instance: FastifyInstance): void {
     request.span = openSpan(`${method} ${url}`, { ...facts, 'touchmark.plane': 'api', 'touchmark.request': id });
     return request.span === undefined ? done() : request.span.within(done);
   });
-  // A body is read by events of the socket, which know nothing of the request: its span is entered anew after them.
-  instance.addHook('preValidation', (request, _reply, done) =>
-    request.span === undefined ? done() : request.span.within(done),
-  );
   instance.addHook('onResponse', (request, reply, done) => {
     const { statusCode } = reply;
     const failure = statusCode >= 500 ? String(statusCode) : undefined;
