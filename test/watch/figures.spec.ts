@@ -143,6 +143,31 @@ test('a database that answers too late holds up no scrape: the last figures stay
   expect(await value('touchmark_figures_age_seconds')).toBeLessThan(60);
 });
 
+test('a database that never answers, or a queue that does not, holds up no scrape either', async () => {
+  const never = <T>() => new Promise<T>(() => undefined);
+  const registry = new Registry();
+  const gone = { transaction: never } as unknown as Database;
+  exposeFigures(registry, new DatabaseFigures(gone, () => undefined, systemClock, silent), undefined);
+  let begin = performance.now();
+  expect(await registry.metrics()).toMatch(/^touchmark_figures_age_seconds -1$/m);
+  expect(performance.now() - begin).toBeLessThan(4000);
+
+  const other = new Registry();
+  let asked = 0;
+  const count = () => {
+    asked += 1;
+    return never<never>();
+  };
+  const clock = new SteppedClock();
+  exposeFigures(other, new DatabaseFigures(worker, () => ({ count }), clock, silent), undefined);
+  begin = performance.now();
+  expect(await other.metrics()).toMatch(/^touchmark_figures_age_seconds [0-9]/m);
+  expect(performance.now() - begin).toBeLessThan(3000);
+  clock.advance(5000);
+  await other.metrics();
+  expect(asked).toBe(1);
+});
+
 test('before the first reading that succeeds the age is -1', async () => {
   const registry = new Registry();
   const failing = { transaction: () => Promise.reject(new Error('gone')) } as unknown as Database;

@@ -7,11 +7,16 @@ const FRESH_MS = 5000;
 const STATEMENT_MS = 2000;
 /** A scrape waits no longer; Prometheus gives it 10 s in all. */
 const DEADLINE_MS = 3000;
+/** A queue on Redis that is gone answers when it is back, not before. */
+const COUNT_MS = 1000;
+
+type JobCounts = Awaited<ReturnType<Queues['count']>>;
 
 /** What was read last; `offsetSeconds`: how far the clock of this process is ahead of the database's. */
 export interface ReadFigures extends Figures {
   offsetSeconds: number;
-  jobs: Awaited<ReturnType<Queues['count']>>;
+  /** Empty where the queue did not answer in time. */
+  jobs: JobCounts;
   readAt: number;
 }
 
@@ -23,10 +28,11 @@ export class DatabaseFigures {
   private last: ReadFigures | undefined;
   private triedAt = -Infinity;
   private running: Promise<void> | undefined;
+  private counting: Promise<JobCounts> | undefined;
 
   constructor(
     private readonly database: Database,
-    private readonly queues: () => Queues | undefined,
+    private readonly queues: () => Pick<Queues, 'count'> | undefined,
     private readonly clock: Clock,
     private readonly log: Logger,
   ) {}
@@ -50,7 +56,7 @@ export class DatabaseFigures {
         figures: await readFigures(tx, STATEMENT_MS),
       }));
       const offsetSeconds = (at.getTime() - figures.now.getTime()) / 1000;
-      const jobs = (await this.queues()?.count()) ?? [];
+      const jobs = (await atMost(this.count(), COUNT_MS)) ?? [];
       this.last = { ...figures, jobs, offsetSeconds, readAt: begin };
     } catch (error) {
       this.log.warn({ err: error }, 'the figures of the database cannot be read just now');
@@ -59,11 +65,21 @@ export class DatabaseFigures {
       this.running = undefined;
     }
   }
+
+  private count(): Promise<JobCounts> {
+    this.counting ??= (this.queues()?.count() ?? Promise.resolve([])).finally(() => {
+      this.counting = undefined;
+    });
+    return this.counting;
+  }
 }
 
-async function atMost(work: Promise<void>, ms: number): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  await Promise.race([work, promise]);
-  clearTimeout(timer);
+async function atMost<T>(work: Promise<T>, ms: number): Promise<T | undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => resolve(undefined), ms);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
