@@ -19,7 +19,7 @@ export interface JobContext {
   authority: AuthorityContext;
   publisher: Publisher;
   ocspKek: Buffer;
-  canary: Canary | undefined;
+  canary?: Canary | undefined;
 }
 
 const OCSP_REFRESH_LIMIT = 20_000;
