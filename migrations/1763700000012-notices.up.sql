@@ -52,6 +52,7 @@ create table deliveries (
   check ((webhook_id is null) <> (subscription_id is null)),
   unique nulls not distinct (notice_id, webhook_id, subscription_id)
 );
+create index deliveries_failed on deliveries (created_at) where state = 'failed';
 create index deliveries_due on deliveries (next_at) where state = 'pending';
 create index deliveries_webhook on deliveries (webhook_id, id desc) where webhook_id is not null;
 create index deliveries_subscription on deliveries (subscription_id, id desc) where subscription_id is not null;
@@ -83,3 +84,6 @@ create table expiry_warnings (
   at       timestamptz not null default now(),
   primary key (kind, subject, days)
 );
+
+-- Where a change that is traced came from (W3C traceparent): the job that follows belongs to the same trace.
+alter table outbox add column trace text check (length(trace) = 55);

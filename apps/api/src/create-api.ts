@@ -45,6 +45,7 @@ import { TokenRoutes } from './routes/tokens.js';
 import { TlogRoutes } from './routes/tlog.js';
 import { addSecurityHeaders, setSecurityHeaders } from './security-headers.js';
 import { renewSecureContext, tlsOptions, type TlsCredentials } from './tls.js';
+import { traceRequests } from './trace-requests.js';
 import { fromSchemaIssues } from './validation.js';
 
 export interface ApiDependencies {
@@ -80,6 +81,7 @@ export async function createApi(deps: ApiDependencies): Promise<NestFastifyAppli
   const answerOtherMethods = collectMethods(instance);
   addSecurityHeaders(instance);
   recordRequests(instance, 'api', deps.log, deps.registry);
+  if (deps.config.otlpEndpoint !== undefined) traceRequests(instance);
   const use = new TokenUse(deps.authority);
   enforceAccess(instance, deps.authority, (tokenId) => use.note(tokenId));
   flushRegularly(instance, use);

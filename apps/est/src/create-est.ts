@@ -17,6 +17,7 @@ import { fromFramework } from './framework-error.js';
 import { HealthRoutes, READINESS } from './health-routes.js';
 import { recordRequests } from './request-log.js';
 import { tlsOptions, type TlsCredentials } from './tls.js';
+import { traceRequests } from './trace-requests.js';
 
 export interface EstDependencies {
   config: Config;
@@ -52,6 +53,7 @@ export async function createEst(deps: EstDependencies): Promise<NestFastifyAppli
   const instance = adapter.getInstance();
   drainOnClose(instance);
   recordRequests(instance, deps.log, deps.registry);
+  if (deps.config.otlpEndpoint !== undefined) traceRequests(instance);
   registerEstRoutes(instance, deps);
   const app = await NestFactory.create<NestFastifyApplication>(estModule(deps), adapter, {
     bodyParser: false,

@@ -50,3 +50,6 @@ export async function createResponder(deps: ResponderDeps): Promise<NestFastifyA
   await app.init();
   return app;
 }
+
+/** Why the plane cannot tell status now; empty when it can. */
+export const responderReadiness = (app: NestFastifyApplication): string[] => app.get(StatusRoutes).problems();

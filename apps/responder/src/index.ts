@@ -1,2 +1,2 @@
-export { createResponder } from './create-responder.js';
+export { createResponder, responderReadiness } from './create-responder.js';
 export type { ResponderDeps } from './deps.js';

@@ -73,11 +73,17 @@ export class StatusRoutes implements OnModuleInit, OnModuleDestroy {
     return { status, reply: uncacheable('application/json; charset=utf-8', Buffer.from(JSON.stringify(value))) };
   }
 
-  private readiness(): { status: number; reply: Reply } {
+  /** Why status cannot be told now; empty when it can. */
+  problems(): string[] {
     const { follower } = this.deps;
     const reasons = this.state.problems();
     if (follower.broken !== undefined) reasons.push(`the status log is not believed: ${follower.broken.message}`);
     else if (follower.ageMs > MAX_LOG_AGE_MS) reasons.push('the status log was not followed for a minute');
+    return reasons;
+  }
+
+  private readiness(): { status: number; reply: Reply } {
+    const reasons = this.problems();
     return this.json(reasons.length === 0 ? 200 : 503, {
       status: reasons.length === 0 ? 'ready' : 'notReady',
       reasons,

@@ -4,7 +4,14 @@ import { createSecretKey } from 'node:crypto';
 import type { Logger } from 'pino';
 import { ensureAuditKey } from '#audit';
 import { systemClock, type Config } from '#kernel';
-import { ensureAuthority, ensureHierarchy, issueBootstrapToken } from '#authority';
+import {
+  ensureAuthority,
+  ensureCanaryVendor,
+  ensureHierarchy,
+  issueBootstrapToken,
+  issueCanaryToken,
+  type AuthorityContext,
+} from '#authority';
 import { InProcessSigner } from '#signing';
 import { Database, migrate } from '#store';
 import type { DatabaseServer } from './database-server.js';
@@ -12,6 +19,8 @@ import { replaceFile } from './home.js';
 import type { Secrets } from './secrets.js';
 
 export const operatorTokenFile = (config: Config): string => path.join(config.home, 'operator.token');
+/** What the inner canary comes with. */
+export const canaryTokenFile = (config: Config): string => path.join(config.secretsDir, 'canary.token');
 
 /**
  * What a first start makes and every later one finds: schema, the authority's organization, the key of the audit log, root
@@ -42,8 +51,9 @@ export async function bootstrap(
     const signer = new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock);
     await ensureHierarchy({ ...base, signer, authorityId, macKey }, statusUrl);
     const file = operatorTokenFile(config);
+    const context = { ...base, authorityId, macKey, pepper: peppers.current };
+    if (config.canarySeconds > 0) await prepareCanary(config, context);
     if (!existsSync(file)) {
-      const context = { ...base, authorityId, macKey, pepper: peppers.current };
       const token = await issueBootstrapToken(context, 'bootstrap');
       await replaceFile(file, `${token.text}\n`, 0o600);
       log.info({ tokenId: token.id, file }, 'operator token issued');
@@ -52,4 +62,14 @@ export async function bootstrap(
     await owner.close();
     await signerDatabase.close();
   }
+}
+
+type CanaryMaker = Pick<AuthorityContext, 'database' | 'clock' | 'macKey' | 'pepper' | 'plane' | 'authorityId'>;
+
+async function prepareCanary(config: Config, context: CanaryMaker): Promise<void> {
+  await ensureCanaryVendor(context);
+  const file = canaryTokenFile(config);
+  if (existsSync(file)) return;
+  const { text } = await issueCanaryToken(context);
+  await replaceFile(file, `${text}\n`, 0o600);
 }

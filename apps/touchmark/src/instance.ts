@@ -12,12 +12,14 @@ import { replaceFile } from './home.js';
 import { startMetrics } from './metrics.js';
 import type { PlaneOptions, RunningPlane, Urls } from './plane.js';
 import { openPlaneDatabase } from './plane-context.js';
+import { ProcessMetrics } from './process-metrics.js';
 import { choosePorts, portProblem, type Listener } from './ports.js';
 import { openSecrets } from './secrets.js';
 import { startApi } from './start-api.js';
 import { startEst } from './start-est.js';
 import { startStatus } from './start-status.js';
 import { startWorker } from './start-worker.js';
+import { startTracing } from './tracing.js';
 
 /** What can run for itself. `status` is the responder. */
 export type Plane = 'est' | 'api' | 'status' | 'worker';
@@ -62,17 +64,23 @@ export async function startInstance(options: { config: Config; log: Logger; plan
   const secrets = openSecrets(config, rolesOf(planes, setsUp));
   const server = await openDatabaseServer(config, secrets, log);
   const running: RunningPlane[] = [];
-  const stop = once(() => stopAll(running, server, log));
+  const endTracing = startTracing(config, log);
+  const stop = once(async () => {
+    await stopAll(running, server, log);
+    await endTracing();
+  });
   try {
     if (setsUp) await bootstrap(config, server, secrets, config.statusUrl ?? urls.status, log);
     const registry = new Registry();
     collectDefaultMetrics({ register: registry });
-    const parts: PlaneOptions = { config, server, secrets, log, registry, urls };
+    const metrics = new ProcessMetrics(registry);
+    const parts: PlaneOptions = { config, server, secrets, log, registry, metrics, urls };
     // The worker first: what the others serve exists once it has started.
     for (const plane of planes) running.push(await START[plane](parts));
     for (const { app } of running) if (app) await listen(app.nest, config, app.listener, ports[app.listener] ?? 0);
     if (ports.metrics !== undefined && planes.length > 0) {
-      running.push(await startMetrics(registry, config.host, ports.metrics));
+      const readiness = readinessOf(planes, [...running]);
+      running.push(await startMetrics({ registry, readiness }, config.host, ports.metrics));
     }
     const rootCertificatePath = await writeRoot(parts, planes, setsUp);
     return { urls, rootCertificatePath, operatorTokenPath: operatorTokenFile(config), stop };
@@ -117,6 +125,14 @@ async function listen(
   }
 }
 
+/** Each reason with the plane that gives it, in the order of `planes`. */
+function readinessOf(planes: readonly Plane[], running: readonly RunningPlane[]): () => Promise<string[]> {
+  return async () => {
+    const reasons = await Promise.all(running.map(async ({ readiness }) => (await readiness?.()) ?? []));
+    return reasons.flatMap((some, index) => some.map((reason) => `${planes[index] ?? 'plane'}: ${reason}`));
+  };
+}
+
 /** `root-ca.pem` in the home: the one thing that clients must get by another way than this server. */
 async function writeRoot(parts: PlaneOptions, planes: readonly Plane[], setsUp: boolean): Promise<string> {
   const file = path.join(parts.config.home, 'root-ca.pem');
@@ -135,6 +151,7 @@ async function writeRoot(parts: PlaneOptions, planes: readonly Plane[], setsUp: 
 async function stopAll(running: readonly RunningPlane[], server: DatabaseServer, log: Logger): Promise<void> {
   const quietly = (plane: RunningPlane) =>
     plane.stop().catch((err: unknown) => log.warn({ err }, 'a plane did not stop cleanly'));
+  for (const plane of running) plane.expectStop?.();
   await Promise.all(running.filter((plane) => plane.app).map(quietly));
   await Promise.all(running.filter((plane) => !plane.app).map(quietly));
   await server.stop();

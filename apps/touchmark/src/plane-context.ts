@@ -1,8 +1,8 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import { FailedAttempts, IssuerDirectory, Quotas, SharedFailures, type AuthorityContext } from '#authority';
-import { AuthorityError, systemClock, type Config } from '#kernel';
-import { InProcessSigner } from '#signing';
+import { AuthorityError, systemClock, type Config, type Registry } from '#kernel';
+import { InProcessSigner, MeasuredSigner } from '#signing';
 import { Follower, type FollowerOptions } from '#status';
 import { Database, findAuthority } from '#store';
 import type { DatabaseServer } from './database-server.js';
@@ -25,6 +25,8 @@ export interface PlaneParts {
   server: DatabaseServer;
   secrets: Secrets;
   log: Logger;
+  /** One for the process. */
+  registry: Registry;
 }
 
 export function openPlaneDatabase(
@@ -52,12 +54,13 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
       : { peppers: undefined };
   const follower = await startFollower(parts, { database, macKey, ...checks }, log);
   const limits = await openLimits(parts, { plane, macKey, authorityId, log });
+  const signer = new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock);
   const authority: AuthorityContext = {
     plane,
     database,
     independent: database,
     clock: systemClock,
-    signer: new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock),
+    signer: new MeasuredSigner(signer, parts.registry, systemClock),
     follower,
     macKey,
     pepper: peppers.current,

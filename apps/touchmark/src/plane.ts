@@ -1,7 +1,7 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { Registry } from 'prom-client';
 import type { PlaneParts } from './plane-context.js';
 import type { Listener } from './ports.js';
+import type { ProcessMetrics } from './process-metrics.js';
 
 /** Base URLs. */
 export interface Urls {
@@ -12,11 +12,15 @@ export interface Urls {
 
 /** One plane that runs: how it listens, if it does, and how it ends. */
 export interface RunningPlane {
+  /** Why it cannot do its work now; empty when it can. Absent: it has none to do. */
+  readiness?: () => Promise<string[]>;
   app?: { listener: Exclude<Listener, 'metrics'>; nest: NestFastifyApplication };
+  /** Told before any plane of the process is stopped. */
+  expectStop?: () => void;
   stop(): Promise<void>;
 }
 
 export interface PlaneOptions extends PlaneParts {
-  registry: Registry;
+  metrics: ProcessMetrics;
   urls: Urls;
 }

@@ -11,6 +11,7 @@ export interface ServerTls {
   key: string;
   /** Leaf and issuing CA, PEM. */
   cert: string;
+  notAfter: Date;
 }
 
 /**
@@ -25,28 +26,28 @@ export async function currentServerTls(
 ): Promise<{ tls: ServerTls; renewed: boolean }> {
   const file = path.join(config.home, `tls-${plane}.pem`);
   const kept = await readFile(file, 'utf8').catch(() => undefined);
-  if (kept !== undefined && (await fits(config, authority, kept, key)))
-    return { tls: { key, cert: kept }, renewed: false };
+  const keptLeaf = kept === undefined ? undefined : readLeaf(kept);
+  const keptTls = kept === undefined || !keptLeaf ? undefined : { key, cert: kept, notAfter: keptLeaf.notAfter };
+  if (keptTls && keptLeaf && (await fits(config, authority, keptLeaf, key))) return { tls: keptTls, renewed: false };
   const renewed = await renewServerCertificate(authority, {
     plane,
     privateKey: createPrivateKey(key),
     hostnames: config.hostnames,
   }).catch((error: unknown) => {
     // Whoever is to activate a CA must get in: the old certificate goes on, whatever it is worth.
-    if (!isAuthorityError(error, 'unavailable') || error.code !== 'noActiveIssuer' || kept === undefined) throw error;
+    if (!isAuthorityError(error, 'unavailable') || error.code !== 'noActiveIssuer' || !keptTls) throw error;
     authority.log.error({ err: error }, 'ALARM: no CA is active; the server keeps its old certificate');
-    return undefined;
+    return keptTls;
   });
-  if (renewed === undefined) return { tls: { key, cert: kept ?? '' }, renewed: false };
+  if (!('chain' in renewed)) return { tls: renewed, renewed: false };
   const { chain } = renewed;
   const cert = chain.map((der) => toPem('CERTIFICATE', der)).join('');
   await replaceFile(file, cert, 0o644);
-  return { tls: { key, cert }, renewed: true };
+  const { notAfter } = readCertificate(chain[0]!);
+  return { tls: { key, cert, notAfter }, renewed: true };
 }
 
-async function fits(config: Config, authority: AuthorityContext, pem: string, key: string): Promise<boolean> {
-  const leaf = readLeaf(pem);
-  if (!leaf) return false;
+async function fits(config: Config, authority: AuthorityContext, leaf: Certificate, key: string): Promise<boolean> {
   const issuers = (await authority.issuers.chain()).filter(({ kind }) => kind === 'issuing');
   const active = issuers.filter(({ status }) => status === 'active');
   const now = authority.clock.now();

@@ -2,6 +2,7 @@ import { createApi, renewTls } from '#apps/api';
 import type { PlaneOptions, RunningPlane } from './plane.js';
 import { keepTlsFresh } from './keep-tls-fresh.js';
 import { onPlane, type PlaneContext } from './plane-context.js';
+import { noteTlsEnd } from './process-metrics.js';
 import { planeReadiness } from './readiness.js';
 import { currentServerTls } from './server-tls.js';
 
@@ -9,7 +10,7 @@ export const startApi = (options: PlaneOptions): Promise<RunningPlane> =>
   onPlane(options, 'api', (plane) => runApi(options, plane));
 
 async function runApi(options: PlaneOptions, plane: PlaneContext): Promise<RunningPlane> {
-  const { config, secrets, registry, urls } = options;
+  const { config, secrets, registry, metrics, urls } = options;
   const { authority } = plane;
   if (config.singleOperator) {
     authority.log.warn(
@@ -18,6 +19,8 @@ async function runApi(options: PlaneOptions, plane: PlaneContext): Promise<Runni
   }
   const { tlsKey } = secrets.of('api');
   const { tls } = await currentServerTls(config, authority, 'api', tlsKey);
+  noteTlsEnd(registry, 'api', tls.notAfter);
+  metrics.watch('api', plane);
   const nest = await createApi({
     config,
     authority,
@@ -27,9 +30,13 @@ async function runApi(options: PlaneOptions, plane: PlaneContext): Promise<Runni
     readiness: () => planeReadiness(plane),
     urls: () => urls,
   });
-  const stopRenewing = keepTlsFresh(config, authority, 'api', tlsKey, (renewed) => renewTls(nest, renewed));
+  const stopRenewing = keepTlsFresh(config, authority, 'api', tlsKey, (renewed) => {
+    renewTls(nest, renewed);
+    noteTlsEnd(registry, 'api', renewed.notAfter);
+  });
   return {
     app: { listener: 'api', nest },
+    readiness: () => planeReadiness(plane),
     stop: async () => {
       stopRenewing();
       await nest.close();

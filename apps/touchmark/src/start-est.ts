@@ -1,6 +1,7 @@
 import { createEst, renewTls } from '#apps/est';
 import type { PlaneOptions, RunningPlane } from './plane.js';
 import { onPlane, type PlaneContext } from './plane-context.js';
+import { noteTlsEnd } from './process-metrics.js';
 import { planeReadiness } from './readiness.js';
 import { keepTlsFresh } from './keep-tls-fresh.js';
 import { currentServerTls } from './server-tls.js';
@@ -9,10 +10,12 @@ export const startEst = (options: PlaneOptions): Promise<RunningPlane> =>
   onPlane(options, 'est', (plane) => runEst(options, plane));
 
 async function runEst(options: PlaneOptions, plane: PlaneContext): Promise<RunningPlane> {
-  const { config, secrets, registry } = options;
+  const { config, secrets, registry, metrics } = options;
   const { authority } = plane;
   const { tlsKey } = secrets.of('est');
   const { tls } = await currentServerTls(config, authority, 'est', tlsKey);
+  noteTlsEnd(registry, 'est', tls.notAfter);
+  metrics.watch('est', plane);
   const nest = await createEst({
     config,
     authority,
@@ -22,9 +25,13 @@ async function runEst(options: PlaneOptions, plane: PlaneContext): Promise<Runni
     log: authority.log,
     readiness: () => planeReadiness(plane),
   });
-  const stopRenewing = keepTlsFresh(config, authority, 'est', tlsKey, (renewed) => renewTls(nest, renewed));
+  const stopRenewing = keepTlsFresh(config, authority, 'est', tlsKey, (renewed) => {
+    renewTls(nest, renewed);
+    noteTlsEnd(registry, 'est', renewed.notAfter);
+  });
   return {
     app: { listener: 'est', nest },
+    readiness: () => planeReadiness(plane),
     stop: async () => {
       stopRenewing();
       await nest.close();

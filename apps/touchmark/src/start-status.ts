@@ -1,5 +1,5 @@
 import { createSecretKey } from 'node:crypto';
-import { createResponder } from '#apps/responder';
+import { createResponder, responderReadiness } from '#apps/responder';
 import { formatVerifierKey, readAuditVerifier } from '#audit';
 import { currentProfile, currentProfiles } from '#authority';
 import { systemClock } from '#kernel';
@@ -15,6 +15,7 @@ export async function startStatus(options: PlaneOptions): Promise<RunningPlane> 
   const audit = await database.transaction(readAuditVerifier);
   const follower = await startFollower(options, { database, macKey, peppers: undefined }, log);
   const view = { lifetimes: config.lifetimes, follower };
+  options.metrics.watch('status', { database, follower });
   const nest = await createResponder({
     config,
     database,
@@ -32,6 +33,7 @@ export async function startStatus(options: PlaneOptions): Promise<RunningPlane> 
   });
   return {
     app: { listener: 'status', nest },
+    readiness: async () => responderReadiness(nest),
     stop: async () => {
       await nest.close();
       await follower.stop();

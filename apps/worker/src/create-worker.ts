@@ -1,8 +1,12 @@
+import { Registry } from 'prom-client';
 import { reconcileIntents, reconcileIssuers, type Issuer } from '#authority';
 import { AuthorityError } from '#kernel';
 import { OcspDelegates, publishNeededCrls, type Publisher } from '#publication';
 import { AuditTrail } from './audit-trail.js';
+import { Canary } from './canary/canary.js';
+import { DatabaseFigures } from './database-figures.js';
 import type { WorkerDeps } from './deps.js';
+import { exposeFigures } from './figures-metrics.js';
 import { renewDelegates, type JobContext } from './jobs.js';
 import { OutboxRelay } from './outbox-relay.js';
 import { queueBackend } from './queue-backend.js';
@@ -12,6 +16,8 @@ import { findProblems } from './readiness.js';
 export interface Worker {
   /** Publishes what has to stand published, then takes up the jobs. Throws when that cannot be done. */
   start(): Promise<void>;
+  /** Says that the planes around it are about to stop: what it tries with them counts no more. */
+  expectStop(): void;
   /** At most 10 s; jobs that are cut off are taken up by the next start. */
   stop(): Promise<void>;
   /** Why it is not ready; empty when it is. */
@@ -21,15 +27,19 @@ export interface Worker {
 const CHECK_MS = 5000;
 
 export async function createWorker(deps: WorkerDeps): Promise<Worker> {
-  const { authority, config, database, follower, ocspKek } = deps;
+  const { authority, config, database, follower, ocspKek, registry = new Registry() } = deps;
   const { clock, log, signer } = authority;
   const delegates = new OcspDelegates(ocspKek, (issuerId, error) =>
     log.error({ issuerId, err: error }, 'ALARM: a published OCSP delegate is not usable'),
   );
   const publisher: Publisher = { database, clock, signer, follower, delegates, lifetimes: config.lifetimes, log };
-  const context: JobContext = { authority, publisher, ocspKek };
+  const canary = deps.canary && new Canary(authority, deps.canary, registry);
+  const context: JobContext = { authority, publisher, ocspKek, canary };
   const backend = queueBackend(config.redisUrl, deps.connection, log);
-  return new RunningWorker(context, backend, new AuditTrail(deps));
+  const worker = new RunningWorker(context, backend, new AuditTrail(deps), registry, deps.canary?.everySeconds);
+  const figures = new DatabaseFigures(database, () => worker.jobs, clock, log);
+  exposeFigures(registry, figures, deps.canary && clock.now());
+  return worker;
 }
 
 class RunningWorker implements Worker {
@@ -46,19 +56,28 @@ class RunningWorker implements Worker {
     private readonly context: JobContext,
     private readonly backend: ReturnType<typeof queueBackend>,
     private readonly trail: AuditTrail,
+    private readonly registry: Registry,
+    private readonly canarySeconds: number | undefined,
   ) {}
+
+  get jobs(): Queues | undefined {
+    return this.queues;
+  }
 
   async start(): Promise<void> {
     const { authority, publisher } = this.context;
     const issuers = await authority.issuers.list();
     if (issuers.length === 0) throw new AuthorityError('unavailable', 'no certification authority is set up yet');
     await Promise.all([this.backend.prepare(), this.publishFirst()]);
-    this.queues = new Queues(this.backend, publisher.lifetimes, publisher.log);
+    const { canarySeconds } = this;
+    const canary = canarySeconds === undefined ? undefined : { seconds: canarySeconds, from: publisher.clock.now() };
+    this.queues = new Queues(this.backend, publisher.lifetimes, publisher.log, canary);
+    await this.queues.prepare();
     await this.queues.ensureSchedules(
       issuers.map(({ id }) => id),
       true,
     );
-    this.queues.run(this.context);
+    this.queues.run(this.context, this.registry);
     this.relay = new OutboxRelay(publisher.database, this.queues, publisher.log);
     await this.relay.start();
     await this.trail.start();
@@ -70,8 +89,13 @@ class RunningWorker implements Worker {
     return [...this.problems, ...this.trail.problems()];
   }
 
+  expectStop(): void {
+    this.context.canary?.leave();
+  }
+
   async stop(): Promise<void> {
     this.stopped = true;
+    this.expectStop();
     this.problems = ['the worker is stopping'];
     clearTimeout(this.timer);
     await this.checking;

@@ -1,7 +1,8 @@
 import type { AuthorityContext } from '#authority';
-import type { Config } from '#kernel';
+import type { Config, Registry } from '#kernel';
 import type { Follower } from '#status';
 import type { Database, DatabaseConnection } from '#store';
+import type { CanaryDeps } from './canary/canary.js';
 
 /** What the worker is made of. It closes nothing that it was given. */
 export interface WorkerDeps {
@@ -20,4 +21,8 @@ export interface WorkerDeps {
   auditKek: Buffer;
   /** Replaces a file as a whole or not at all, also across a power cut. */
   replaceFile: (file: string, content: string, mode: number) => Promise<void>;
+  /** undefined: no inner canary. */
+  canary?: CanaryDeps | undefined;
+  /** Where its figures go; undefined: nobody asks. */
+  registry?: Registry;
 }

@@ -12,12 +12,14 @@ import {
 import { AuthorityError } from '#kernel';
 import { publishNeededCrls, publishOcspAnswer, refreshOcspAnswers, type Publisher } from '#publication';
 import { ensurePartitions, purgeLimits, purgeTrail } from '#store';
+import type { Canary } from './canary/canary.js';
 
 /** What every processor works with. */
 export interface JobContext {
   authority: AuthorityContext;
   publisher: Publisher;
   ocspKek: Buffer;
+  canary?: Canary | undefined;
 }
 
 const OCSP_REFRESH_LIMIT = 20_000;
@@ -53,6 +55,8 @@ export const PROCESSORS = {
   'approvals.expire': ({ authority }: JobContext) => expireProposals(authority),
 
   'expiry.sweep': ({ authority }: JobContext) => recordExpirations(authority),
+
+  'canary.run': async ({ canary }: JobContext) => canary?.run(),
 
   housekeeping: async ({ publisher }: JobContext) => ({
     partitions: await publisher.database.transaction(ensurePartitions),

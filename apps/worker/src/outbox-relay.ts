@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { markRelayed, takeFromOutbox, type Database, type OutboxRow } from '#store';
-import type { Queues } from './queues.js';
+import type { Queues, Wanted } from './queues.js';
 
 const POLL_MS = 250;
 const BLOCK = 500;
@@ -101,6 +101,12 @@ export class OutboxRelay {
   }
 }
 
-function subjects(rows: readonly OutboxRow[], topic: OutboxRow['topic']): string[] {
-  return [...new Set(rows.filter((row) => row.topic === topic).map(({ subject }) => subject))];
+/** Each subject once; of several traces that want the same, the first is followed. */
+function subjects(rows: readonly OutboxRow[], topic: OutboxRow['topic']): Wanted[] {
+  const wanted = new Map<string, Wanted>();
+  for (const { topic: of, subject, trace } of rows) {
+    if (of !== topic || wanted.has(subject)) continue;
+    wanted.set(subject, { subject, trace: trace === null ? {} : { traceparent: trace } });
+  }
+  return [...wanted.values()];
 }

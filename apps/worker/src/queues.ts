@@ -1,13 +1,16 @@
 import type { JobsOptions, Queue, Worker } from 'bullmq';
 import type { Logger } from 'pino';
-import type { Lifetimes } from '#kernel';
-import { isJobName, PROCESSORS, type JobContext, type JobName } from './jobs.js';
+import { addSeconds, type Lifetimes, type Registry } from '#kernel';
+import { isJobName, type JobContext, type JobName } from './jobs.js';
+import { JobRunner } from './job-runner.js';
 import type { QueueBackend } from './queue-backend.js';
 
 /** Two queues, so that what a revocation waits for never stands behind upkeep. */
 const PUBLICATION = 'touchmark-publication';
 const UPKEEP = 'touchmark-upkeep';
-const CONCURRENCY = { [PUBLICATION]: 4, [UPKEEP]: 2 } as const;
+/** Of its own: a run may take a minute, and no two run at a time, however many workers there are. */
+const CANARY = 'touchmark-canary';
+const CONCURRENCY = { [PUBLICATION]: 4, [UPKEEP]: 2, [CANARY]: 1 } as const;
 
 const RETRY: JobsOptions = { attempts: 5, backoff: { type: 'exponential', delay: 500 } };
 const CLOSE_LIMIT_MS = 8000;
@@ -16,57 +19,86 @@ interface Schedule {
   id: string;
   queue: Queue;
   everyMs: number;
+  startDate?: Date;
   name: JobName;
   data: Record<string, string>;
+}
+
+/** What is wanted of a subject, and the trace that it follows from. */
+export interface Wanted {
+  subject: string;
+  trace: { traceparent?: string };
 }
 
 /** The queues, their workers and their schedules. What is queued is only what to look at; the database says what to do. */
 export class Queues {
   private readonly publication: Queue;
   private readonly upkeep: Queue;
+  private readonly canary: Queue | undefined;
   private workers: Worker[] = [];
 
   constructor(
     private readonly backend: QueueBackend,
     private readonly lifetimes: Lifetimes,
     private readonly log: Logger,
+    private readonly canaryTimes: { seconds: number; from: Date } | undefined = undefined,
   ) {
     this.publication = backend.queue(PUBLICATION);
     this.upkeep = backend.queue(UPKEEP);
+    this.canary = canaryTimes && backend.queue(CANARY);
+  }
+
+  async prepare(): Promise<void> {
+    await this.canary?.setGlobalConcurrency(1);
   }
 
   /** At most one job of an issuer runs and one waits; changes in between are gathered for `crlDebounceMs`. */
-  async wantCrls(issuerIds: readonly string[]): Promise<void> {
-    for (const issuerId of issuerIds)
-      await this.publication.add('crl.publish', { issuerId }, this.crlOptions(issuerId));
+  async wantCrls(issuers: readonly Wanted[]): Promise<void> {
+    for (const { subject: issuerId, trace } of issuers)
+      await this.publication.add('crl.publish', { issuerId, ...trace }, this.crlOptions(issuerId));
   }
 
-  async wantOcspAnswers(serials: readonly string[]): Promise<void> {
+  async wantOcspAnswers(serials: readonly Wanted[]): Promise<void> {
     if (serials.length === 0) return;
     await this.publication.addBulk(
-      serials.map((serial) => ({
+      serials.map(({ subject: serial, trace }) => ({
         name: 'ocsp.publish',
-        data: { serial },
+        data: { serial, ...trace },
         opts: { ...RETRY, deduplication: { id: `ocsp-${serial}`, keepLastIfActive: true } },
       })),
     );
   }
 
   /** One job of a group runs, and one waits for a later change of it. */
-  async wantGroups(groupIds: readonly string[]): Promise<void> {
-    for (const groupId of groupIds) {
+  async wantGroups(groups: readonly Wanted[]): Promise<void> {
+    for (const { subject: groupId, trace } of groups) {
       const deduplication = { id: `group-${groupId}`, keepLastIfActive: true };
-      await this.upkeep.add('group.follow', { groupId }, { ...RETRY, deduplication });
+      await this.upkeep.add('group.follow', { groupId, ...trace }, { ...RETRY, deduplication });
     }
   }
 
-  run(context: JobContext): void {
-    this.workers = [PUBLICATION, UPKEEP].map((name) => {
+  /** Jobs by queue and state. */
+  async count(): Promise<{ queue: string; state: string; count: number }[]> {
+    const counted = await Promise.all(
+      this.all().map(async (queue) =>
+        Object.entries(await queue.getJobCounts('waiting', 'active', 'delayed', 'failed')).map(([state, count]) => ({
+          queue: queue.name,
+          state,
+          count,
+        })),
+      ),
+    );
+    return counted.flat();
+  }
+
+  run(context: JobContext, registry: Registry): void {
+    const runner = new JobRunner(context, registry);
+    this.workers = this.all().map(({ name }) => {
       const worker = this.backend.worker(
         name,
         async (job) => {
           if (!isJobName(job.name)) throw new Error(`there is no job ${job.name}`);
-          return PROCESSORS[job.name](context, job.data);
+          return runner.run(job.name, job.data);
         },
         CONCURRENCY[name as keyof typeof CONCURRENCY],
       );
@@ -79,9 +111,13 @@ export class Queues {
 
   /** Makes the schedules that are missing: at start all are set anew, later a lost queue gets its own back. */
   async ensureSchedules(issuerIds: readonly string[], all: boolean): Promise<void> {
-    for (const { id, queue, everyMs, name, data } of this.schedules(issuerIds)) {
+    for (const { id, queue, everyMs, startDate, name, data } of this.schedules(issuerIds)) {
       if (!all && (await queue.getJobScheduler(id)) !== undefined) continue;
-      await queue.upsertJobScheduler(id, { every: everyMs }, { name, data, opts: RETRY });
+      await queue.upsertJobScheduler(
+        id,
+        { every: everyMs, ...(startDate && { startDate }) },
+        { name, data, opts: RETRY },
+      );
     }
   }
 
@@ -94,7 +130,20 @@ export class Queues {
         clearTimeout(timer);
       }),
     );
-    await Promise.all([this.publication, this.upkeep].map((queue) => queue.close().catch(() => undefined)));
+    await Promise.all(this.all().map((queue) => queue.close().catch(() => undefined)));
+  }
+
+  private all(): Queue[] {
+    return [this.publication, this.upkeep, ...(this.canary ? [this.canary] : [])];
+  }
+
+  /** First once so long after the start: an instance that has just come up has other things to do. */
+  private canarySchedule(): Schedule[] {
+    const { canary, canaryTimes } = this;
+    if (canary === undefined || canaryTimes === undefined) return [];
+    const { seconds, from } = canaryTimes;
+    const name = 'canary.run';
+    return [{ id: name, queue: canary, everyMs: seconds * 1000, startDate: addSeconds(from, seconds), name, data: {} }];
   }
 
   private crlOptions(issuerId: string): JobsOptions {
@@ -129,6 +178,7 @@ export class Queues {
       upkeep('expiry.sweep', minute),
       upkeep('approvals.expire', minute),
       upkeep('housekeeping', 24 * 60 * minute),
+      ...this.canarySchedule(),
     ];
   }
 }

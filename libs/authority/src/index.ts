@@ -66,3 +66,5 @@ export type { IssuedToken, TokenRequest } from './tokens/issue-token.js';
 export { revokeToken, rotateToken, signOut, tokenStatus } from './tokens/change-token.js';
 export type { ShownTokenStatus } from './tokens/change-token.js';
 export { TokenUse } from './tokens/token-use.js';
+export { CANARY_VENDOR, ensureCanaryVendor, issueCanaryToken, recordCanary } from './canary.js';
+export type { CanaryResult } from './canary.js';

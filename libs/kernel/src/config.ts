@@ -76,6 +76,9 @@ const environment = z.object({
   TOUCHMARK_MAIL_FROM: z.email('must be an e-mail address').optional(),
   TOUCHMARK_WEBHOOK_NETWORKS: z.string().default(''),
   TOUCHMARK_CANARY_SECONDS: integer(0, 86_400, 'seconds (0: off)').default(600),
+  TOUCHMARK_CANARY_API_URL: z.url({ protocol: /^https$/, error: 'must be an https:// URL' }).optional(),
+  TOUCHMARK_CANARY_EST_URL: z.url({ protocol: /^https$/, error: 'must be an https:// URL' }).optional(),
+  TOUCHMARK_CANARY_STATUS_URL: z.url({ protocol: /^http$/, error: 'must be an http:// URL' }).optional(),
   TOUCHMARK_DELIVERY_LOG_DAYS: count.default(30),
   TOUCHMARK_QUOTA_REQUESTS_PER_MINUTE: count.default(60_000),
   TOUCHMARK_QUOTA_ISSUANCE_PER_MINUTE: count.default(60_000),
@@ -121,6 +124,8 @@ export interface Config {
   }>;
   /** 0: off. */
   canarySeconds: number;
+  /** Where the canary finds the planes; undefined: where they are in this process. */
+  canaryUrls: Readonly<{ api: string | undefined; est: string | undefined; status: string | undefined }>;
   /** Of organizations that have none of their own. */
   quotas: Readonly<{ requestsPerMinute: number; issuancePerMinute: number }>;
   /** Where traces go (OpenTelemetry, OTLP over HTTP); undefined: nowhere. */
@@ -181,6 +186,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       deliveryLogDays: e.TOUCHMARK_DELIVERY_LOG_DAYS,
     },
     canarySeconds: e.TOUCHMARK_CANARY_SECONDS,
+    canaryUrls: canaryUrlsOf(e),
     quotas: {
       requestsPerMinute: e.TOUCHMARK_QUOTA_REQUESTS_PER_MINUTE,
       issuancePerMinute: e.TOUCHMARK_QUOTA_ISSUANCE_PER_MINUTE,
@@ -188,6 +194,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     otlpEndpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT,
   };
 }
+
+const base = (url: string | undefined): string | undefined => url?.replace(/\/+$/, '');
 
 const list = (text: string): string[] =>
   text
@@ -213,6 +221,14 @@ function planeUrls(e: z.infer<typeof environment>): Config['planeDatabaseUrls'] 
     worker: e.TOUCHMARK_DB_WORKER_URL,
     signer: e.TOUCHMARK_DB_SIGNER_URL,
     migrate: e.TOUCHMARK_DB_MIGRATE_URL,
+  };
+}
+
+function canaryUrlsOf(e: z.infer<typeof environment>): Config['canaryUrls'] {
+  return {
+    api: base(e.TOUCHMARK_CANARY_API_URL),
+    est: base(e.TOUCHMARK_CANARY_EST_URL),
+    status: base(e.TOUCHMARK_CANARY_STATUS_URL),
   };
 }
 

@@ -5,3 +5,7 @@ export type { Clock } from './clock.js';
 export { loadConfig, PLANES } from './config.js';
 export type { Config, PlaneRole } from './config.js';
 export type { Lifetimes } from './lifetimes.js';
+export { counter, gauge, histogram } from './metrics.js';
+export type { Counter, Gauge, Histogram, Registry } from './metrics.js';
+export { currentTraceparent, followSpan, inSpan, openSpan } from './trace.js';
+export type { OpenSpan, SpanFacts } from './trace.js';

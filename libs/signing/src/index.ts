@@ -1,2 +1,3 @@
 export { InProcessSigner } from './in-process.js';
+export { MeasuredSigner } from './measured.js';
 export type { CaPublicKey, Signer, SigningPurpose, SignRequest } from './signer.js';

@@ -1,9 +1,11 @@
 import type { PoolClient } from 'pg';
 import { DataSource, type QueryRunner } from 'typeorm';
-import { AuthorityError, isAuthorityError } from '#kernel';
+import { AuthorityError, inSpan, isAuthorityError } from '#kernel';
 import type { DatabaseConnection } from './connection.js';
 import { actAsRole } from './act-as.js';
+import { poolUse, type PoolUse } from './pool-use.js';
 import { isRetryable, toAuthorityError } from './failure.js';
+import { intentOf } from './statement-intent.js';
 
 /** Everything a query may be given. */
 export type SqlValue =
@@ -126,6 +128,11 @@ export class Database {
     };
   }
 
+  /** How many connections there are, and how many wait for one. */
+  get use(): PoolUse {
+    return poolUse(this.source);
+  }
+
   async close(): Promise<void> {
     if (this.source.isInitialized) await this.source.destroy();
   }
@@ -179,8 +186,14 @@ function nameOf(sql: string): string {
  */
 async function txOf(runner: QueryRunner): Promise<Tx> {
   const client = (await runner.connect()) as PoolClient;
-  const query = <T extends object>(sql: string, values: readonly SqlValue[]) =>
-    values.length === 0 ? client.query<T>(sql) : client.query<T>({ name: nameOf(sql), text: sql, values: [...values] });
+  const query = <T extends object>(sql: string, values: readonly SqlValue[]) => {
+    const { name, facts } = intentOf(sql);
+    return inSpan(name, facts, () =>
+      values.length === 0
+        ? client.query<T>(sql)
+        : client.query<T>({ name: nameOf(sql), text: sql, values: [...values] }),
+    );
+  };
   return {
     rows: async <T extends object>(sql: string, values: readonly SqlValue[] = []) => (await query<T>(sql, values)).rows,
     run: async (sql, values = []) => (await query(sql, values)).rowCount ?? 0,

@@ -30,3 +30,6 @@ export * from './revoked.js';
 export * from './publication.js';
 export * from './quotas.js';
 export * from './failed-attempts.js';
+export * from './canary.js';
+export * from './figures.js';
+export type { PoolUse } from './pool-use.js';

@@ -11,12 +11,14 @@ export interface OutboxRow {
   topic: Topic;
   subject: string;
   seq: number | null;
+  /** `traceparent` of what wanted it, where that was traced. */
+  trace: string | null;
 }
 
 /** Rows never relayed, or relayed `staleSeconds` ago and still not done; locked, other relays skip them. */
 export async function takeFromOutbox(tx: Tx, limit: number, staleSeconds: number): Promise<OutboxRow[]> {
   return tx.rows<OutboxRow>(
-    `select id::text as id, topic, subject, seq::float8 as seq from outbox
+    `select id::text as id, topic, subject, seq::float8 as seq, trace from outbox
      where done_at is null and (relayed_at is null or relayed_at < now() - make_interval(secs => $2))
      order by id limit $1 for update skip locked`,
     [limit, staleSeconds],

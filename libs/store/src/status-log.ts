@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { chainMacRow, encodeFields } from '#credential';
-import { AuthorityError } from '#kernel';
+import { AuthorityError, currentTraceparent } from '#kernel';
 import type { Tx } from './database.js';
 
 export type StatusKind =
@@ -92,18 +92,18 @@ export async function appendStatusChanges(
          at timestamptz, invalidity_date timestamptz, ends_at timestamptz, issuer_id uuid, shard smallint,
          not_after timestamptz, mac bytea)
      ), wanted as (
-       insert into outbox (topic, subject, seq)
-       select distinct 'crl.wanted', issuer_id::text, $2::bigint from jsonb_to_recordset($1::jsonb) as r(issuer_id uuid)
+       insert into outbox (topic, subject, seq, trace)
+       select distinct 'crl.wanted', issuer_id::text, $2::bigint, $4 from jsonb_to_recordset($1::jsonb) as r(issuer_id uuid)
        where issuer_id is not null
        union all
-       select 'ocsp.wanted', subject, seq from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text)
+       select 'ocsp.wanted', subject, seq, $4 from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text)
        where kind = 'certificate'
        union all
-       select 'group.wanted', subject, seq from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text)
+       select 'group.wanted', subject, seq, $4 from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text)
        where kind = 'group'
      ), hint as (select pg_notify('touchmark_status', ''), pg_notify('touchmark_outbox', ''))
      update status_counter set seq = $2, mac = $3 from hint where id = 1`,
-    [JSON.stringify(rows), seq, mac],
+    [JSON.stringify(rows), seq, mac, currentTraceparent() ?? null],
   );
   return seq;
 }
