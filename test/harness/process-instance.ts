@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { redisOfSuite } from './redis.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const MAIN = path.join(ROOT, 'dist/apps/touchmark/src/main.js');
@@ -34,7 +35,7 @@ export class ProcessInstance {
     if (!existsSync(MAIN)) throw new Error('dist/ is missing: run "npm run build" first');
     const home = await mkdtemp(path.join(tmpdir(), 'touchmark-process-'));
     await chmod(home, 0o711);
-    return new ProcessInstance(home, env, options);
+    return new ProcessInstance(home, { ...redisOfSuite(), ...env }, options);
   }
 
   /** Starts the program and returns at once. */

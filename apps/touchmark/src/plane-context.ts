@@ -2,7 +2,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import { FailedAttempts, IssuerDirectory, Quotas, SharedFailures, type AuthorityContext } from '#authority';
 import { AuthorityError, systemClock, type Config } from '#kernel';
-import { InProcessSigner } from '#signing';
+import { DeadlineSigner, InProcessSigner } from '#signing';
 import { Follower, type FollowerOptions } from '#status';
 import { Database, findAuthority } from '#store';
 import type { DatabaseServer } from './database-server.js';
@@ -57,7 +57,7 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
     database,
     independent: database,
     clock: systemClock,
-    signer: new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock),
+    signer: new DeadlineSigner(new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock)),
     follower,
     macKey,
     pepper: peppers.current,

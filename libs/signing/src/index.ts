@@ -1,2 +1,3 @@
+export { DeadlineSigner } from './deadline.js';
 export { InProcessSigner } from './in-process.js';
 export type { CaPublicKey, Signer, SigningPurpose, SignRequest } from './signer.js';
