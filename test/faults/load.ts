@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import https from 'node:https';
@@ -18,7 +18,8 @@ export interface Try {
   /** 0: no answer. */
   status: number;
   retryAfter: boolean;
-  failure?: string;
+  /** What was said where it was no success. */
+  said?: string;
 }
 
 /** What a client was told is done, written to a file before it goes on. */
@@ -49,17 +50,19 @@ export class Load {
   private nextSlot = performance.now();
 
   private constructor(
-    private readonly ready: Ready,
+    private ready: Ready,
     rootPem: string,
     private readonly token: string,
     private readonly perSecond: number,
+    keepAlive: boolean,
   ) {
-    this.agent = new https.Agent({ keepAlive: true, maxSockets: LANES, ca: rootPem });
+    writeFileSync(this.ledger, '');
+    this.agent = new https.Agent({ keepAlive, maxSockets: LANES, ca: rootPem });
   }
 
-  static async open(ready: Ready, perSecond: number): Promise<Load> {
+  static async open(ready: Ready, perSecond: number, { keepAlive = true } = {}): Promise<Load> {
     const token = (await readFile(ready.operatorToken, 'utf8')).trim();
-    const load = new Load(ready, await readFile(ready.root, 'utf8'), token, perSecond);
+    const load = new Load(ready, await readFile(ready.root, 'utf8'), token, perSecond, keepAlive);
     load.appId = await load.makeApp();
     return load;
   }
@@ -74,20 +77,32 @@ export class Load {
     await this.running;
   }
 
+  /** What has no answer is given up: nobody is there any more. */
+  async abandon(): Promise<void> {
+    this.stopping = true;
+    await this.running.catch(() => undefined);
+  }
+
+  /** The same instance, started again. */
+  moveTo(ready: Ready): void {
+    this.ready = ready;
+  }
+
   /** Clients let go of their connections, as at the end of their processes. */
   close(): void {
     this.agent.destroy();
     rmSync(this.directory, { recursive: true, force: true });
   }
 
+  /** Serials of certificates whose revocation was acknowledged, lower-case hex. */
+  revokedCertificates(): string[] {
+    return this.acknowledged().flatMap((one) => (one.kind === 'certificate' && one.revoked ? [one.serial] : []));
+  }
+
   /** Asks for each acknowledged thing by itself. */
   async findLosses(): Promise<Losses> {
-    const lines = readFileSync(this.ledger, 'utf8').trim().split('\n');
-    const latest = new Map<string, Acknowledged>();
-    for (const line of lines) {
-      const one = JSON.parse(line) as Acknowledged;
-      latest.set(one.kind === 'key' ? one.id : one.serial, one);
-    }
+    const acknowledged = this.acknowledged();
+    const latest = new Map(acknowledged.map((one) => [one.kind === 'key' ? one.id : one.serial, one]));
     const lost: string[] = [];
     for (const one of latest.values()) {
       const route = one.kind === 'key' ? `/v1/keys/${one.id}` : `/v1/certificates/${one.serial}`;
@@ -99,7 +114,12 @@ export class Load {
       }
       if (one.kind === 'key' && !(await this.introspects(one))) lost.push(`${one.id}: introspection says otherwise`);
     }
-    return { acknowledged: lines.length, lost };
+    return { acknowledged: acknowledged.length, lost };
+  }
+
+  private acknowledged(): Acknowledged[] {
+    const lines = readFileSync(this.ledger, 'utf8').split('\n');
+    return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Acknowledged);
   }
 
   private async introspects(one: { key: string; revoked: boolean }): Promise<boolean> {
@@ -175,14 +195,19 @@ export class Load {
     for (;;) {
       await this.slot();
       const at = performance.now();
-      const reply = await send().catch((error: unknown) => error as Error);
+      const { reply, error } = await send().then(
+        (answer) => ({ reply: answer, error: undefined }),
+        (cause: unknown) => ({ reply: undefined, error: String(cause) }),
+      );
       const ms = performance.now() - at;
-      if (reply instanceof Error) {
-        this.tries.push({ what, at, ms, status: 0, retryAfter: false, failure: reply.message });
-        if (this.stopping) throw reply;
+      if (reply === undefined) {
+        this.tries.push({ what, at, ms, status: 0, retryAfter: false, said: error });
+        if (this.stopping) throw new Error(error);
       } else {
-        this.tries.push({ what, at, ms, status: reply.status, retryAfter: Number(reply.headers['retry-after']) > 0 });
-        if (reply.status === 200 || reply.status === 201) return reply;
+        const seen = { what, at, ms, status: reply.status, retryAfter: Number(reply.headers['retry-after']) > 0 };
+        const done = reply.status === 200 || reply.status === 201;
+        this.tries.push(done ? seen : { ...seen, said: reply.text });
+        if (done) return reply;
         if (reply.status !== 503) throw new Error(`${what}: ${reply.status} ${reply.text}`);
       }
       await pause(200);
@@ -196,7 +221,7 @@ export class Load {
     await pause(Math.max(0, this.nextSlot - now));
   }
 
-  private send(method: string, route: string, body?: unknown, headers: Record<string, string> = {}): Promise<Reply> {
+  send(method: string, route: string, body?: unknown, headers: Record<string, string> = {}): Promise<Reply> {
     return call(`${this.ready.api}${route}`, {
       method,
       headers: {

@@ -53,7 +53,8 @@ function report(
   const failed = tries.filter(({ status }) => status !== 200 && status !== 201);
   const back = outages.map(({ end }, n) => {
     const next = outages[n + 1]?.begin ?? Infinity;
-    const last = failed.filter(({ at }) => at >= end && at < next).at(-1);
+    // What the next restart has cut off is not this one's.
+    const last = failed.filter(({ at, ms }) => at >= end && at + ms < next).at(-1);
     return last === undefined ? 0 : last.at + last.ms - end;
   });
   return {

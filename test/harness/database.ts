@@ -72,12 +72,14 @@ export interface TestDatabaseOptions {
   settings?: Partial<AuthorityContext['settings']>;
   /** What has been made when it starts: roles only by the spec, the schema, or authority and CAs too (default). */
   upTo?: 'server' | 'schema' | 'hierarchy';
+  /** Where its directory is made; that of temporary files. */
+  directory?: string;
 }
 
 export async function startTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
   const { clock = systemClock, upTo = 'hierarchy' } = options;
   const lifetimes: Lifetimes = { ...loadConfig({}).lifetimes, ...options.lifetimes };
-  const parent = await mkdtemp(path.join(tmpdir(), 'touchmark-db-'));
+  const parent = await mkdtemp(path.join(options.directory ?? tmpdir(), 'touchmark-db-'));
   await chmod(parent, 0o711);
   const home = path.join(parent, 'var');
   const server = new Server(home);

@@ -5,6 +5,7 @@ import type { DestinationStream } from 'pino';
 import { createLogger, startInstance, type Instance, type Urls } from '#apps/touchmark';
 import { loadConfig, type Config } from '#kernel';
 import { call, type Call, type Reply } from './http.js';
+import { redisOfSuite } from './redis.js';
 
 export interface TestInstance {
   config: Config;
@@ -44,6 +45,7 @@ export async function startTestInstance(
     TOUCHMARK_API_PORT: '0',
     TOUCHMARK_STATUS_PORT: '0',
     LOG_LEVEL: process.env['TEST_LOG'] ?? 'fatal',
+    ...redisOfSuite(),
     ...env,
   });
   const log = createLogger({ level: config.logLevel, production: true }, destination);

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { redisOfSuite } from './redis.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const MAIN = path.join(ROOT, 'dist/apps/touchmark/src/main.js');
@@ -26,13 +27,15 @@ export class ProcessInstance {
   private constructor(
     readonly home: string,
     private readonly env: Record<string, string>,
+    private readonly options: readonly string[],
   ) {}
 
-  static async create(env: Record<string, string> = {}): Promise<ProcessInstance> {
+  /** `options` are those of `serve`. */
+  static async create(env: Record<string, string> = {}, options: readonly string[] = []): Promise<ProcessInstance> {
     if (!existsSync(MAIN)) throw new Error('dist/ is missing: run "npm run build" first');
     const home = await mkdtemp(path.join(tmpdir(), 'touchmark-process-'));
     await chmod(home, 0o711);
-    return new ProcessInstance(home, env);
+    return new ProcessInstance(home, { ...redisOfSuite(), ...env }, options);
   }
 
   /** Starts the program and returns at once. */
@@ -45,7 +48,7 @@ export class ProcessInstance {
       ...ports,
       ...this.env,
     };
-    const child = spawn(process.execPath, [MAIN, 'serve'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [MAIN, 'serve', ...this.options], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.output = '';
     child.stdout.on('data', (data: Buffer) => (this.output += data.toString()));
     child.stderr.on('data', (data: Buffer) => (this.output += data.toString()));

@@ -1,4 +1,5 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -48,4 +49,13 @@ function freePort(): Promise<number> {
       server.close(() => resolve(port));
     });
   });
+}
+
+/**
+ * With REDIS_URL set, instances of the suite keep their jobs there, each in a numbered database of its own: start that
+ * server with `--databases 10000`.
+ */
+export function redisOfSuite(): Record<string, string> {
+  const url = process.env['REDIS_URL'];
+  return url === undefined || url === '' ? {} : { REDIS_URL: `${url}/${randomInt(10_000)}` };
 }

@@ -117,6 +117,8 @@ function createAdapter({ tls, log }: ApiDependencies): FastifyAdapter {
   const adapter = new FastifyAdapter({
     https: { ...tlsOptions(tls), handshakeTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 2000 },
     bodyLimit: MAX_BODY_BYTES,
+    // What reaches a plane that closes is still answered as ever, not by the framework's own 503; new connections are not taken.
+    return503OnClosing: false,
     requestTimeout: REQUEST_TIMEOUT_MS,
     logger: false,
     genReqId: () => randomUUID(),

@@ -91,6 +91,8 @@ function createAdapter({ tls, log }: EstDependencies): FastifyAdapter {
       connectionsCheckingInterval: 2000,
     },
     bodyLimit: MAX_BODY_BYTES,
+    // What reaches a plane that closes is still answered as ever, not by the framework's own 503; new connections are not taken.
+    return503OnClosing: false,
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: MAX_PATH_PARAMETER },
     logger: false,

@@ -28,6 +28,8 @@ class ResponderModule {
 export async function createResponder(deps: ResponderDeps): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT_BYTES,
+    // What reaches a plane that closes is still answered as ever, not by the framework's own 503; new connections are not taken.
+    return503OnClosing: false,
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
       // Node takes the longer of the two for the whole request, and looks only this often.

@@ -2,7 +2,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import { FailedAttempts, IssuerDirectory, Quotas, SharedFailures, type AuthorityContext } from '#authority';
 import { AuthorityError, systemClock, type Config, type Registry } from '#kernel';
-import { InProcessSigner, MeasuredSigner } from '#signing';
+import { DeadlineSigner, InProcessSigner, MeasuredSigner } from '#signing';
 import { Follower, type FollowerOptions } from '#status';
 import { Database, findAuthority } from '#store';
 import type { DatabaseServer } from './database-server.js';
@@ -60,7 +60,7 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
     database,
     independent: database,
     clock: systemClock,
-    signer: new MeasuredSigner(signer, parts.registry, systemClock),
+    signer: new MeasuredSigner(new DeadlineSigner(signer), parts.registry, systemClock),
     follower,
     macKey,
     pepper: peppers.current,

@@ -27,9 +27,9 @@ export function brokenUnique(error: unknown): string | undefined {
 }
 
 const UNREACHABLE =
-  /^(08...|57P0[123]|53300|ECONNREFUSED|ECONNRESET|ENOENT|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|55P03|57014)$/;
+  /^(08...|57P0[123]|53...|ECONNREFUSED|ECONNRESET|ENOENT|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|55P03|57014)$/;
 
-/** A database that cannot be reached, is shutting down, has no connection left or ran into a time limit is `unavailable`. */
+/** A database that cannot be reached, is shutting down, has no connection, disk or memory left or ran into a time limit is `unavailable`. */
 export function toAuthorityError(cause: unknown): AuthorityError {
   const code = codeOf(cause);
   const text = cause instanceof Error ? cause.message : '';
