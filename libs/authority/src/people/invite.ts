@@ -7,7 +7,7 @@ import { requireActivePerson } from '../approvals/grant-roles.js';
 import type { StatusAudit } from '../change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import { auditingRefusal } from '../refusal.js';
-import { hasPasskey } from './sign-in-means.js';
+import { hasAccess } from './sign-in-means.js';
 
 export interface Invitation {
   id: string;
@@ -34,7 +34,7 @@ export async function createInvitation(
     ...row,
     sealedVerifier: sealVerifier(a.pepper, verifierHash(code), invitationSealContext(row)),
     pepperVersion: a.pepper.version,
-    mac: invitationRowMac(a.macKey, row),
+    mac: invitationRowMac(a.macKey, row, await hasAccess(tx, a, personId)),
   });
   const audit: StatusAudit = {
     action: 'person.invited',
@@ -57,8 +57,7 @@ export async function invitePerson(
 ): Promise<Omit<Invitation, 'audit'>> {
   const work = async (tx: Tx) => {
     await requireActivePerson(tx, a, actor, personId);
-    const roles = a.follower.index.person(personId)?.roles.size ?? 0;
-    if (roles > 0 || (await hasPasskey(tx, a, personId))) {
+    if (await hasAccess(tx, a, personId)) {
       throw new AuthorityError('conflict', 'this person has access already; a new invitation needs a second person', {
         code: 'personHasAccess',
       });
