@@ -76,8 +76,8 @@ describeWith(['chromium'], 'signing in with Chromium', () => {
     await page.locator('#signed-out').waitFor();
     await page.fill('#code', code);
     await page.click('#invitation button');
-    await page.getByText('the sign-in was not accepted; begin it again').waitFor();
-    expect(await said()).toBe('the sign-in was not accepted; begin it again');
+    await page.getByText('The sign-in was not accepted; begin it again').waitFor();
+    expect(await said()).toBe('The sign-in was not accepted; begin it again');
     await picture('refused');
 
     await page.click('#passkey');

@@ -4,7 +4,7 @@ const at = (id) => document.getElementById(id);
 const show = (id, shown) => { at(id).hidden = !shown; };
 
 function say(text, good) {
-  at('message').textContent = text;
+  at('message').textContent = text.charAt(0).toUpperCase() + text.slice(1);
   at('message').className = good ? 'good' : '';
 }
 

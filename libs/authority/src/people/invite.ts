@@ -7,7 +7,7 @@ import { requireActivePerson } from '../approvals/grant-roles.js';
 import type { StatusAudit } from '../change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import { auditingRefusal } from '../refusal.js';
-import { hasAccess } from './sign-in-means.js';
+import { hasPasskey } from './sign-in-means.js';
 
 export interface Invitation {
   id: string;
@@ -44,6 +44,12 @@ export async function createInvitation(
     detail: { invitation: row.id, expiresAt: row.expiresAt.toISOString() },
   };
   return { id: row.id, text: code.text, expiresAt: row.expiresAt, audit };
+}
+
+/** Whether this person has a role or a passkey: what a new invitation would be a second key to. */
+export async function hasAccess(tx: Tx, a: Pick<AuthorityContext, 'follower'>, personId: string): Promise<boolean> {
+  const roles = a.follower.index.person(personId)?.roles.size ?? 0;
+  return roles > 0 || (await hasPasskey(tx, a, personId));
 }
 
 /**

@@ -3,9 +3,9 @@ import { AuthorityError } from '#kernel';
 import { invitationRowMac, invitationSealContext } from '#status';
 import { findInvitation, useInvitation, type InvitationRow, type Tx } from '#store';
 import { scopeOf, systemActor, type AuthorityContext } from '../context.js';
+import { hasAccess } from './invite.js';
 import { findActivePerson, openSession, refuseSignIn, type SignedIn } from './session.js';
 import type { From } from './sign-in-attempt.js';
-import { hasAccess } from './sign-in-means.js';
 
 /**
  * A one-time code to session. Unknown, wrong, used, expired and withdrawn ones answer the same. A code that one person made

@@ -8,13 +8,7 @@ export async function canSignIn(tx: Tx, a: Pick<AuthorityContext, 'follower'>, p
   return person.oidcIssuer !== null || (await hasPasskey(tx, a, personId));
 }
 
-async function hasPasskey(tx: Tx, a: Pick<AuthorityContext, 'follower'>, personId: string): Promise<boolean> {
+export async function hasPasskey(tx: Tx, a: Pick<AuthorityContext, 'follower'>, personId: string): Promise<boolean> {
   const passkeys = await passkeysOfPerson(tx, personId);
   return passkeys.some((one) => a.follower.index.passkey(one.id)?.status === 'active');
-}
-
-/** A role or a passkey: whoever could come in as this person would get more than nothing. */
-export async function hasAccess(tx: Tx, a: Pick<AuthorityContext, 'follower'>, personId: string): Promise<boolean> {
-  const roles = a.follower.index.person(personId)?.roles.size ?? 0;
-  return roles > 0 || (await hasPasskey(tx, a, personId));
 }
