@@ -1,7 +1,7 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { InjectOptions } from 'fastify';
 import { Registry } from 'prom-client';
-import { createApi } from '#apps/api';
+import { createApi, type OidcSettings } from '#apps/api';
 import type { AuthorityContext } from '#authority';
 import { loadConfig } from '#kernel';
 import { selfSigned } from '../est/self-signed.js';
@@ -24,10 +24,14 @@ export interface ApiPlane {
   close(): Promise<void>;
 }
 
-export async function planeOf(authority: AuthorityContext): Promise<ApiPlane> {
+export async function planeOf(
+  authority: AuthorityContext,
+  options: { oidc?: OidcSettings; env?: Record<string, string> } = {},
+): Promise<ApiPlane> {
   const app = await createApi({
-    config: loadConfig({}),
+    config: loadConfig(options.env ?? {}),
     authority,
+    oidc: options.oidc,
     tls: await selfSigned(),
     registry: new Registry(),
     log: silent,

@@ -4,7 +4,7 @@ import { mintApiKey, mintOperatorToken } from '#credential';
 import { readCertificate } from '#pki';
 import type { TestDatabase } from '../harness/database.js';
 import { makeEnrolled, makeProduct } from '../harness/fixtures.js';
-import { makeMachine } from '../harness/people.js';
+import { makeMachine, plantPasskey } from '../harness/people.js';
 
 /** Paths of what no organization owns. */
 export const SHARED = /^\/v1\/(issuers|profiles|sign-in)|^\/(sign-in|tlog|docs)/;
@@ -58,6 +58,7 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
   });
   const person = await createPerson(api, officer, { name: 'Somebody' });
   const machine = await makeMachine(db, { ...officer, personId: person.id }, ['officer']);
+  const passkeyId = await plantPasskey(db, person.id, testing);
   const uuid = (own: string) => ({ own, absent: randomUUID() });
   return {
     testing,
@@ -70,6 +71,7 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
       '/v1/devices': uuid(device.id),
       '/v1/device-groups': uuid(group.id),
       '/v1/people': uuid(person.id),
+      '/v1/passkeys': { own: passkeyId, absent: randomUUID() },
       '/v1/tokens': { own: machine.tokenId, absent: mintOperatorToken().id },
       '/v1/keys': { own: key.id, absent: mintApiKey('live').id },
       '/v1/certificates': {

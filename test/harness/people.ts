@@ -1,8 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { issueBootstrapToken, writeToken, type Actor } from '#authority';
 import { addSeconds } from '#kernel';
 import { ROLES, type Role } from '#policy';
-import { personRowMac } from '#status';
-import { appendStatusChanges, insertPerson, newId, type StatusChange } from '#store';
+import { passkeyRowMac, personRowMac } from '#status';
+import { appendStatusChanges, insertPasskey, insertPerson, newId, type StatusChange } from '#store';
 import type { TestDatabase } from './database.js';
 
 /** Somebody who answers for himself. */
@@ -116,6 +117,16 @@ export async function sessionOf(db: TestDatabase, person: Actor & { personId: st
   );
   await api.follower.catchUp(seq);
   return text;
+}
+
+/** A passkey of this person that nobody holds. */
+export async function plantPasskey(db: TestDatabase, personId: string, organizationId: string): Promise<string> {
+  const owner = await db.as('owner');
+  const row = { id: randomBytes(16).toString('base64url'), personId, organizationId, publicKey: randomBytes(77) };
+  const mac = passkeyRowMac(db.macKey, row);
+  await owner.transaction((tx) => insertPasskey(tx, { ...row, name: 'Phone', counter: 0, transports: [], mac }));
+  await log(db, [change(db, 'passkey', row.id, 'active')]);
+  return row.id;
 }
 
 /** A bootstrap token as actor: the authority itself answers for it. */

@@ -40,10 +40,16 @@ import { PersonRoutes } from './routes/people.js';
 import { PLANE, PlaneRoutes } from './routes/plane.js';
 import { ProfileRoutes } from './routes/profiles.js';
 import { API_DOCUMENT, ReferenceRoutes } from './routes/reference.js';
+import { PasskeyRoutes } from './routes/passkeys.js';
 import { SessionRoutes } from './routes/session.js';
+import { SignInRoutes } from './routes/sign-in.js';
+import { OidcSignInRoutes } from './routes/sign-in-oidc.js';
+import { SignInPageRoutes } from './routes/sign-in-page.js';
 import { TokenRoutes } from './routes/tokens.js';
 import { TlogRoutes } from './routes/tlog.js';
 import { addSecurityHeaders, setSecurityHeaders } from './security-headers.js';
+import type { OidcSettings } from './sign-in/oidc-settings.js';
+import { SIGN_IN, SignIn } from './sign-in/sign-in.js';
 import { renewSecureContext, tlsOptions, type TlsCredentials } from './tls.js';
 import { traceRequests } from './trace-requests.js';
 import { fromSchemaIssues } from './validation.js';
@@ -57,6 +63,8 @@ export interface ApiDependencies {
   log: Logger;
   /** Why the plane is not ready; empty when it is. */
   readiness: () => Promise<string[]>;
+  /** Of secrets/oidc.json; undefined: nobody signs in by OpenID Connect. */
+  oidc?: OidcSettings | undefined;
   /** Base URLs, known once every plane has its port. */
   urls: () => { est: string; api: string; status: string };
 }
@@ -123,6 +131,8 @@ function createAdapter({ tls, log }: ApiDependencies): FastifyAdapter {
     logger: false,
     genReqId: () => randomUUID(),
     requestIdHeader: false,
+    // Credential ids of passkeys are longer than the 100 characters of the default.
+    routerOptions: { maxParamLength: 1000 },
     // Nest middleware is not used; each request would pay for it.
     skipMiddie: true,
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
@@ -180,12 +190,17 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       TokenRoutes,
       SessionRoutes,
       TlogRoutes,
+      PasskeyRoutes,
+      SignInRoutes,
+      OidcSignInRoutes,
+      SignInPageRoutes,
       PlaneRoutes,
       ReferenceRoutes,
     ],
     providers: [
       provideAuthority(authority),
       { provide: PLANE, useValue: { registry, readiness } },
+      { provide: SIGN_IN, useValue: new SignIn(deps) },
       { provide: API_DOCUMENT, useValue: describe },
       { provide: APP_FILTER, useValue: new ProblemFilter(log) },
       { provide: APP_PIPE, useValue: new StandardSchemaValidationPipe({ exceptionFactory: fromSchemaIssues }) },

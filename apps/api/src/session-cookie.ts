@@ -42,6 +42,13 @@ export function refuseCrossSite(request: FastifyRequest): void {
   throw new AuthorityError('forbidden', 'this request was not made by a page of this site', { code: 'crossSite' });
 }
 
+/** Of sign-in, which has no cookie yet: another site must not sign a browser in as somebody of its choice. */
+export function refuseForeignPage(request: FastifyRequest): void {
+  const { origin } = request.headers;
+  if (origin === undefined && request.headers['sec-fetch-site'] === undefined) return;
+  refuseCrossSite(request);
+}
+
 function cookie(request: FastifyRequest, name: string): string | undefined {
   const header = request.headers.cookie;
   if (header === undefined) return undefined;

@@ -165,6 +165,39 @@ describe('command line', () => {
     expect(stdout).not.toContain('secret');
   });
 
+  test('people and tokens: each command asks the route it is named after, and a code or token comes with its note', async () => {
+    await instanceRuns();
+    reply = { status: 201, body: { id: 'i1', code: 'tmi1_x', expiresAt: 'y' } };
+    expect((await touchmark(['person', 'invite', 'p/1'])).stdout).toMatch(/code +tmi1_x[^]*signs in with it once/);
+    reply = { status: 201, body: { id: 't1', token: 'tmo1_x' } };
+    const create = ['token', 'create', 'CI', '--role', 'officer', 'auditor', '--organization', 'o1'];
+    expect((await touchmark(create)).stdout).toMatch(/token +tmo1_x\n\n.*shown only here/);
+    reply = { status: 200, body: { items: [] } };
+    await touchmark(['person', 'create', 'Ada', '--email', 'a@example.org']);
+    await touchmark(['person', 'list']);
+    await touchmark(['person', 'get', 'p1']);
+    await touchmark(['person', 'remove', 'p1']);
+    await touchmark(['token', 'list', '--kind', 'machine']);
+    await touchmark(['token', 'rotate', 't1', '--overlap', '1h']);
+    await touchmark(['token', 'revoke', 't1']);
+    await touchmark(['whoami']);
+    expect(
+      received.map(({ method, url: at, body }) => [`${method} ${at}`, ...(body === '' ? [] : [JSON.parse(body)])]),
+    ).toEqual([
+      ['POST /v1/people/p%2F1/invitations', {}],
+      ['POST /v1/tokens', { name: 'CI', kind: 'machine', roles: ['officer', 'auditor'], organizationId: 'o1' }],
+      ['POST /v1/people', { name: 'Ada', email: 'a@example.org' }],
+      ['GET /v1/people'],
+      ['GET /v1/people/p1'],
+      ['DELETE /v1/people/p1'],
+      ['GET /v1/tokens?kind=machine'],
+      ['POST /v1/tokens/t1/rotate', { overlapSeconds: 3600 }],
+      ['POST /v1/tokens/t1/revoke', {}],
+      ['GET /v1/session'],
+    ]);
+    expect((await touchmark(['token', 'create', 'CI'])).status).toBe(2);
+  }, 60_000);
+
   test('introspect takes the key from standard input', async () => {
     await instanceRuns();
     reply = { status: 200, body: { active: false } };

@@ -9,10 +9,12 @@ import { addIssuerCommands } from './commands/issuers.js';
 import { addKeyCommands } from './commands/keys.js';
 import { USAGE_STATUS } from './commands/local-command.js';
 import { addOrganizationCommands } from './commands/organizations.js';
+import { addPersonCommands } from './commands/people.js';
 import { addRoleCommands } from './commands/roles.js';
 import { addServeCommand } from './commands/serve.js';
 import { addSetupCommands } from './commands/setup.js';
 import { addStatusCommand } from './commands/status.js';
+import { addTokenCommands } from './commands/tokens.js';
 
 /** The command line with every command; parsing it runs the command. */
 export function buildProgram(): Command {
@@ -32,7 +34,9 @@ export function buildProgram(): Command {
   addKeyCommands(program);
   addIssuerCommands(program);
   addCertificateCommands(program);
+  addPersonCommands(program);
   addRoleCommands(program);
+  addTokenCommands(program);
   addApprovalCommands(program);
   addAuditCommands(program);
   return program;

@@ -50,6 +50,19 @@ describe('secrets', () => {
     for (const plane of PLANES) expect(second.of(plane)).toEqual(first.of(plane));
   });
 
+  test('oidc.json is read where there is one, for the api plane alone, and refused where others may read it', () => {
+    openSecrets(embedded(), PLANES);
+    expect(openSecrets(embedded(), ['api']).of('api').oidc).toBeUndefined();
+    writeFileSync(file('oidc.json'), '{"clientSecret":"x"}\n', { mode: 0o600 });
+    expect(openSecrets(embedded(), ['api']).of('api').oidc).toEqual({
+      file: file('oidc.json'),
+      text: '{"clientSecret":"x"}',
+    });
+    chmodSync(file('oidc.json'), 0o640);
+    expect(() => openSecrets(embedded(), ['api'])).toThrow(/oidc\.json is open to other users/);
+    expect(() => openSecrets(embedded(), ['est', 'worker', 'responder', 'signer'])).not.toThrow();
+  });
+
   test('the keys are usable: TLS keys on P-256, and the box opened by the worker is the one the api seals to', () => {
     const secrets = openSecrets(embedded(), PLANES);
     expect(createPrivateKey(secrets.of('est').tlsKey).asymmetricKeyDetails).toEqual({ namedCurve: 'prime256v1' });

@@ -16,6 +16,8 @@ export interface ApiSecrets {
   /** PEM. */
   tlsKey: string;
   databasePassword: string;
+  /** Text of oidc.json, where the host has one: who signs in by which issuer, with the secret of this client. */
+  oidc: { file: string; text: string } | undefined;
 }
 
 export interface EstSecrets {
@@ -91,6 +93,11 @@ export function openSecrets(config: Config, planes: readonly PlaneRole[], option
   };
 }
 
+function readOidc(directory: string): ApiSecrets['oidc'] {
+  const file = path.join(directory, 'oidc.json');
+  return existsSync(file) ? { file, text: readText(directory, 'oidc.json', 'api') } : undefined;
+}
+
 /** Who holds what: this table is the only place where a plane is given a file. */
 const READERS: { [P in PlaneRole]: (directory: string) => SecretsOf[P] } = {
   api: (directory) => ({
@@ -100,6 +107,7 @@ const READERS: { [P in PlaneRole]: (directory: string) => SecretsOf[P] } = {
     apiKek: readKey(directory, 'api.kek', 'api'),
     tlsKey: readTlsKey(directory, 'api'),
     databasePassword: readText(directory, 'db-api', 'api'),
+    oidc: readOidc(directory),
   }),
   est: (directory) => ({
     peppers: readPeppers(directory, 'est'),

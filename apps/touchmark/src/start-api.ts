@@ -1,4 +1,4 @@
-import { createApi, renewTls } from '#apps/api';
+import { createApi, parseOidcSettings, renewTls } from '#apps/api';
 import type { PlaneOptions, RunningPlane } from './plane.js';
 import { keepTlsFresh } from './keep-tls-fresh.js';
 import { onPlane, type PlaneContext } from './plane-context.js';
@@ -17,7 +17,7 @@ async function runApi(options: PlaneOptions, plane: PlaneContext): Promise<Runni
       'TOUCHMARK_SINGLE_OPERATOR is on: one person alone does what takes two, until there is a second approver',
     );
   }
-  const { tlsKey } = secrets.of('api');
+  const { tlsKey, oidc } = secrets.of('api');
   const { tls } = await currentServerTls(config, authority, 'api', tlsKey);
   noteTlsEnd(registry, 'api', tls.notAfter);
   metrics.watch('api', plane);
@@ -29,6 +29,7 @@ async function runApi(options: PlaneOptions, plane: PlaneContext): Promise<Runni
     log: authority.log,
     readiness: () => planeReadiness(plane),
     urls: () => urls,
+    oidc: oidc && parseOidcSettings(oidc.text, oidc.file),
   });
   const stopRenewing = keepTlsFresh(config, authority, 'api', tlsKey, (renewed) => {
     renewTls(nest, renewed);

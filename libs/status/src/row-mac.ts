@@ -92,8 +92,9 @@ const invitationFields = (row: InvitationFacts): Record<string, string> => ({
 
 /** Under what an invitation's verifier is sealed: for this person, until then. */
 export const invitationSealContext = (row: InvitationFacts): Buffer => sealContext('invitation', invitationFields(row));
-export const invitationRowMac = (macKey: KeyObject, row: InvitationFacts): Buffer =>
-  rowMac(macKey, 'invitations', invitationFields(row));
+/** `access`: made by two people, for somebody who had access then; the row itself does not tell. */
+export const invitationRowMac = (macKey: KeyObject, row: InvitationFacts, access: boolean): Buffer =>
+  rowMac(macKey, 'invitations', { ...invitationFields(row), access: String(access) });
 
 /** Covers whose passkey it is and by which key it is recognized; the counter changes with each use and is not covered. */
 export const passkeyRowMac = (

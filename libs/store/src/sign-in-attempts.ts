@@ -33,3 +33,8 @@ export async function takeSignInAttempt(
   );
   return row;
 }
+
+/** What nobody came back with. */
+export async function dropExpiredSignInAttempts(tx: Tx, at: Date): Promise<void> {
+  await tx.run(`delete from sign_in_attempts where expires_at <= $1`, [at]);
+}

@@ -35,4 +35,5 @@ export const personId = new PathForm('person', isId);
 export const keyId = new PathForm('key', isKeyId);
 export const issuerId = new PathForm('issuer', isId);
 export const tokenId = new PathForm('token', isKeyId);
+export const passkeyId = new PathForm('passkey', (value) => /^[A-Za-z0-9_-]{1,1000}$/.test(value));
 export const serialNumber = new PathForm('certificate', (value) => parseSerial(value) !== undefined);

@@ -34,7 +34,7 @@ export async function createInvitation(
     ...row,
     sealedVerifier: sealVerifier(a.pepper, verifierHash(code), invitationSealContext(row)),
     pepperVersion: a.pepper.version,
-    mac: invitationRowMac(a.macKey, row),
+    mac: invitationRowMac(a.macKey, row, await hasAccess(tx, a, personId)),
   });
   const audit: StatusAudit = {
     action: 'person.invited',
@@ -44,6 +44,12 @@ export async function createInvitation(
     detail: { invitation: row.id, expiresAt: row.expiresAt.toISOString() },
   };
   return { id: row.id, text: code.text, expiresAt: row.expiresAt, audit };
+}
+
+/** Whether this person has a role or a passkey: what a new invitation would be a second key to. */
+export async function hasAccess(tx: Tx, a: Pick<AuthorityContext, 'follower'>, personId: string): Promise<boolean> {
+  const roles = a.follower.index.person(personId)?.roles.size ?? 0;
+  return roles > 0 || (await hasPasskey(tx, a, personId));
 }
 
 /**
@@ -57,8 +63,7 @@ export async function invitePerson(
 ): Promise<Omit<Invitation, 'audit'>> {
   const work = async (tx: Tx) => {
     await requireActivePerson(tx, a, actor, personId);
-    const roles = a.follower.index.person(personId)?.roles.size ?? 0;
-    if (roles > 0 || (await hasPasskey(tx, a, personId))) {
+    if (await hasAccess(tx, a, personId)) {
       throw new AuthorityError('conflict', 'this person has access already; a new invitation needs a second person', {
         code: 'personHasAccess',
       });

@@ -57,9 +57,9 @@ export async function removePerson(a: AuthorityContext, actor: Actor, id: string
       detail: { name: person.name, tokens: tokens.length, passkeys: passkeys.length },
     };
     const changes = [
-      revoke('person', id),
       ...tokens.map((one) => revoke('token', one)),
       ...passkeys.map((one) => revoke('passkey', one.id)),
+      revoke('person', id),
     ];
     return { seq: await logStatus(tx, a, actor, now, [audit], changes), machines };
   };
