@@ -78,6 +78,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     artifacts: 'select',
     ocsp_answers: 'select',
     audit_keys: 'select(id,name,public_key)',
+    profile_versions: 'select',
   },
   tm_worker: {
     organizations: 'select',
@@ -86,7 +87,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     device_groups: 'select',
     operator_tokens: 'select',
     devices: 'select update(status)',
-    issuers: 'select',
+    issuers: 'select update(certificate)',
     serials: 'insert select update(state)',
     certificates: 'insert select update(der,superseded_by)',
     enrollment_secrets: 'select update(bound_request,bound_serial,state)',
