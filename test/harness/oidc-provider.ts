@@ -35,7 +35,11 @@ export async function startOidcProvider(
     user: { sub: 'nobody', claims: {} },
     tamper: undefined,
     browse: (url) => browse(url, redirectUri),
-    stop: () => new Promise((resolve) => server.close(() => resolve())),
+    stop: () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      return closed;
+    },
   };
   const provider = new Provider(issuer, {
     clients: [{ client_id: client.clientId, client_secret: client.clientSecret, redirect_uris: [redirectUri] }],
