@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { PROCESSORS, type JobContext, type JobName } from '../../apps/worker/src/jobs.js';
 import { addSeconds } from '#kernel';
@@ -18,6 +18,9 @@ beforeAll(async () => {
 });
 afterAll(() => instance.close());
 
+/** Suspended, with nobody in it. */
+const GROUP = randomUUID();
+
 interface Delivery {
   name: JobName;
   data: Record<string, string>;
@@ -28,6 +31,7 @@ function deliveries(serials: readonly string[]): Delivery[] {
   const issuers = [instance.root, instance.issuing].map(({ id }) => ({ issuerId: id }));
   return (Object.keys(PROCESSORS) as JobName[]).flatMap((name): Delivery[] => {
     if (name === 'crl.publish') return issuers.map((data) => ({ name, data }));
+    if (name === 'group.follow') return [{ name, data: { groupId: GROUP } }];
     if (name === 'ocsp.publish') return serials.map((serial) => ({ name, data: { serial } }));
     return [{ name, data: {} }];
   });
