@@ -1,7 +1,7 @@
 import { isAuthorityError } from '#kernel';
 import { issuerHashes, readCertificate, toPem, type CertId } from '#pki';
 import { CRL_MEDIA_TYPE, crlName, crlScopes, OcspDelegates } from '#publication';
-import { knownIssuer, type KnownIssuer } from '#status';
+import { knownIssuer, vouches, type KnownIssuer } from '#status';
 import { findArtifact, listArtifacts, listIssuers, type Artifact } from '#store';
 import { findCrlProblem, issuerOfCrl } from './check-crl.js';
 import type { ResponderDeps } from './deps.js';
@@ -74,7 +74,7 @@ export class ServedState {
     if (this.issuerList.length === 0) return ['no certification authority is set up'];
     const now = this.deps.clock.now();
     return this.issuerList.flatMap((issuer) => [
-      ...(issuer.status === 'revoked' || this.delegates.current(issuer.id, now)
+      ...(!vouches(issuer, now) || this.delegates.current(issuer.id, now)
         ? []
         : [`no delegated OCSP signer for issuer ${issuer.id}`]),
       ...crlScopes(issuer).flatMap((scope) => {

@@ -11,6 +11,7 @@ import {
 } from '#authority';
 import { AuthorityError } from '#kernel';
 import { publishNeededCrls, publishOcspAnswer, refreshOcspAnswers, type Publisher } from '#publication';
+import { vouches } from '#status';
 import { ensurePartitions, purgeLimits, purgeTrail } from '#store';
 import type { Canary } from './canary/canary.js';
 
@@ -71,14 +72,12 @@ export function isJobName(name: string): name is JobName {
   return Object.hasOwn(PROCESSORS, name);
 }
 
-/**
- * Every issuer that is not revoked has a delegate with time left, and this process holds it. Returns how many were renewed.
- * A revoked one vouches for no new delegate.
- */
+/** Every issuer that vouches for one has a delegate with time left, and this process holds it. Returns how many were renewed. */
 export async function renewDelegates({ authority, publisher, ocspKek }: JobContext): Promise<number> {
   const issuers = await authority.issuers.list();
   let renewed = 0;
-  for (const issuer of issuers.filter(({ status }) => status !== 'revoked')) {
+  const now = authority.clock.now();
+  for (const issuer of issuers.filter((one) => vouches(one, now))) {
     if (await renewOcspDelegate(authority, issuer, { ocspKek })) renewed++;
   }
   await publisher.delegates.refresh(publisher.database, issuers);

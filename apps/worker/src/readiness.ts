@@ -1,5 +1,6 @@
 import { MAX_LOG_AGE_MS, crlName, crlScopes, type Publisher } from '#publication';
 import type { Issuer } from '#authority';
+import { vouches } from '#status';
 import { findPublished, outboxLag } from '#store';
 
 const MAX_OUTBOX_SECONDS = 60;
@@ -14,7 +15,8 @@ export async function findProblems(p: Publisher, issuers: readonly Issuer[]): Pr
     if (oldestSeconds > MAX_OUTBOX_SECONDS)
       problems.push(`${open} outbox rows are open, the oldest for ${Math.round(oldestSeconds)} s`);
     for (const issuer of issuers) {
-      if (issuer.status !== 'revoked' && p.delegates.current(issuer.id, p.clock.now()) === undefined)
+      const now = p.clock.now();
+      if (vouches(issuer, now) && p.delegates.current(issuer.id, now) === undefined)
         problems.push(`issuer ${issuer.id} has no OCSP delegate`);
       for (const scope of crlScopes(issuer)) {
         const crl = await findPublished(tx, crlName(issuer.id, scope));

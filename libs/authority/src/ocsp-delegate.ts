@@ -20,7 +20,9 @@ export async function renewOcspDelegate(
 ): Promise<boolean> {
   const present = await a.database.transaction((tx) => findArtifact(tx, ocspDelegateName(issuer.id)));
   const renewBefore = addSeconds(a.clock.now(), a.lifetimes.ocspDelegateRenew);
-  if (present?.nextUpdate && present.nextUpdate > renewBefore) return false;
+  // One that ends with its CA is the last one.
+  const { nextUpdate: end } = present ?? {};
+  if (end && (end > renewBefore || end >= issuer.notAfter)) return false;
   const actor = systemActor(a, 'ocsp-delegate');
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const intent = prepareIntent(a, {

@@ -16,7 +16,7 @@ export {
   tokenRowMac,
   tokenSealContext,
 } from './row-mac.js';
-export { announcedIssuers, ISSUER_STATUSES, knownIssuer } from './known-issuers.js';
+export { announcedIssuers, ISSUER_STATUSES, knownIssuer, vouches } from './known-issuers.js';
 export type { IssuerStatus, KnownIssuer } from './known-issuers.js';
 export { ocspDelegateName, openOcspDelegate, sealOcspDelegate } from './ocsp-delegate.js';
 export type { OcspDelegate } from './ocsp-delegate.js';

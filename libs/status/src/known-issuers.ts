@@ -61,6 +61,11 @@ export function knownIssuer(row: IssuerRow, announced: Announced | undefined): K
   };
 }
 
+/** Whether it still says what its certificates are worth: a CA that is revoked or has ended needs no OCSP signer. */
+export function vouches(issuer: Pick<KnownIssuer, 'status' | 'notAfter'>, at: Date): boolean {
+  return issuer.status !== 'revoked' && at < issuer.notAfter;
+}
+
 /**
  * What the log announced of every issuer, by id, each row checked by its MAC: for whoever has no follower. Throws
  * `internal` for a row that this authority did not write.
