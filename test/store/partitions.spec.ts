@@ -79,7 +79,9 @@ test('rows of the log and of the audit trail lie in the block of their number, a
     notAfter: null,
   };
   await worker.transaction((tx) => appendStatusChanges(tx, db.macKey, [change, change, change]));
-  const rows = await db.sql(`select seq::int, tableoid::regclass::text as name from status_changes order by seq`);
+  const rows = await db.sql(
+    `select seq::int, tableoid::regclass::text as name from status_changes where seq > 1000 order by seq`,
+  );
   expect(rows).toEqual([
     { seq: 9_999_999, name: 'status_changes_000000' },
     { seq: 10_000_000, name: 'status_changes_000001' },
