@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { connect } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { der, makeCertId, readCertificate, readCertsOnly, readCrl, readOcspResponse, fromPem } from '#pki';
 import { certificateOf, csrOf, newKey, registerTestDevice, simpleEnroll, simpleReenroll } from '../harness/device.js';
@@ -17,7 +18,11 @@ interface ShownIssuer {
 
 let instance: TestInstance;
 beforeAll(async () => {
-  instance = await startTestInstance({ TOUCHMARK_SINGLE_OPERATOR: 'true' });
+  instance = await startTestInstance({
+    TOUCHMARK_SINGLE_OPERATOR: 'true',
+    // Looked at every 2 s then.
+    TOUCHMARK_SERVER_CERTIFICATE_RENEW_SECONDS: '20',
+  });
 }, 60_000);
 afterAll(() => instance.stop());
 
@@ -78,6 +83,18 @@ async function ocspStatus(leaf: Buffer, issuer: ShownIssuer): Promise<string | u
   return answer.status === 'successful' ? answer.responses[0]?.status.status : undefined;
 }
 
+/** Who issued the certificate that the server shows. */
+function serverIssuer(url: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const socket = connect({ host: hostname, port: Number(port), ca: instance.rootPem }, () => {
+    resolve([socket.getPeerCertificate().issuer.CN].flat().join(' '));
+    socket.destroy();
+  });
+  socket.on('error', reject);
+  return promise;
+}
+
 const ready = async (): Promise<string[]> =>
   Promise.all([
     instance.status('/readyz').then((reply) => `${reply.status} ${reply.text}`),
@@ -115,6 +132,11 @@ test('a CA is made, published and activated while everything runs; devices come 
   const discovery = (await instance.status('/.well-known/touchmark')).json<{ issuers: { id: string }[] }>();
   expect(discovery.issuers.map((one) => one.id)).toContain(id);
   expect(await ready()).toEqual([expect.stringMatching(/^200 /), expect.stringMatching(/^200 /)]);
+
+  // The servers follow, without a restart.
+  for (const url of [instance.urls.est, instance.urls.api]) {
+    await until(async () => ((await serverIssuer(url)) === 'Issuing CA 2' ? url : undefined));
+  }
 
   // With a certificate of the retired CA: one of the new.
   const renewed = certificateOf(await simpleReenroll(instance, { certificate: old, key }, csrOf(device, newKey())));

@@ -198,6 +198,27 @@ describe('command line', () => {
     expect((await touchmark(['token', 'create', 'CI'])).status).toBe(2);
   }, 60_000);
 
+  test('CAs and profiles are changed by proposals, and what they would become is checked first', async () => {
+    await instanceRuns();
+    reply = { status: 202, body: { approvalId: 'p1', digest: 'x', expiresAt: 'y' } };
+    const commands = [
+      ['ca', 'create', 'Second CA'],
+      ['ca', 'activate', 'i1'],
+      ['ca', 'revoke', 'i1', '--reason', 'cACompromise'],
+      ['profile', 'set', 'device', '--validity', '30d', '--key-types', 'ec-p256, ec-p384'],
+    ];
+    for (const args of commands) expect((await touchmark(args)).stdout).toContain('second person has to approve');
+    expect(received.map(({ method, url: at, body }) => [`${method} ${at}`, JSON.parse(body) as unknown])).toEqual([
+      ['POST /v1/issuers', { name: 'Second CA' }],
+      ['POST /v1/issuers/i1/activate', {}],
+      ['POST /v1/issuers/i1/revoke', { reason: 'cACompromise' }],
+      ['PATCH /v1/profiles/device', { validitySeconds: 2_592_000, keyTypes: ['ec-p256', 'ec-p384'] }],
+    ]);
+    expect((await touchmark(['profile', 'set', 'device', '--validity', 'long'])).status).toBe(2);
+    expect((await touchmark(['profile', 'set', 'device', '--key-types', 'ec-p256,,'])).status).toBe(2);
+    expect(received).toHaveLength(commands.length);
+  }, 60_000);
+
   test('introspect takes the key from standard input', async () => {
     await instanceRuns();
     reply = { status: 200, body: { active: false } };
