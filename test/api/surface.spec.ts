@@ -260,7 +260,9 @@ describe('the plane itself', () => {
 });
 
 const ROUTES = [
+  'delete /v1/people/{id}',
   'delete /v1/people/{id}/roles/{role}',
+  'delete /v1/session',
   'get /healthz',
   'get /metrics',
   'get /readyz',
@@ -284,7 +286,11 @@ const ROUTES = [
   'get /v1/organizations',
   'get /v1/organizations/{id}',
   'get /v1/organizations/{id}/quotas',
+  'get /v1/people',
+  'get /v1/people/{id}',
   'get /v1/profiles',
+  'get /v1/session',
+  'get /v1/tokens',
   'patch /v1/devices/{id}',
   'patch /v1/profiles/{name}',
   'post /v1/approvals/{id}/approve',
@@ -313,6 +319,11 @@ const ROUTES = [
   'post /v1/keys/{id}/rotate',
   'post /v1/keys/{id}/suspend',
   'post /v1/organizations',
+  'post /v1/people',
+  'post /v1/people/{id}/invitations',
   'post /v1/people/{id}/roles',
+  'post /v1/tokens',
+  'post /v1/tokens/{id}/revoke',
+  'post /v1/tokens/{id}/rotate',
   'put /v1/organizations/{id}/quotas',
 ];
