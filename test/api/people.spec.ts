@@ -113,12 +113,18 @@ describe('an invitation', () => {
     ]);
   });
 
-  test('is refused for whoever has a role: it would be a second key to it, made by one person', async () => {
+  test('takes a second person for whoever has a role: it would be a second key to it', async () => {
     const { person } = await signedIn(['officer']);
     const answer = await plane.post(`/v1/people/${person.personId}/invitations`, {}, admin);
-    expect(problem(answer)).toEqual({ status: 409, type: 'personHasAccess' });
+    expect(answer.status).toBe(202);
     expect(await db.sql('select 1 from invitations where person_id = $1', [person.personId])).toEqual([]);
-    expect(await audited(`person:${person.personId}`)).toEqual(['person.invited refused']);
+    const { approvalId, digest } = answer.json<{ approvalId: string; digest: string }>();
+    const path = `/v1/approvals/${approvalId}/approve`;
+    expect(problem(await plane.post(path, { digest }, admin))).toEqual({ status: 403, type: 'forbidden' });
+    const { token } = await signedIn(['approver']);
+    const done = (await plane.post(path, { digest }, token)).json<{ secretResult: { code: string } }>();
+    expect(done.secretResult.code).toMatch(/^tmi1_/);
+    expect(await audited(`person:${person.personId}`)).toEqual(['person.invited success']);
   });
 
   test('is refused for whoever was removed, and of another organization for an absent one', async () => {

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { createDeviceGroup, createOrganization, createPerson, issueKey, type Actor } from '#authority';
+import { createDeviceGroup, createOrganization, createPerson, issueKey, propose, type Actor } from '#authority';
 import { mintApiKey, mintOperatorToken } from '#credential';
 import { readCertificate } from '#pki';
 import type { TestDatabase } from '../harness/database.js';
 import { makeEnrolled, makeProduct } from '../harness/fixtures.js';
-import { makeMachine, plantPasskey } from '../harness/people.js';
+import { makeMachine, makePerson, plantPasskey } from '../harness/people.js';
 
 /** Paths of what no organization owns. */
 export const SHARED = /^\/v1\/(issuers|profiles|sign-in)|^\/(sign-in|tlog|docs)/;
@@ -30,6 +30,13 @@ export const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/devices/:id/suspend': {},
   'POST /v1/devices/:id/resume': {},
   'POST /v1/devices/:id/revoke': { reason: 'keyCompromise' },
+  'POST /v1/device-groups/:id/suspend': {},
+  'POST /v1/device-groups/:id/resume': {},
+  'POST /v1/device-groups/:id/revoke': { reason: 'superseded' },
+  'POST /v1/approvals/:id/approve': {},
+  'POST /v1/approvals/:id/reject': {},
+  'POST /v1/approvals/:id/withdraw': {},
+  'POST /v1/people/:id/roles': { roles: ['auditor'] },
   'POST /v1/certificates/:serial/revoke': { reason: 'keyCompromise' },
   'POST /v1/certificates/:serial/release': {},
   'POST /v1/people/:id/invitations': {},
@@ -59,6 +66,8 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
   const person = await createPerson(api, officer, { name: 'Somebody' });
   const machine = await makeMachine(db, { ...officer, personId: person.id }, ['officer']);
   const passkeyId = await plantPasskey(db, person.id, testing);
+  const proposer = await makePerson(db, ['officer'], testing);
+  const proposed = await propose(api, proposer, 'group.revoke', { groupId: group.id, reason: 'superseded' });
   const uuid = (own: string) => ({ own, absent: randomUUID() });
   return {
     testing,
@@ -73,6 +82,7 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
       '/v1/people': uuid(person.id),
       '/v1/passkeys': { own: passkeyId, absent: randomUUID() },
       '/v1/tokens': { own: machine.tokenId, absent: mintOperatorToken().id },
+      '/v1/approvals': uuid(proposed.approvalId),
       '/v1/keys': { own: key.id, absent: mintApiKey('live').id },
       '/v1/certificates': {
         own: readCertificate(certificate).serial,

@@ -170,6 +170,17 @@ describe('an approval is refused', () => {
     await expectRefused(made, former, 'forbidden');
   });
 
+  test('by the log as it stands, also where this process has not heard of it yet', async () => {
+    const former = await makePerson(db, ['approver']);
+    const made = await proposal();
+    // Not started: it hears of nothing but what it is asked to catch up with.
+    const deaf = await db.follower({ plane: 'api' });
+    await deaf.catchUp(api.follower.index.seq);
+    await withdrawRole(db, former.personId, 'approver');
+    expect(deaf.index.person(former.personId)?.roles.has('approver')).toBe(true);
+    await expectRefused(made, former, 'forbidden', { ...api, follower: deaf });
+  });
+
   test('with the digest of something else', async () => {
     const [made, other] = [await proposal(), await proposal()];
     await expectRefused(made, approver, 'approvalAltered', api, other.digest);

@@ -219,6 +219,30 @@ describe('command line', () => {
     expect(received).toHaveLength(commands.length);
   }, 60_000);
 
+  test('approving shows what is approved and sends its digest along', async () => {
+    await instanceRuns();
+    reply.body = {
+      id: 'a1',
+      operation: 'group.revoke',
+      subject: 'group:g1',
+      digest: 'ab'.repeat(32),
+      state: 'proposed',
+    };
+    const { stdout } = await touchmark(['approval', 'approve', 'a1']);
+    expect(stdout).toContain('You approve:');
+    expect(stdout).toContain('group:g1');
+    expect(received.map(({ method, url: at }) => `${method} ${at}`)).toEqual([
+      'GET /v1/approvals/a1',
+      'POST /v1/approvals/a1/approve',
+    ]);
+    expect(JSON.parse(received[1]!.body)).toEqual({ digest: 'ab'.repeat(32) });
+    const looked = 'cd'.repeat(32);
+    await touchmark(['approval', 'approve', 'a1', '--digest', looked]);
+    expect(JSON.parse(received[3]!.body)).toEqual({ digest: looked });
+    expect((await touchmark(['approval', 'approve', 'a1', '--digest', 'abc'])).status).toBe(2);
+    expect(received).toHaveLength(4);
+  });
+
   test('introspect takes the key from standard input', async () => {
     await instanceRuns();
     reply = { status: 200, body: { active: false } };

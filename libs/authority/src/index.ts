@@ -57,7 +57,7 @@ export {
 } from './approvals/propose-ca.js';
 export { reconcileIssuers } from './approvals/create-issuer.js';
 export { createPerson } from './people/create-person.js';
-export { createInvitation, invitePerson } from './people/invite.js';
+export { createInvitation, hasAccess, invitePerson } from './people/invite.js';
 export type { Invitation } from './people/invite.js';
 export { removePerson } from './people/remove-person.js';
 export type { RemovedPerson } from './people/remove-person.js';

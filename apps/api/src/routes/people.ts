@@ -1,10 +1,20 @@
 import { Body, Controller, Delete, Get, Param, Post, Query } from '@nestjs/common';
+import { ApiResponse } from '@nestjs/swagger';
 import { z } from 'zod';
-import { createPerson, invitePerson, removePerson, type Actor, type AuthorityContext } from '#authority';
+import {
+  createPerson,
+  hasAccess,
+  invitePerson,
+  propose,
+  removePerson,
+  type Actor,
+  type AuthorityContext,
+} from '#authority';
 import { findPerson, listPeople } from '#store';
 import { Access } from '../access.js';
 import { Answers } from '../answers.js';
 import { By, createOnce, Http, read, TheAuthority, type Exchange } from '../authority-module.js';
+import { proposedJson, proposedSchema } from '../proposals.js';
 import {
   invitationSchema,
   newPerson,
@@ -19,6 +29,8 @@ import { nothing, pageQuery } from '../schema/values.js';
 import { found, personId } from './path-forms.js';
 
 const query = z.strictObject(pageQuery);
+/** For whoever has access a second person is asked first. */
+const invitationAnswer = z.union([invitationSchema, proposedSchema]);
 
 @Controller('v1/people')
 export class PersonRoutes {
@@ -56,14 +68,22 @@ export class PersonRoutes {
 
   @Post(':id/invitations')
   @Access('person:manage')
-  @Answers('Make a one-time code for somebody who has no access yet', invitationSchema, 201)
-  invite(
+  @Answers('Make a one-time code for somebody who has no access yet', invitationAnswer, 201)
+  @ApiResponse({
+    status: 202,
+    description: 'The person has access: a second one approves',
+    standardSchema: proposedSchema,
+  })
+  async invite(
     @By() by: Actor,
     @Http() http: Exchange,
     @Param('id', personId) id: string,
     @Body({ schema: nothing }) _: z.infer<typeof nothing>,
   ) {
-    return createOnce(this.a, by, http, { secret: true }, async (a) => {
+    const again = await read(this.a, by, (tx) => hasAccess(tx, this.a, id));
+    const status = (answer: z.infer<typeof invitationAnswer>) => ('approvalId' in answer ? 202 : 201);
+    return createOnce<z.infer<typeof invitationAnswer>>(this.a, by, http, { secret: true, status }, async (a) => {
+      if (again) return proposedJson(await propose(a, by, 'person.invite', { personId: id }));
       const { id: invitation, text, expiresAt } = await invitePerson(a, by, id);
       return { id: invitation, code: text, expiresAt: expiresAt.toISOString() };
     });

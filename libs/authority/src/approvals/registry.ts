@@ -3,13 +3,14 @@ import { activateIssuer } from './activate-issuer.js';
 import { changeProfile } from './change-profile.js';
 import { createIssuer } from './create-issuer.js';
 import { grantRoles } from './grant-roles.js';
+import { reinvitePerson } from './invite-person.js';
 import type { Operation } from './operation.js';
 import { reenrollDevice } from './reenroll-device.js';
 import { revokeGroup } from './revoke-group.js';
 import { revokeIssuer } from './revoke-issuer.js';
 
 /** Every operation that can be proposed. */
-const OPERATIONS: Partial<Readonly<Record<OperationName, Operation>>> = {
+const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'device.reenroll': reenrollDevice,
   'group.revoke': revokeGroup,
   'ca.create': createIssuer,
@@ -17,9 +18,10 @@ const OPERATIONS: Partial<Readonly<Record<OperationName, Operation>>> = {
   'ca.revoke': revokeIssuer,
   'profile.change': changeProfile,
   'role.grant': grantRoles,
+  'person.invite': reinvitePerson,
 };
 
 /** undefined: this release does not know how to do it, whatever a row says. */
 export function findOperation(name: OperationName): Operation | undefined {
-  return OPERATIONS[name];
+  return Object.hasOwn(OPERATIONS, name) ? OPERATIONS[name] : undefined;
 }
