@@ -49,8 +49,9 @@ export async function deliverWebhooks(
         .finally(() => running.delete(one.id));
       running.set(one.id, { webhookId: one.webhookId, done });
     }
-    if (running.size === 0) break;
-    await firstOf([...running.values()].map(({ done }) => done));
+    // Nothing is due only if nothing was left out of the question.
+    if (claimed.length === 0 && busy.length === 0) break;
+    if (running.size > 0) await firstOf([...running.values()].map(({ done }) => done));
   }
   await Promise.all([...running.values()].map(({ done }) => done));
   return tries;

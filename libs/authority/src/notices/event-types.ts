@@ -84,7 +84,7 @@ export function typesOf(entry: {
 }): readonly EventType[] {
   const { action, outcome, detail } = entry;
   if (outcome !== 'success' && !TOLD_FAILURES.includes(action)) return [];
-  const refined = REFINED[action as AuditAction];
+  const refined = Object.hasOwn(REFINED, action) ? REFINED[action as AuditAction] : undefined;
   if (refined) return refined(detail);
   return isEventType(action) && action !== 'webhook.test' ? [action] : [];
 }
