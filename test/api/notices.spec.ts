@@ -1,6 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
 import type { Reply } from '../harness/http.js';
+import { buildProgram } from '../../apps/touchmark/src/program.js';
 import { startTestInstance, type TestInstance } from '../harness/instance.js';
 import { startMailServer, type MailServer } from '../notices/mail-server.js';
 import { startReceiver, webhookHeaders, type Receiver } from '../notices/receiver.js';
@@ -188,6 +191,48 @@ test('a mail subscription is made, listed, changed and ended; each step leaves i
     'mailSubscription.created',
   ]);
   expect(trail.text).not.toContain('ops@vendor.test');
+});
+
+test('the command line does the same', async () => {
+  const token = path.join(instance.home, 'cli.token');
+  const root = path.join(instance.home, 'cli-root.pem');
+  await writeFile(token, instance.operatorToken);
+  await writeFile(root, instance.rootPem);
+  const cli = async (...args: string[]): Promise<string> => {
+    let printed = '';
+    const write = jest.spyOn(process.stdout, 'write').mockImplementation((text) => {
+      printed += String(text);
+      return true;
+    });
+    try {
+      const where = ['--url', instance.urls.api, '--token-file', token, '--ca', root];
+      await buildProgram().parseAsync(['node', 'touchmark', ...args, ...where]);
+    } finally {
+      write.mockRestore();
+    }
+    return printed;
+  };
+  const made = await cli('webhook', 'create', `${receiver.url}/cli`, '--events', 'key.*,ca.expiring');
+  const id = /^id +(\S+)/m.exec(made)?.[1] ?? '';
+  expect(made).toMatch(/^secret +whsec_\S+$/m);
+  expect(made).toContain('shown only here');
+  expect(await cli('webhook', 'list')).toMatch(new RegExp(`${id} +active +key\\.\\*, ca\\.expiring`));
+  expect(await cli('webhook', 'test', id)).toMatch(/^type +webhook\.test$/m);
+  await receiver.until(1);
+  let log = '';
+  while (!log.includes('delivered')) log = await cli('webhook', 'deliveries', id);
+  const delivery = /^([0-9a-f-]{36}) +delivered +webhook\.test/m.exec(log)?.[1] ?? '';
+  expect(await cli('webhook', 'replay', id, delivery)).toMatch(/^state +pending$/m);
+  await receiver.until(2);
+  expect(await cli('webhook', 'rotate', id)).toMatch(/^secret +whsec_\S+$/m);
+  expect(await cli('webhook', 'remove', id)).toMatch(/^state +removed$/m);
+  expect(await cli('webhook', 'list')).not.toContain(id);
+
+  const subscribed = await cli('mail', 'create', 'ops@vendor.test', '--events', '*', '--digest', 'hourly');
+  const subscription = /^id +(\S+)/m.exec(subscribed)?.[1] ?? '';
+  expect(await cli('mail', 'list')).toMatch(new RegExp(`${subscription} +hourly +\\* +ops@vendor\\.test`));
+  expect(await cli('mail', 'remove', subscription)).toMatch(/^state +removed$/m);
+  expect(await cli('mail', 'list')).toBe('None.\n');
 });
 
 test('the event types are told with what they mean', async () => {

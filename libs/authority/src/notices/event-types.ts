@@ -9,7 +9,7 @@ interface EventKind {
 const CERTIFICATE = ['profile', 'deviceId', 'supersedes', 'reason', 'obtainedWith'] as const;
 const KEY = ['releaseId', 'environment', 'audience', 'predecessorId', 'expiresAt', 'from', 'to', 'reason'] as const;
 const ENDING = ['days', 'endsAt'] as const;
-const APPROVAL = ['approvalId', 'action', 'kind', 'target', 'expiresAt'] as const;
+const APPROVAL = ['operation', 'digest', 'target', 'expiresAt'] as const;
 
 /** The closed list of what is told outside. */
 const KINDS = {

@@ -29,6 +29,24 @@ test('a credential in a member that may be told is cut out, a long text cut off,
   expect(data['to']).toBeUndefined();
 });
 
+test('of an approval is told what it would do to what, not who proposed it', () => {
+  const detail = {
+    operation: 'ca.revoke',
+    subject: 'issuer:x',
+    digest: 'd',
+    proposer: 'person:1',
+    proposerPerson: '1',
+  };
+  const payload = noticePayload('approval.proposed', 'n', { ...entry, subject: 'approval:1', detail });
+  expect((JSON.parse(payload.toString()) as { data: object }).data).toEqual({
+    id: 'n',
+    subject: 'approval:1',
+    operation: 'ca.revoke',
+    target: 'issuer:x',
+    digest: 'd',
+  });
+});
+
 test('detail cannot replace id and subject', () => {
   const { data } = JSON.parse(
     noticePayload('key.revoked', 'n', { ...entry, detail: { id: 'x', subject: 'y' } }).toString(),

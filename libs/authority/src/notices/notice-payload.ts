@@ -4,6 +4,9 @@ import { toldMembers, type EventType } from './event-types.js';
 
 const MAX_TEXT = 300;
 
+/** The detail of an approval calls its target as the entry calls the approval. */
+const CALLED: Readonly<Record<string, string>> = { target: 'subject' };
+
 /** A sealed audit entry as its own bytes tell it. */
 export interface SealedEntry {
   at: Date;
@@ -37,7 +40,7 @@ export function noticePayload(
 ): Buffer {
   const data: Record<string, CanonicalValue> = {};
   for (const member of toldMembers(type)) {
-    const value = told(entry.detail[member]);
+    const value = told(entry.detail[CALLED[member] ?? member]);
     if (value !== undefined) data[member] = value;
   }
   const body = { type, timestamp: entry.at.toISOString(), data: { ...data, id: noticeId, subject: entry.subject } };
