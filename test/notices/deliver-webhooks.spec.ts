@@ -191,12 +191,17 @@ test('a worker that comes back after its lease cannot overwrite what another has
       return { status: 500, error: 'status' as const, durationMs: 1 };
     },
   };
-  const late = deliverWebhooks(worker, slow);
+  const errors: unknown[] = [];
+  const listening = Object.assign(Object.create(worker.log) as AuthorityContext['log'], {
+    error: (error: unknown) => void errors.push(error),
+  });
+  const late = deliverWebhooks({ ...worker, log: listening }, slow);
   while ((await db.sql(`select 1 from deliveries where next_at > $1`, [clock.now()])).length === 0);
   clock.advance(31_000);
   expect(await deliver()).toBe(1);
   held.resolve();
   await late;
+  expect(errors).toEqual([]);
   expect(await log(webhook.id)).toMatchObject([
     { state: 'delivered', attempts: 1, tries: [{ attempt: 1, status: 204 }] },
   ]);
