@@ -46,7 +46,9 @@ async function warnOfAll(a: Parameters<typeof warnOfExpiry>[0], find: Find): Pro
 
 /** What is revoked ends without anybody waiting for it. */
 function isOutOfUse(a: Pick<AuthorityContext, 'follower'>, { kind, id }: Ending): boolean {
-  return kind === 'certificate' && a.follower.index.certificate(id)?.status === 'revoked';
+  const { index } = a.follower;
+  if (kind === 'key') return false;
+  return (kind === 'certificate' ? index.certificate(id) : index.issuer(id))?.status === 'revoked';
 }
 
 async function warn(
