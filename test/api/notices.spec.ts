@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Webhook } from 'standardwebhooks';
+import { registerRelease } from '../harness/device.js';
 import type { Reply } from '../harness/http.js';
 import { buildProgram } from '../../apps/touchmark/src/program.js';
 import { startTestInstance, type TestInstance } from '../harness/instance.js';
@@ -97,6 +98,29 @@ test('a webhook is made, tested, seen in its delivery log, replayed, rotated and
   expect((await api('GET', `/v1/webhooks/${webhook.id}`)).status).toBe(404);
   expect((await api('GET', path)).status).toBe(404);
   expect((await api('POST', `/v1/webhooks/${webhook.id}/test`)).status).toBe(404);
+});
+
+test('what is done is sealed, told to the webhook and signed, within seconds', async () => {
+  const { secret, ...webhook } = await make({ events: ['device.*', 'key.*'] });
+  const { releaseId } = await registerRelease(instance);
+  const key = await expectStatus<Row & { key: string }>(
+    api('POST', '/v1/keys', { releaseId, audience: 'all', environment: 'test' }),
+    201,
+  );
+  await receiver.until(1);
+  const [first] = receiver.received;
+  expect(new Webhook(secret).verify(first!.body, webhookHeaders(first!))).toMatchObject({
+    type: 'key.issued',
+    data: { subject: `key:${key.id}`, releaseId, environment: 'test' },
+  });
+  expect(first!.body.toString()).not.toContain(key.key.slice(26));
+  await expectStatus(api('POST', `/v1/keys/${key.id}/revoke`, { reason: 'keyCompromise' }), 200);
+  await receiver.until(2);
+  expect(JSON.parse(receiver.received[1]!.body.toString())).toMatchObject({
+    type: 'key.leaked',
+    data: { subject: `key:${key.id}`, reason: 'keyCompromise' },
+  });
+  await expectStatus(api('DELETE', `/v1/webhooks/${webhook.id}`), 200);
 });
 
 test('a repeated request with one Idempotency-Key makes one webhook and shows the same secret', async () => {
