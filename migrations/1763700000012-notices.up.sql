@@ -27,13 +27,14 @@ create table mail_subscriptions (
 );
 create index mail_subscriptions_organization on mail_subscriptions (organization_id);
 
+-- event_id: the audit entry that it tells of; null: a test.
 create table notices (
   id               uuid primary key,
   organization_id  uuid not null references organizations,
   type             text not null,
   subject          text not null,
   at               timestamptz not null,
-  event_id         bigint not null,
+  event_id         bigint,
   payload          bytea not null,
   created_at       timestamptz not null default now(),
   unique (event_id, organization_id, type)
@@ -54,6 +55,9 @@ create table deliveries (
 );
 create index deliveries_failed on deliveries (created_at) where state = 'failed';
 create index deliveries_due on deliveries (next_at) where state = 'pending';
+create index deliveries_due_webhook on deliveries (webhook_id, next_at) where state = 'pending' and webhook_id is not null;
+create index deliveries_due_mail on deliveries (subscription_id, next_at) where state = 'pending' and subscription_id is not null;
+create index deliveries_age on deliveries (created_at);
 create index deliveries_webhook on deliveries (webhook_id, id desc) where webhook_id is not null;
 create index deliveries_subscription on deliveries (subscription_id, id desc) where subscription_id is not null;
 
@@ -69,7 +73,7 @@ create table delivery_attempts (
   primary key (delivery_id, attempt)
 );
 
--- Up to which leaf of the audit tree notices were made; locked by whoever makes them.
+-- The next leaf of the audit tree to make notices of; locked by whoever makes them.
 create table notice_cursor (
   id          smallint primary key check (id = 1),
   leaf_index  bigint not null

@@ -1,5 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { createDeviceGroup, createOrganization, createPerson, issueKey, propose, type Actor } from '#authority';
+import {
+  createDeviceGroup,
+  createMailSubscription,
+  createOrganization,
+  createPerson,
+  createWebhook,
+  issueKey,
+  propose,
+  type Actor,
+} from '#authority';
 import { mintApiKey, mintOperatorToken } from '#credential';
 import { readCertificate } from '#pki';
 import type { TestDatabase } from '../harness/database.js';
@@ -46,6 +55,8 @@ export const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/keys/:id/suspend': {},
   'POST /v1/keys/:id/resume': {},
   'POST /v1/keys/:id/revoke': { reason: 'keyCompromise' },
+  'PATCH /v1/webhooks/:id': { state: 'disabled' },
+  'PATCH /v1/mail-subscriptions/:id': { digest: 'hourly' },
 };
 
 export async function makeTenant(db: TestDatabase): Promise<Tenant> {
@@ -68,6 +79,16 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
   const passkeyId = await plantPasskey(db, person.id, testing);
   const proposer = await makePerson(db, ['officer'], testing);
   const proposed = await propose(api, proposer, 'group.revoke', { groupId: group.id, reason: 'superseded' });
+  const { webhook } = await createWebhook(api, officer, {
+    url: new URL('https://hook.example/'),
+    description: '',
+    events: ['*'],
+  });
+  const subscription = await createMailSubscription(api, officer, {
+    address: 'ops@vendor.example',
+    events: ['*'],
+    digest: 'daily',
+  });
   const uuid = (own: string) => ({ own, absent: randomUUID() });
   return {
     testing,
@@ -88,6 +109,8 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
         own: readCertificate(certificate).serial,
         absent: `01${randomUUID().replaceAll('-', '')}`,
       },
+      '/v1/webhooks': uuid(webhook.id),
+      '/v1/mail-subscriptions': uuid(subscription.id),
     },
     references: {
       'POST /v1/apps': (vendorId) => ({ name: 'x', vendorId }),

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { PROCESSORS, type JobContext, type JobName } from '../../apps/worker/src/jobs.js';
+import { NoticeJobs } from '../../apps/worker/src/notice-jobs.js';
 import { addSeconds } from '#kernel';
 import { readCrl, readOcspResponse } from '#pki';
 import { crlName, OcspDelegates } from '#publication';
@@ -14,7 +15,7 @@ beforeAll(async () => {
   const { publisher, authority, ocspKek } = instance;
   const delegates = new OcspDelegates(ocspKek, () => undefined);
   await delegates.refresh(instance.databases.worker, await authority.issuers.list());
-  context = { authority, publisher: { ...publisher, delegates }, ocspKek };
+  context = { authority, publisher: { ...publisher, delegates }, ocspKek, notices: new NoticeJobs(authority) };
 });
 afterAll(() => instance.close());
 

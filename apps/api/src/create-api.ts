@@ -34,6 +34,7 @@ import { DeviceGroupRoutes } from './routes/device-groups.js';
 import { DeviceRoutes } from './routes/devices.js';
 import { IssuerRoutes } from './routes/issuers.js';
 import { KeyRoutes } from './routes/keys.js';
+import { EventTypeRoutes, MailSubscriptionRoutes } from './routes/mail-subscriptions.js';
 import { OrganizationRoutes } from './routes/organizations.js';
 import { PersonRoleRoutes } from './routes/person-roles.js';
 import { PersonRoutes } from './routes/people.js';
@@ -47,6 +48,7 @@ import { OidcSignInRoutes } from './routes/sign-in-oidc.js';
 import { SignInPageRoutes } from './routes/sign-in-page.js';
 import { TokenRoutes } from './routes/tokens.js';
 import { TlogRoutes } from './routes/tlog.js';
+import { WebhookRoutes } from './routes/webhooks.js';
 import { addSecurityHeaders, setSecurityHeaders } from './security-headers.js';
 import type { OidcSettings } from './sign-in/oidc-settings.js';
 import { SIGN_IN, SignIn } from './sign-in/sign-in.js';
@@ -194,6 +196,9 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       SignInRoutes,
       OidcSignInRoutes,
       SignInPageRoutes,
+      WebhookRoutes,
+      MailSubscriptionRoutes,
+      EventTypeRoutes,
       PlaneRoutes,
       ReferenceRoutes,
     ],

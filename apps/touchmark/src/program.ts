@@ -8,6 +8,7 @@ import { addDeviceCommands } from './commands/devices.js';
 import { addIssuerCommands } from './commands/issuers.js';
 import { addKeyCommands } from './commands/keys.js';
 import { USAGE_STATUS } from './commands/local-command.js';
+import { addNoticeCommands } from './commands/notices.js';
 import { addOrganizationCommands } from './commands/organizations.js';
 import { addPersonCommands } from './commands/people.js';
 import { addRoleCommands } from './commands/roles.js';
@@ -39,6 +40,7 @@ export function buildProgram(): Command {
   addTokenCommands(program);
   addApprovalCommands(program);
   addAuditCommands(program);
+  addNoticeCommands(program);
   return program;
 }
 

@@ -8,6 +8,7 @@ import { DatabaseFigures } from './database-figures.js';
 import type { WorkerDeps } from './deps.js';
 import { exposeFigures } from './figures-metrics.js';
 import { renewDelegates, type JobContext } from './jobs.js';
+import { NoticeJobs } from './notice-jobs.js';
 import { OutboxRelay } from './outbox-relay.js';
 import { queueBackend } from './queue-backend.js';
 import { Queues } from './queues.js';
@@ -34,7 +35,7 @@ export async function createWorker(deps: WorkerDeps): Promise<Worker> {
   );
   const publisher: Publisher = { database, clock, signer, follower, delegates, lifetimes: config.lifetimes, log };
   const canary = deps.canary && new Canary(authority, deps.canary, registry);
-  const context: JobContext = { authority, publisher, ocspKek, canary };
+  const context: JobContext = { authority, publisher, ocspKek, canary, notices: new NoticeJobs(authority) };
   const backend = queueBackend(config.redisUrl, deps.connection, log);
   const worker = new RunningWorker(context, backend, new AuditTrail(deps), registry, deps.canary?.everySeconds);
   const figures = new DatabaseFigures(database, () => worker.jobs, clock, log);
@@ -101,6 +102,7 @@ class RunningWorker implements Worker {
     await this.checking;
     await this.relay?.stop();
     await this.trail.stop();
+    this.context.notices.stop();
     await this.queues?.close();
   }
 

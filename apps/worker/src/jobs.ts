@@ -14,6 +14,7 @@ import { publishNeededCrls, publishOcspAnswer, refreshOcspAnswers, type Publishe
 import { vouches } from '#status';
 import { ensurePartitions, purgeLimits, purgeTrail } from '#store';
 import type { Canary } from './canary/canary.js';
+import type { NoticeJobs } from './notice-jobs.js';
 
 /** What every processor works with. */
 export interface JobContext {
@@ -21,6 +22,7 @@ export interface JobContext {
   publisher: Publisher;
   ocspKek: Buffer;
   canary?: Canary | undefined;
+  notices: NoticeJobs;
 }
 
 const OCSP_REFRESH_LIMIT = 20_000;
@@ -64,6 +66,12 @@ export const PROCESSORS = {
     purged: await publisher.database.transaction((tx) => purgeTrail(tx, OUTBOX_KEPT_DAYS)),
     limits: await publisher.database.transaction(purgeLimits),
   }),
+
+  'notices.dispatch': ({ notices }: JobContext) => notices.dispatch(),
+  'notices.deliver': ({ notices }: JobContext) => notices.deliver(),
+  'notices.mail': ({ notices }: JobContext) => notices.mail(),
+  'notices.expiry': ({ notices }: JobContext) => notices.expiry(),
+  'notices.purge': ({ notices }: JobContext) => notices.purge(),
 } as const;
 
 export type JobName = keyof typeof PROCESSORS;

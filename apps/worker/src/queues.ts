@@ -5,12 +5,13 @@ import { isJobName, type JobContext, type JobName } from './jobs.js';
 import { JobRunner } from './job-runner.js';
 import type { QueueBackend } from './queue-backend.js';
 
-/** Two queues, so that what a revocation waits for never stands behind upkeep. */
+/** Three queues: what a revocation waits for never stands behind upkeep, and neither of them behind a slow receiver. */
 const PUBLICATION = 'touchmark-publication';
 const UPKEEP = 'touchmark-upkeep';
+const NOTICES = 'touchmark-notices';
 /** Of its own: a run may take a minute, and no two run at a time, however many workers there are. */
 const CANARY = 'touchmark-canary';
-const CONCURRENCY = { [PUBLICATION]: 4, [UPKEEP]: 2, [CANARY]: 1 } as const;
+const CONCURRENCY = { [PUBLICATION]: 4, [UPKEEP]: 2, [NOTICES]: 5, [CANARY]: 1 } as const;
 
 const RETRY: JobsOptions = { attempts: 5, backoff: { type: 'exponential', delay: 500 } };
 const CLOSE_LIMIT_MS = 8000;
@@ -34,6 +35,7 @@ export interface Wanted {
 export class Queues {
   private readonly publication: Queue;
   private readonly upkeep: Queue;
+  private readonly notices: Queue;
   private readonly canary: Queue | undefined;
   private workers: Worker[] = [];
 
@@ -45,6 +47,7 @@ export class Queues {
   ) {
     this.publication = backend.queue(PUBLICATION);
     this.upkeep = backend.queue(UPKEEP);
+    this.notices = backend.queue(NOTICES);
     this.canary = canaryTimes && backend.queue(CANARY);
   }
 
@@ -134,7 +137,7 @@ export class Queues {
   }
 
   private all(): Queue[] {
-    return [this.publication, this.upkeep, ...(this.canary ? [this.canary] : [])];
+    return [this.publication, this.upkeep, this.notices, ...(this.canary ? [this.canary] : [])];
   }
 
   /** First once so long after the start: an instance that has just come up has other things to do. */
@@ -156,13 +159,15 @@ export class Queues {
 
   private schedules(issuerIds: readonly string[]): Schedule[] {
     const minute = 60_000;
-    const upkeep = (name: JobName, everyMs: number): Schedule => ({
+    const every = (queue: Queue, name: JobName, everyMs: number): Schedule => ({
       id: name,
-      queue: this.upkeep,
+      queue,
       everyMs,
       name,
       data: {},
     });
+    const upkeep = (name: JobName, everyMs: number): Schedule => every(this.upkeep, name, everyMs);
+    const notices = (name: JobName, everyMs: number): Schedule => every(this.notices, name, everyMs);
     return [
       // Looks each time whether a CRL is due; it is published anew only at its rebuild age or after a change.
       ...issuerIds.map((issuerId) => ({
@@ -178,6 +183,11 @@ export class Queues {
       upkeep('expiry.sweep', minute),
       upkeep('approvals.expire', minute),
       upkeep('housekeeping', 24 * 60 * minute),
+      notices('notices.dispatch', 1000),
+      notices('notices.deliver', 1000),
+      notices('notices.mail', 5000),
+      notices('notices.expiry', 60 * minute),
+      notices('notices.purge', 60 * minute),
       ...this.canarySchedule(),
     ];
   }

@@ -68,6 +68,7 @@ export const AUDIT_ACTIONS = [
   'webhook.created',
   'webhook.changed',
   'webhook.rotated',
+  'webhook.tested',
   'webhook.removed',
   'webhook.disabled',
   'mailSubscription.created',

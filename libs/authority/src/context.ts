@@ -47,7 +47,7 @@ export interface AuthorityContext {
   apiKek: Buffer | undefined;
   issuers: IssuerDirectory;
   lifetimes: Lifetimes;
-  settings: Pick<Config, 'singleOperator' | 'access' | 'quotas'>;
+  settings: Pick<Config, 'singleOperator' | 'access' | 'quotas' | 'webhooks' | 'mail'>;
   /** Organization of the authority itself. */
   authorityId: string;
   failedAttempts: FailedAttempts;

@@ -78,3 +78,28 @@ export type { RelyingParty } from './people/register-passkey.js';
 export { beginPasskeySignIn, signInByPasskey } from './people/sign-in-by-passkey.js';
 export { signInByAccount } from './people/sign-in-by-account.js';
 export type { Account } from './people/sign-in-by-account.js';
+export { EVENT_TYPES, isEventFilter } from './notices/event-types.js';
+export type { EventType } from './notices/event-types.js';
+export { dispatchNotices } from './notices/dispatch.js';
+export { deliverWebhooks } from './notices/deliver-webhooks.js';
+export { deliverMail } from './notices/deliver-mail.js';
+export { createMailer } from './notices/mailer.js';
+export type { Mailer } from './notices/mailer.js';
+export { WebhookSender } from './notices/send-webhook.js';
+export { WebhookGuard } from './notices/webhook-target.js';
+export { warnOfExpiry } from './notices/expiry-notices.js';
+export {
+  changeWebhook,
+  createWebhook,
+  removeWebhook,
+  replayDelivery,
+  rotateWebhook,
+  testWebhook,
+} from './notices/webhooks.js';
+export type { WebhookWithSecret } from './notices/webhooks.js';
+export {
+  changeMailSubscription,
+  createMailSubscription,
+  isMailAddress,
+  removeMailSubscription,
+} from './notices/mail-subscriptions.js';

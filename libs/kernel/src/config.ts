@@ -2,6 +2,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { AuthorityError } from './errors.js';
 import { checkLifetimes, type Lifetimes } from './lifetimes.js';
+import { readNetworks } from './networks.js';
 
 /** Digits only: what Number() makes of "", "0x10" or "1e3" is nobody's wish. */
 function integer(least: number, most: number, unit: string) {
@@ -182,7 +183,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
     audit: { witnesses: list(e.TOUCHMARK_AUDIT_WITNESSES), sealMs: e.TOUCHMARK_AUDIT_SEAL_MS },
     mail: mailOf(e.TOUCHMARK_SMTP_URL, e.TOUCHMARK_MAIL_FROM),
     webhooks: {
-      allowedNetworks: list(e.TOUCHMARK_WEBHOOK_NETWORKS),
+      allowedNetworks: networks(e.TOUCHMARK_WEBHOOK_NETWORKS),
       deliveryLogDays: e.TOUCHMARK_DELIVERY_LOG_DAYS,
     },
     canarySeconds: e.TOUCHMARK_CANARY_SECONDS,
@@ -202,6 +203,12 @@ const list = (text: string): string[] =>
     .split(',')
     .map((item) => item.trim())
     .filter((item) => item !== '');
+
+function networks(text: string): string[] {
+  const blocks = list(text);
+  readNetworks(blocks, 'TOUCHMARK_WEBHOOK_NETWORKS');
+  return blocks;
+}
 
 function mailOf(smtpUrl: string | undefined, from: string | undefined): Config['mail'] {
   if (smtpUrl === undefined) return undefined;

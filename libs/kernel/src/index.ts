@@ -9,3 +9,4 @@ export { counter, gauge, histogram } from './metrics.js';
 export type { Counter, Gauge, Histogram, Registry } from './metrics.js';
 export { currentTraceparent, followSpan, inSpan, openSpan } from './trace.js';
 export type { OpenSpan, SpanFacts } from './trace.js';
+export { readNetworks } from './networks.js';

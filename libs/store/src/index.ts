@@ -33,3 +33,8 @@ export * from './failed-attempts.js';
 export * from './canary.js';
 export * from './figures.js';
 export type { PoolUse } from './pool-use.js';
+export * from './webhooks.js';
+export * from './mail-subscriptions.js';
+export * from './notices.js';
+export * from './deliveries.js';
+export * from './expiry-warnings.js';

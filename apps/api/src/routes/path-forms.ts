@@ -36,4 +36,7 @@ export const keyId = new PathForm('key', isKeyId);
 export const issuerId = new PathForm('issuer', isId);
 export const tokenId = new PathForm('token', isKeyId);
 export const passkeyId = new PathForm('passkey', (value) => /^[A-Za-z0-9_-]{1,1000}$/.test(value));
+export const webhookId = new PathForm('webhook', isId);
+export const deliveryId = new PathForm('delivery', isId);
+export const subscriptionId = new PathForm('mail subscription', isId);
 export const serialNumber = new PathForm('certificate', (value) => parseSerial(value) !== undefined);
