@@ -199,7 +199,13 @@ describe('devices and certificates', () => {
       reason: 'cessationOfOperation',
       revokedAt: expect.any(String),
     });
-    await expectStatus(api('POST', `/v1/devices/${device.id}/reset`), 409);
+    // A revoked device comes back only by a second person.
+    expect(await expectStatus(api('POST', `/v1/devices/${device.id}/reset`), 202)).toMatchObject({
+      approvalId: expect.any(String),
+      digest: expect.stringMatching(/^[0-9a-f]{64}$/),
+      expiresAt: expect.any(String),
+    });
+    expect(await expectStatus(api('GET', `/v1/devices/${device.id}`), 200)).toMatchObject({ status: 'revoked' });
   });
 
   it('lists page by page without loss or repetition, newest first', async () => {

@@ -35,8 +35,8 @@ test('SIGTERM under load: what has begun is finished, what comes later is turned
   expect(successes(before)).toBe(before.length);
   expect(inFlight.length).toBeGreaterThan(0);
   expect(successes(inFlight)).toBe(inFlight.length);
-  // Nobody listens any more: the one failure there may be.
-  expect(later.filter(({ said }) => said !== undefined && !said.includes('ECONNREFUSED'))).toEqual([]);
+  // Nobody listens any more: the one failure there may be. What the kernel had queued and nobody had taken is reset.
+  expect(later.filter(({ said }) => said !== undefined && !/ECONNREFUSED|ECONNRESET/.test(said))).toEqual([]);
   expect(successes(later)).toBeLessThan(later.length);
 }, 60_000);
 

@@ -34,6 +34,8 @@ export interface Listener {
   kind: 'webhook' | 'mail';
   organizationId: string;
   events: string[];
+  /** Number of the audit entry that made it: it is told of what comes after. */
+  since: string;
 }
 
 /** The next leaf to make notices of, locked until the end of the transaction; undefined while another makes them. */
@@ -68,11 +70,15 @@ export async function sealedSize(tx: Tx): Promise<number> {
 
 export async function listenersOf(tx: Tx, organizationIds: readonly string[]): Promise<Listener[]> {
   return tx.rows<Listener>(
-    `select id, 'webhook' as kind, organization_id as "organizationId", events from webhooks
-     where organization_id = any($1::uuid[]) and state = 'active'
+    `select id, 'webhook' as kind, organization_id as "organizationId", events,
+       (select coalesce(max(a.id), 0) from audit a
+        where a.subject = 'webhook:' || webhooks.id and a.action = 'webhook.created')::text as since
+     from webhooks where organization_id = any($1::uuid[]) and state = 'active'
      union all
-     select id, 'mail', organization_id, events from mail_subscriptions
-     where organization_id = any($1::uuid[]) and state = 'active'`,
+     select id, 'mail', organization_id, events,
+       (select coalesce(max(a.id), 0) from audit a
+        where a.subject = 'mailSubscription:' || mail_subscriptions.id and a.action = 'mailSubscription.created')::text
+     from mail_subscriptions where organization_id = any($1::uuid[]) and state = 'active'`,
     [organizationIds],
   );
 }

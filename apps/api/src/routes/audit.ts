@@ -55,7 +55,11 @@ export class AuditRoutes {
   @ApiOperation({
     summary: 'A checkpoint of the audit log as a signed note (C2SP tlog-checkpoint), with its cosignatures',
   })
-  @ApiResponse({ status: 200, description: 'the newest, or the one of that size' })
+  @ApiResponse({
+    status: 200,
+    description: 'the newest, or the one of that size',
+    content: { 'text/plain': { schema: { type: 'string' } } },
+  })
   async checkpoint(
     @By() by: Actor,
     @Http() { reply }: Exchange,
@@ -83,7 +87,11 @@ export class AuditRoutes {
   @Access('audit:read')
   @ApiProduces(JSON_LINES)
   @ApiOperation({ summary: 'The log itself: line n is leaf n of the tree, what "touchmark audit verify" reads' })
-  @ApiResponse({ status: 200, description: 'exactly the leaves of the newest checkpoint, or of the given size' })
+  @ApiResponse({
+    status: 200,
+    description: 'exactly the leaves of the newest checkpoint, or of the given size',
+    content: { 'application/jsonl': { schema: { type: 'string' } } },
+  })
   async export(
     @By() by: Actor,
     @Http() http: Exchange,

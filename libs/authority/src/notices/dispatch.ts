@@ -84,6 +84,7 @@ function addressed(
   const deliveries: NewDelivery[] = [];
   for (const organizationId of entry.organizationIds) {
     for (const listener of listeners.get(organizationId) ?? []) {
+      if (BigInt(eventId) <= BigInt(listener.since)) continue;
       const type = types.find((one) => listensTo(listener.events, one));
       if (type === undefined) continue;
       const key = `${organizationId} ${type}`;
