@@ -1,6 +1,7 @@
 import type { Narrator } from './narrator.js';
 import { issueKey, revokeKey, rotateKey } from './steps/api-key.js';
 import { enroll, fetchCaCertificates, registerDevice, renew, tryAgain } from './steps/enroll-device.js';
+import { proveAudit } from './steps/prove-audit.js';
 import { readAudit } from './steps/read-audit.js';
 import { registerRelease } from './steps/register-release.js';
 import { askForStatus, findInCrl, keepOthersGood, revokeCertificate } from './steps/revoke-certificate.js';
@@ -34,4 +35,5 @@ export async function playLife(w: Workbench, { step }: Pick<Narrator, 'step'>): 
     await keepOthersGood(w, first, t);
   });
   await step('Read the audit trail', (t) => readAudit(w, account, key.key, t));
+  await step('Auditor: prove that nobody has edited the trail', (t) => proveAudit(w, t));
 }
