@@ -156,10 +156,10 @@ describe('an operation that takes two people', () => {
     expect(reset.status).toBe(202);
     const path = `/v1/approvals/${String(reset.json['approvalId'])}`;
     const done = await call(tokens.approver, 'POST', `${path}/approve`, { digest: reset.json['digest'] });
-    const { secret } = done.json['secretResult'] as { secret: string };
-    expect(done.json).toMatchObject({ result: { deviceId: id }, secretResult: { username: id } });
+    const { secret } = done.json['enrollment'] as { secret: string };
+    expect(done.json).toMatchObject({ result: { deviceId: id }, enrollment: { username: id } });
     const again = await call(tokens.approver, 'POST', `${path}/approve`, {});
-    expect(again.json).not.toHaveProperty('secretResult');
+    expect(again.json).not.toHaveProperty('enrollment');
     expect((await call(tokens.officer, 'GET', `/v1/devices/${id}`)).json['status']).toBe('registered');
     expect(await db.dump()).not.toContain(secret);
     const plain = await call(tokens.officer, 'POST', `/v1/devices/${id}/reset`, {});

@@ -122,8 +122,8 @@ describe('an invitation', () => {
     const path = `/v1/approvals/${approvalId}/approve`;
     expect(problem(await plane.post(path, { digest }, admin))).toEqual({ status: 403, type: 'forbidden' });
     const { token } = await signedIn(['approver']);
-    const done = (await plane.post(path, { digest }, token)).json<{ secretResult: { code: string } }>();
-    expect(done.secretResult.code).toMatch(/^tmi1_/);
+    const done = (await plane.post(path, { digest }, token)).json<{ invitation: { code: string } }>();
+    expect(done.invitation.code).toMatch(/^tmi1_/);
     expect(await audited(`person:${person.personId}`)).toEqual(['person.invited success']);
   });
 

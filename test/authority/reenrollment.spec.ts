@@ -53,7 +53,7 @@ async function readmit(made: TestDevice): Promise<TestDevice> {
   const { approvalId } = await proposeFor(made.device.id);
   const { secretResult } = await approve(api, approver, approvalId, {});
   await est.follower.catchUp(api.follower.index.seq);
-  return { device: made.device, secret: secretResult!['secret']! };
+  return { device: made.device, secret: secretResult!.enrollment!.secret };
 }
 
 describe('a revoked device', () => {
@@ -64,7 +64,7 @@ describe('a revoked device', () => {
     expect(await shown(made.device.id)).toBe('revoked');
     const { secretResult, result } = await approve(api, approver, approvalId, {});
     expect(result).toEqual({ deviceId: made.device.id });
-    expect(secretResult).toEqual({
+    expect(secretResult?.enrollment).toEqual({
       username: made.device.id,
       secret: expect.stringMatching(/^tme1_/),
       expiresAt: expect.any(String),
@@ -72,7 +72,7 @@ describe('a revoked device', () => {
     expect(await shown(made.device.id)).toBe('registered');
     expect(await shownCertificate(made.certificate)).toBe('revoked');
     await est.follower.catchUp(api.follower.index.seq);
-    const back = { device: made.device, secret: secretResult!['secret']! };
+    const back = { device: made.device, secret: secretResult!.enrollment!.secret };
     await expect(enrollOverEst(est, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unauthenticated' });
     const certificate = await enrollOverEst(est, enrollRequest(back, newKey()));
     expect(await shown(made.device.id)).toBe('enrolled');

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { readProposal, type Approved, type AuthorityContext } from '#authority';
 import { APPROVAL_STATES, OPERATION_NAMES, type ApprovalRow } from '#store';
+import { enrollmentSchema } from './devices.js';
 import { hex, id, pageOf, pageQuery, time } from './values.js';
 
 const state = z.enum(APPROVAL_STATES);
@@ -33,10 +34,13 @@ export const approvalPage = pageOf(approvalSchema);
 export const executedSchema = z
   .strictObject({
     ...members,
-    secretResult: z
-      .record(z.string(), z.string())
+    enrollment: enrollmentSchema
       .optional()
-      .meta({ description: 'shown only here, and only the first time' }),
+      .meta({ description: 'of a device that may enroll again; only the first time' }),
+    invitation: z
+      .strictObject({ code: z.string(), expiresAt: time })
+      .optional()
+      .meta({ description: 'of a person who gets a new way in; only the first time' }),
   })
   .meta({ id: 'ExecutedApproval' });
 export const approvalQuery = z.strictObject({ ...pageQuery, state: state.optional(), operation: operation.optional() });
@@ -75,7 +79,7 @@ export function approvalJson(a: AuthorityContext, row: ApprovalRow): z.infer<typ
 
 export function executedJson(a: AuthorityContext, approved: Approved): z.infer<typeof executedSchema> {
   const { row, secretResult } = approved;
-  return { ...approvalJson(a, row), ...(secretResult && { secretResult: { ...secretResult } }) };
+  return { ...approvalJson(a, row), ...secretResult };
 }
 
 function jsonObject(value: unknown): Record<string, unknown> | null {

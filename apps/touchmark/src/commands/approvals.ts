@@ -14,7 +14,7 @@ import {
 } from './api-command.js';
 
 const EXAMPLE_ID = '0197b2c6-...';
-const SECRET_NOTE = 'What stands under secretResult is shown only here: hand it over now.';
+const SECRET_NOTE = 'What stands under enrollment or invitation is shown only here: hand it over now.';
 
 export function addApprovalCommands(program: Command): void {
   const approval = program.command('approval').description('What takes two people: look, approve, reject');
@@ -52,7 +52,8 @@ function addApprove(approval: Command): void {
       const shown = (await client.get(path)) as { digest?: string };
       if (options.json !== true) printLines(['You approve:', ...record(shown, NOT_YET), '']);
       const done = await client.post(`${path}/approve`, body({ digest: options.digest ?? shown.digest }));
-      const secret = (done as { secretResult?: unknown }).secretResult !== undefined;
+      const { enrollment, invitation } = done as { enrollment?: unknown; invitation?: unknown };
+      const secret = enrollment !== undefined || invitation !== undefined;
       printRecord(done, options, secret ? SECRET_NOTE : undefined, ['parameters', 'digest']);
     });
 }

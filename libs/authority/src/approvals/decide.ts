@@ -5,7 +5,7 @@ import { logStatus, type StatusAudit } from '../change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import { auditRefusal } from '../refusal.js';
 import { requireApprovable, requireApproval, requireOpen, requirePerson, type Person } from './decidable.js';
-import type { Executed } from './operation.js';
+import type { Executed, SecretResult } from './operation.js';
 import { catchUpWithLog } from './standing.js';
 
 /** An approval as it stands after it was executed. */
@@ -13,7 +13,7 @@ export interface Approved {
   row: ApprovalRow;
   result: Readonly<Record<string, CanonicalValue>>;
   /** Only the first time. */
-  secretResult: Readonly<Record<string, string>> | undefined;
+  secretResult: SecretResult | undefined;
 }
 
 /**

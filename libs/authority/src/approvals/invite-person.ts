@@ -22,7 +22,7 @@ export const reinvitePerson: Operation<Readonly<{ personId: string }>> = {
       audits: [{ ...audit, detail: { ...audit.detail, approvalId } }],
       changes: [],
       result: { personId, invitation: id },
-      secretResult: { code: text, expiresAt: expiresAt.toISOString() },
+      secretResult: { invitation: { code: text, expiresAt: expiresAt.toISOString() } },
     };
   },
 };

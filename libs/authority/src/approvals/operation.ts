@@ -30,10 +30,16 @@ export interface Operation<P extends CanonicalValue = CanonicalValue> {
   after?(a: AuthorityContext, actor: Actor, parameters: P, executed: Executed): Promise<void>;
 }
 
+/** The way in that an operation made for somebody; times as RFC 3339 texts. */
+export interface SecretResult {
+  enrollment?: Readonly<{ username: string; secret: string; expiresAt: string }>;
+  invitation?: Readonly<{ code: string; expiresAt: string }>;
+}
+
 export interface Executed {
   audits: StatusAudit[];
   changes: StatusChange[];
   result: Readonly<Record<string, CanonicalValue>>;
   /** Shown once in the answer to the approver, stored nowhere. */
-  secretResult?: Readonly<Record<string, string>>;
+  secretResult?: SecretResult;
 }

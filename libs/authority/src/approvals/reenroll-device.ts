@@ -40,7 +40,7 @@ export const reenrollDevice: Operation<Readonly<{ deviceId: string }>> = {
         }),
       ],
       result: { deviceId },
-      secretResult: { username, secret, expiresAt: expiresAt.toISOString() },
+      secretResult: { enrollment: { username, secret, expiresAt: expiresAt.toISOString() } },
     };
   },
 };
