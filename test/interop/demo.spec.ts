@@ -17,6 +17,7 @@ describeWith(['openssl'], 'touchmark demo', () => {
       timeoutMs: 60_000,
       env: { TMPDIR: temporary },
     });
+    if (status !== 0) process.stderr.write(stdout);
     expect({ status, all }).toEqual({ status: 0, all });
     const report = JSON.parse(stdout.toString()) as {
       verified: boolean;
@@ -24,7 +25,7 @@ describeWith(['openssl'], 'touchmark demo', () => {
       steps: { facts: string[]; checks: { by: string }[] }[];
     };
     expect(report).toMatchObject({ verified: true, examiner: expect.stringMatching(/^OpenSSL /) });
-    expect(report.steps).toHaveLength(15);
+    expect(report.steps).toHaveLength(16);
     expect(
       report.steps.flatMap(({ checks }) => checks.filter(({ by }) => by.includes('OpenSSL'))).length,
     ).toBeGreaterThan(8);

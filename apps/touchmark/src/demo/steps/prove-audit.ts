@@ -33,7 +33,8 @@ export async function proveAudit({ urls, api, clock }: Workbench, { fact, verifi
   const [origin = '', size = '', root = ''] = text.split('\n');
   fact(`checkpoint of ${origin}: ${size} entries, root ${root}`);
 
-  const raw = Buffer.from(verifierKey.slice(verifierKey.lastIndexOf('+') + 1), 'base64').subarray(1);
+  // <name>+<key id>+<base64>, which may hold a plus itself.
+  const raw = Buffer.from(verifierKey.split('+').slice(2).join('+'), 'base64').subarray(1);
   const key = createPublicKey({ key: Buffer.concat([ED25519_SPKI, raw]), format: 'der', type: 'spki' });
   const signature = Buffer.from(signatures.split('\n')[0]?.split(' ')[2] ?? '', 'base64').subarray(4);
   expectThat(verify(null, Buffer.from(`${text}\n`), key, signature), 'the signature of the checkpoint does not hold');
