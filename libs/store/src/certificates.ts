@@ -1,6 +1,5 @@
 import { auditValues, type NewAuditRow } from './audit.js';
 import type { Tx } from './database.js';
-import { decodeCursor, toPage, type Page, type PageRequest } from './page.js';
 
 /** What is recorded, and committed, before any signer is asked. */
 export interface IntentRow {
@@ -36,13 +35,14 @@ export interface CertificateRow extends IntentRow {
   createdAt: Date;
 }
 
-const COLUMNS = `c.serial, c.issuer_id as "issuerId", s.shard, c.not_before as "notBefore", c.not_after as "notAfter",
+/** Of `CERTIFICATE_FROM`, as a CertificateRow. */
+export const CERTIFICATE_COLUMNS = `c.serial, c.issuer_id as "issuerId", s.shard, c.not_before as "notBefore", c.not_after as "notAfter",
   c.profile, c.profile_version as "profileVersion", c.tbs, c.spki_sha256 as "spkiSha256", c.subject, c.names,
   c.device_id as "deviceId", c.app_id as "appId", c.release_id as "releaseId", c.secret_id as "secretId",
   c.request_label as "requestLabel", c.requester, c.owner_org_id as "ownerOrgId", c.issuer_org_id as "issuerOrgId",
   s.state, c.der, c.sha256, c.superseded_by as "supersededBy", c.created_at as "createdAt", c.mac`;
 // not_after is the partition key: with it the planner looks into one partition, without it into all.
-const FROM = `from certificates c join serials s on s.serial = c.serial and s.not_after = c.not_after`;
+export const CERTIFICATE_FROM = `from certificates c join serials s on s.serial = c.serial and s.not_after = c.not_after`;
 
 /** `where` decides whether anything is written at all. */
 const intentStatement = (where: string): string => `
@@ -172,7 +172,9 @@ export async function abandonIntent(tx: Tx, serial: Buffer): Promise<boolean> {
 }
 
 export async function findCertificate(tx: Tx, serial: Buffer): Promise<CertificateRow | undefined> {
-  const [row] = await tx.rows<CertificateRow>(`select ${COLUMNS} ${FROM} where s.serial = $1`, [serial]);
+  const [row] = await tx.rows<CertificateRow>(`select ${CERTIFICATE_COLUMNS} ${CERTIFICATE_FROM} where s.serial = $1`, [
+    serial,
+  ]);
   return row;
 }
 
@@ -185,7 +187,7 @@ export async function lockCertificate(tx: Tx, serial: Buffer): Promise<Certifica
 /** Intents that are open for longer than `olderThanSeconds`, the oldest first. */
 export async function findOpenIntents(tx: Tx, olderThanSeconds: number, limit: number): Promise<CertificateRow[]> {
   return tx.rows<CertificateRow>(
-    `select ${COLUMNS} ${FROM}
+    `select ${CERTIFICATE_COLUMNS} ${CERTIFICATE_FROM}
      where s.state = 'issuing' and s.created_at <= now() - make_interval(secs => $1)
      order by s.created_at limit $2`,
     [olderThanSeconds, limit],
@@ -195,7 +197,7 @@ export async function findOpenIntents(tx: Tx, olderThanSeconds: number, limit: n
 /** What was recorded, signed or not, for a key under a profile; the oldest first. */
 export async function findIntentsOfKey(tx: Tx, spkiSha256: Buffer, profile: string): Promise<CertificateRow[]> {
   return tx.rows<CertificateRow>(
-    `select ${COLUMNS} ${FROM} where c.spki_sha256 = $1 and c.profile = $2 and s.state <> 'abandoned'
+    `select ${CERTIFICATE_COLUMNS} ${CERTIFICATE_FROM} where c.spki_sha256 = $1 and c.profile = $2 and s.state <> 'abandoned'
      order by c.created_at`,
     [spkiSha256, profile],
   );
@@ -207,7 +209,7 @@ export async function findRepeated(
   request: { deviceId: string; requester: string; label: string; spkiSha256: Buffer; since: Date },
 ): Promise<CertificateRow | undefined> {
   const rows = await tx.rows<CertificateRow>(
-    `select ${COLUMNS} ${FROM}
+    `select ${CERTIFICATE_COLUMNS} ${CERTIFICATE_FROM}
      where c.spki_sha256 = $1 and c.not_after > $2 and c.device_id = $3 and c.requester = $4 and c.request_label = $5
        and c.created_at >= $2 and s.state <> 'abandoned'`,
     [request.spkiSha256, request.since, request.deviceId, request.requester, request.label],
@@ -226,66 +228,10 @@ export async function lockUnexpiredOfDevices(
   at: Date,
 ): Promise<CertificateRow[]> {
   return tx.rows<CertificateRow>(
-    `select ${COLUMNS} ${FROM} where c.device_id = any($1::uuid[]) and c.not_after > $2 order by c.serial
+    `select ${CERTIFICATE_COLUMNS} ${CERTIFICATE_FROM} where c.device_id = any($1::uuid[]) and c.not_after > $2 order by c.serial
      for no key update of s`,
     [deviceIds, at],
   );
-}
-
-export interface CertificateFilter {
-  deviceId?: string | undefined;
-  profile?: string | undefined;
-  expiresBefore?: Date | undefined;
-  /** Part of a name or subject, or the start of a serial. */
-  q?: string | undefined;
-  status?: 'issuing' | 'active' | 'onHold' | 'revoked' | 'expired' | undefined;
-}
-
-/** With the status that the log gives each: the newest row of status_changes about it. */
-export type ListedCertificate = CertificateRow & { logStatus: string | null; logReason: string | null };
-
-export async function listCertificates(
-  tx: Tx,
-  page: PageRequest,
-  filter: CertificateFilter,
-  at: Date,
-): Promise<Page<ListedCertificate>> {
-  const [createdAt, serial] =
-    page.cursor === undefined ? [null, null] : decodeCursor(page.cursor, ['number', 'serial']);
-  const rows = await tx.rows<ListedCertificate & { createdMicros: string }>(
-    `select ${COLUMNS}, l.status as "logStatus", l.reason as "logReason", (extract(epoch from c.created_at) * 1000000)::bigint::text as "createdMicros"
-     ${FROM}
-     left join lateral (
-       select status, reason from status_changes
-       where kind = 'certificate' and subject = encode(c.serial, 'hex') order by seq desc limit 1
-     ) l on true
-     where ($1::bigint is null
-            or (c.created_at, c.serial) < (timestamptz 'epoch' + $1 * interval '1 microsecond', decode($2, 'hex')))
-       and ($3::uuid is null or c.device_id = $3) and ($4::text is null or c.profile = $4)
-       and ($5::timestamptz is null or c.not_after < $5)
-       and ($6::text is null or c.subject ilike $7 or encode(c.serial, 'hex') like $8
-            or exists (select 1 from unnest(c.names) n where n ilike $7))
-       and ($9::text is null or $9 = case
-            when s.state = 'abandoned' or l.status = 'revoked' then 'revoked'
-            when s.state = 'issuing' then 'issuing'
-            when l.status = 'onHold' then 'onHold'
-            when c.not_after <= $10 then 'expired' else 'active' end)
-     order by c.created_at desc, c.serial desc limit $11`,
-    [
-      createdAt ?? null,
-      serial ?? null,
-      filter.deviceId ?? null,
-      filter.profile ?? null,
-      filter.expiresBefore ?? null,
-      filter.q ?? null,
-      `%${(filter.q ?? '').replace(/[\\%_]/g, '\\$&')}%`,
-      `${(filter.q ?? '').toLowerCase().replace(/[^0-9a-f]/g, 'x')}%`,
-      filter.status ?? null,
-      at,
-      page.limit + 1,
-    ],
-  );
-  return toPage(rows, page.limit, (row) => [row.createdMicros, row.serial.toString('hex')]);
 }
 
 export interface KnownSerial {

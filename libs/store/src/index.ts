@@ -12,6 +12,7 @@ export * from './devices.js';
 export * from './group-members.js';
 export * from './issuers.js';
 export * from './certificates.js';
+export * from './list-certificates.js';
 export * from './keys.js';
 export * from './operator-tokens.js';
 export * from './people.js';
