@@ -95,6 +95,8 @@ describeWith(['chromium'], 'signing in with Chromium', () => {
     const other = await context.newPage();
     // Another host of the same instance: for a browser a site of its own.
     await other.goto(url().replace('localhost', '127.0.0.1'));
+    // By address no passkey can be used: said before an invitation is used up.
+    expect(await other.locator('#message').textContent()).toContain('by the name of the host');
     const status = (await other.evaluate(
       `fetch('${url().replace('/sign-in', '/v1/session')}', { method: 'DELETE', mode: 'no-cors', credentials: 'include' }).then((a) => a.type, (e) => 'refused')`,
     )) as string;

@@ -32,6 +32,7 @@ export function createLogger(
   if (!readable) return destination === undefined ? pino(settings) : pino(settings, destination);
   const stream = pretty({
     colorize: true,
+    singleLine: true,
     translateTime: 'SYS:HH:MM:ss',
     ...(destination && { destination }),
     sync: true,

@@ -76,9 +76,10 @@ afterEach(async () => {
 const token = () => path.join(home, 'operator.token');
 const root = () => path.join(home, 'root-ca.pem');
 
-async function instanceRuns(): Promise<void> {
+async function instanceRuns(more: { warnings?: string[] } = {}): Promise<void> {
   await writeFile(path.join(home, 'instance-1.pid'), JSON.stringify(await processIdentity(process.pid)));
-  await writeReady(home, { pid: process.pid, est: url, api: url, status: url, root: root(), operatorToken: token() });
+  const urls = { est: url, api: url, status: url };
+  await writeReady(home, { pid: process.pid, ...urls, root: root(), operatorToken: token(), ...more });
 }
 
 function touchmark(args: string[], options: { input?: string; env?: Record<string, string> } = {}) {
@@ -146,7 +147,40 @@ describe('command line', () => {
       ...['GET /v1/organizations/o1/quotas', 'GET /v1/organizations/o1/quotas', 'PUT /v1/organizations/o1/quotas'],
     ]);
     expect(JSON.parse(received[2]?.body ?? '')).toEqual({ requestsPerMinute: 7, issuancePerMinute: 600 });
+    expect((await touchmark(['org', 'quota', 'o1', '--requests', 'default'])).status).toBe(0);
+    expect(JSON.parse(received.at(-1)!.body)).toMatchObject({ requestsPerMinute: null });
+    received.splice(3);
     expect((await touchmark(['org', 'quota', 'o1', '--requests', '0'])).status).toBe(2);
+  });
+
+  test('status repeats what the instance warned of at its start, whatever its own environment says', async () => {
+    await instanceRuns({ warnings: ['one person alone'] });
+    const env = { TOUCHMARK_SINGLE_OPERATOR: 'false', TOUCHMARK_AUDIT_WITNESSES: 'file:/mnt/a,file:/mnt/b' };
+    expect((await touchmark(['status'], { env })).stdout).toMatch(/\n\none person alone\n$/);
+    const { stdout } = await touchmark(['status', '--json'], { env });
+    expect(JSON.parse(stdout)).toMatchObject({ warnings: ['one person alone'] });
+  });
+
+  test('a role or a state that does not exist is a usage error and never sent', async () => {
+    await instanceRuns();
+    expect((await touchmark(['role', 'grant', 'p1', 'king'])).status).toBe(2);
+    expect((await touchmark(['role', 'withdraw', 'p1', 'king'])).status).toBe(2);
+    expect((await touchmark(['approval', 'list', '--state', 'open'])).status).toBe(2);
+    expect(received).toEqual([]);
+    expect((await touchmark(['role', 'grant', 'p1', 'approver', 'admin'])).status).toBe(0);
+    expect(JSON.parse(received[0]!.body)).toEqual({ roles: ['approver', 'admin'] });
+  });
+
+  test('deliveries say how the last try ended', async () => {
+    await instanceRuns();
+    const tried = { id: 'd1', state: 'pending', attempts: [{ error: 'timeout' }, { status: 500, error: 'status' }] };
+    reply.body = { items: [tried, { id: 'd2', state: 'pending', attempts: [] }], nextCursor: null };
+    const { stdout } = await touchmark(['webhook', 'deliveries', 'w1']);
+    expect(stdout.split('\n').slice(1, 3)).toEqual([
+      expect.stringMatching(/^d1 .* 2 +500$/),
+      expect.stringMatching(/^d2 .* 0 +-$/),
+    ]);
+    expect(JSON.parse((await touchmark(['webhook', 'deliveries', 'w1', '--json'])).stdout)).toEqual(reply.body);
   });
 
   test('a secret is shown with the note that it is shown once', async () => {
@@ -161,7 +195,7 @@ describe('command line', () => {
     await instanceRuns();
     reply = { status: 202, body: { approvalId: 'p1', digest: 'x', expiresAt: 'y' } };
     const { stdout } = await touchmark(['device', 'reset', 'd1']);
-    expect(stdout).toMatch(/approvalId +p1[^]*second person has to approve/);
+    expect(stdout).toMatch(/approvalId +p1[^]*second person approves/);
     expect(stdout).not.toContain('secret');
   });
 
@@ -207,7 +241,7 @@ describe('command line', () => {
       ['ca', 'revoke', 'i1', '--reason', 'cACompromise'],
       ['profile', 'set', 'device', '--validity', '30d', '--key-types', 'ec-p256, ec-p384'],
     ];
-    for (const args of commands) expect((await touchmark(args)).stdout).toContain('second person has to approve');
+    for (const args of commands) expect((await touchmark(args)).stdout).toContain('second person approves');
     expect(received.map(({ method, url: at, body }) => [`${method} ${at}`, JSON.parse(body) as unknown])).toEqual([
       ['POST /v1/issuers', { name: 'Second CA' }],
       ['POST /v1/issuers/i1/activate', {}],

@@ -14,6 +14,8 @@ const readyFile = z.object({
   status: z.string(),
   root: z.string(),
   operatorToken: z.string(),
+  /** What is set so that it should not stay, for who asks later. */
+  warnings: z.array(z.string()).optional(),
 });
 
 /** `ready.json`: base URLs, and the paths of root certificate and operator token. */

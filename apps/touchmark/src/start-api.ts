@@ -5,6 +5,7 @@ import { onPlane, type PlaneContext } from './plane-context.js';
 import { noteTlsEnd } from './process-metrics.js';
 import { planeReadiness } from './readiness.js';
 import { currentServerTls } from './server-tls.js';
+import { SINGLE_OPERATOR_WARNING } from './single-operator.js';
 
 export const startApi = (options: PlaneOptions): Promise<RunningPlane> =>
   onPlane(options, 'api', (plane) => runApi(options, plane));
@@ -13,9 +14,7 @@ async function runApi(options: PlaneOptions, plane: PlaneContext): Promise<Runni
   const { config, secrets, registry, metrics, urls } = options;
   const { authority } = plane;
   if (config.singleOperator) {
-    authority.log.warn(
-      'TOUCHMARK_SINGLE_OPERATOR is on: one person alone does what takes two, until there is a second approver',
-    );
+    authority.log.warn(SINGLE_OPERATOR_WARNING);
   }
   const { tlsKey, oidc } = secrets.of('api');
   const { tls } = await currentServerTls(config, authority, 'api', tlsKey);

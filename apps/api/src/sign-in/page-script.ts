@@ -130,5 +130,9 @@ on('sign-out', 'click', async () => {
   at('token-text').textContent = '';
   show('token', false);
 });
+// A passkey belongs to a name. An invitation used here would be used up before that is found out.
+if (/^[\\d.]+$|:/.test(location.hostname)) {
+  say('Open this page by the name of the host, not by its address: a passkey cannot be used here. Keep your code until then.');
+}
 refresh().catch((error) => say(error.message));
 `;

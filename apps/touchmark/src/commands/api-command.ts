@@ -57,7 +57,12 @@ export function printRecord(
   if (json === true) return printJson(value);
   const { approvalId } = value as { approvalId?: unknown };
   printLines(record(value, without));
-  if (typeof approvalId === 'string') printLines(['', 'Nothing is done yet: a second person has to approve this.']);
+  if (typeof approvalId === 'string')
+    printLines([
+      '',
+      'Nothing is done yet. A second person approves it within the hour:',
+      `  npx touchmark approval approve ${approvalId}`,
+    ]);
   else if (note !== undefined) printLines(['', note]);
 }
 

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { printLines, record } from '../output.js';
 import {
   apiCommand,
@@ -19,7 +19,7 @@ const SECRET_NOTE = 'What stands under enrollment or invitation is shown only he
 export function addApprovalCommands(program: Command): void {
   const approval = program.command('approval').description('What takes two people: look, approve, reject');
   listCommand(approval, 'List what was proposed', 'approval list --state proposed')
-    .option('--state <state>', 'proposed, executed, rejected, withdrawn or expired')
+    .addOption(new Option('--state <state>', 'what became of it').choices(STATES))
     .option('--operation <name>', 'group.revoke, device.reenroll, role.grant, ca.create, ...')
     .action(async (options: ListOptions & { state?: string; operation?: string }) => {
       const client = await connect(options);
@@ -54,8 +54,18 @@ function addApprove(approval: Command): void {
       const done = await client.post(`${path}/approve`, body({ digest: options.digest ?? shown.digest }));
       const { enrollment, invitation } = done as { enrollment?: unknown; invitation?: unknown };
       const secret = enrollment !== undefined || invitation !== undefined;
-      printRecord(done, options, secret ? SECRET_NOTE : undefined, ['parameters', 'digest']);
+      printRecord(
+        options.json === true ? done : news(shown, done as object),
+        options,
+        secret ? SECRET_NOTE : undefined,
+      );
     });
+}
+
+/** What stands in the answer and was not shown above already. */
+function news(shown: object, done: object): object {
+  const told = Object.keys(shown).filter((member) => member !== 'state' && !NOT_YET.includes(member));
+  return Object.fromEntries(Object.entries(done).filter(([member]) => !told.includes(member)));
 }
 
 function addClosing(approval: Command, verb: 'reject' | 'withdraw', description: string): void {
@@ -72,6 +82,7 @@ function parseDigest(text: string): string {
   return text;
 }
 
+const STATES = ['proposed', 'executed', 'rejected', 'withdrawn', 'expired'];
 const NOT_YET = ['decider', 'deciderPerson', 'decidedAt', 'singleOperator', 'result'];
 const APPROVALS = [
   { title: 'id', member: 'id' },

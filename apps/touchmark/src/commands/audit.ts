@@ -110,7 +110,7 @@ async function* readChunks(file: string): AsyncGenerator<Buffer> {
   try {
     yield* createReadStream(file, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>;
   } catch (cause) {
-    throw unreadable(file, '<file>', cause);
+    throw unreadable(file, 'the export', cause);
   }
 }
 
@@ -132,7 +132,10 @@ async function save(chunks: AsyncIterable<Buffer>, file: string, size: number): 
   const partial = `${file}.part`;
   let lines = 0;
   try {
-    const handle = await open(partial, 'w', 0o600);
+    const handle = await open(partial, 'w', 0o600).catch((cause: unknown) => {
+      const { code } = cause as NodeJS.ErrnoException;
+      throw new AuthorityError('invalid', `--out: ${file} cannot be written (${code}).`, { cause });
+    });
     try {
       for await (const chunk of chunks) {
         await handle.writeFile(chunk);

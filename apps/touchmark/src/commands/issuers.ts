@@ -57,7 +57,8 @@ function addProfileCommands(program: Command): void {
   const profile = program.command('profile').description('Profiles: what certificates of a kind may be');
   listCommand(profile, 'List profiles', 'profile list').action(async (options: ListOptions) => {
     const client = await connect(options);
-    printList(await client.get('/v1/profiles', pageQuery(options)), PROFILES, options);
+    const page = await client.get('/v1/profiles', pageQuery(options));
+    printList(options.json === true ? page : withDuration(page), PROFILES, options);
   });
   apiCommand(
     profile,
@@ -73,6 +74,17 @@ function addProfileCommands(program: Command): void {
       const change = body({ validitySeconds: validity, keyTypes });
       printRecord(await client.patch(`/v1/profiles/${segment(name)}`, change), options);
     });
+}
+
+interface ProfilePage {
+  items: { validitySeconds: number }[];
+}
+
+/** A validity as `--validity` takes it. */
+function withDuration(page: unknown): object {
+  const { items, ...rest } = page as ProfilePage;
+  const duration = (seconds: number): string => (seconds % 86_400 === 0 ? `${seconds / 86_400}d` : `${seconds}s`);
+  return { ...rest, items: items.map((item) => ({ ...item, validity: duration(item.validitySeconds) })) };
 }
 
 function parseKeyTypes(text: string): string[] {
@@ -92,6 +104,6 @@ const ISSUERS = [
 const PROFILES = [
   { title: 'name', member: 'name' },
   { title: 'version', member: 'version' },
-  { title: 'validity', member: 'validitySeconds' },
+  { title: 'validity', member: 'validity' },
   { title: 'keys', member: 'keyTypes' },
 ];

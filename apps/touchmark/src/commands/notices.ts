@@ -75,7 +75,7 @@ function addDeliveries(webhook: Command): void {
     .action(async (id: string, options: ListOptions) => {
       const client = await connect(options);
       const page = await client.get(`/v1/webhooks/${segment(id)}/deliveries`, pageQuery(options));
-      printList(page, DELIVERIES, options);
+      printList(options.json === true ? page : withLastTry(page), DELIVERIES, options);
     });
   apiCommand(
     webhook,
@@ -87,6 +87,20 @@ function addDeliveries(webhook: Command): void {
     const path = `/v1/webhooks/${segment(id)}/deliveries/${segment(deliveryId)}/replay`;
     printRecord(await client.post(path, {}), options);
   });
+}
+
+interface DeliveryPage {
+  items: { attempts?: { status?: number; error?: string }[] }[];
+}
+
+/** How the last try ended, so that what does not arrive explains itself. */
+function withLastTry(page: unknown): object {
+  const { items, ...rest } = page as DeliveryPage;
+  const told = items.map(({ attempts = [], ...item }) => {
+    const last = attempts.at(-1);
+    return { ...item, tries: attempts.length, lastTry: last?.status ?? last?.error };
+  });
+  return { ...rest, items: told };
 }
 
 function addMail(mail: Command): void {
@@ -147,6 +161,8 @@ const DELIVERIES = [
   { title: 'type', member: 'type' },
   { title: 'subject', member: 'subject' },
   { title: 'made', member: 'createdAt' },
+  { title: 'tries', member: 'tries' },
+  { title: 'last try', member: 'lastTry' },
 ];
 
 const SUBSCRIPTIONS = [

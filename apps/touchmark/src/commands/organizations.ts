@@ -58,6 +58,14 @@ export function addOrganizationCommands(program: Command): void {
     });
 }
 
+/** `default`: the setting of the instance, `null` in the API. */
+type Quota = number | 'default';
+
+interface Quotas {
+  requestsPerMinute: number | null;
+  issuancePerMinute: number | null;
+}
+
 /** Shows both quotas, or changes what is given and leaves the other. */
 function addQuotaCommand(org: Command): void {
   apiCommand(
@@ -68,17 +76,18 @@ function addQuotaCommand(org: Command): void {
   )
     .option('--requests <n>', 'management requests per minute, or "default"', parseQuota)
     .option('--issuance <n>', 'certificates and keys per minute, or "default"', parseQuota)
-    .action(async (id: string, options: ApiOptions & { requests?: number | null; issuance?: number | null }) => {
+    .action(async (id: string, options: ApiOptions & { requests?: Quota; issuance?: Quota }) => {
       const { requests, issuance } = options;
       const client = await connect(options);
       const route = `/v1/organizations/${segment(id)}/quotas`;
-      const now = (await client.get(route)) as { requestsPerMinute: number | null; issuancePerMinute: number | null };
+      const now = (await client.get(route)) as Quotas;
       const wanted = {
-        requestsPerMinute: requests === undefined ? now.requestsPerMinute : requests,
-        issuancePerMinute: issuance === undefined ? now.issuancePerMinute : issuance,
+        requestsPerMinute: requests === undefined ? now.requestsPerMinute : stored(requests),
+        issuancePerMinute: issuance === undefined ? now.issuancePerMinute : stored(issuance),
       };
       const asked = requests !== undefined || issuance !== undefined;
-      printRecord(asked ? await client.put(route, wanted) : now, options);
+      const quotas = asked ? await client.put(route, wanted) : now;
+      printRecord(options.json === true ? quotas : readable(quotas as Quotas), options);
     });
 }
 
@@ -89,9 +98,15 @@ const ORGANIZATIONS = [
   { title: 'country', member: 'country' },
 ];
 
-/** A count, or null for the setting of the instance. */
-function parseQuota(text: string): number | null {
-  if (text === 'default') return null;
+const stored = (quota: Quota): number | null => (quota === 'default' ? null : quota);
+
+function readable({ requestsPerMinute, issuancePerMinute }: Quotas): object {
+  return { requestsPerMinute: requestsPerMinute ?? 'default', issuancePerMinute: issuancePerMinute ?? 'default' };
+}
+
+/** Not null for the default: commander takes a null for no value at all. */
+function parseQuota(text: string): Quota {
+  if (text === 'default') return text;
   if (!/^[1-9]\d{0,6}$/.test(text) || Number(text) > 1_000_000) {
     throw new InvalidArgumentError('Give a number from 1 to 1000000, or "default".');
   }

@@ -12,7 +12,8 @@ import {
   type ListOptions,
 } from './api-command.js';
 
-const INVITATION_NOTE = 'Give the code to this person, who signs in with it once, on /sign-in, and adds a passkey.';
+const INVITATION_NOTE =
+  'Give the code to this person, who signs in with it once, on the page /sign-in of the API, and adds a passkey there.\nThe page must be opened by the name of the host, not its address. Roles come afterwards: role grant.';
 
 /** Who may sign in, and who asks. Roles are granted by two people: `role grant`. */
 export function addPersonCommands(program: Command): void {

@@ -5,6 +5,7 @@ import type { Instance, Plane } from '../instance.js';
 import { createLogger, type Logger } from '../log.js';
 import { printLines } from '../output.js';
 import { claimHome, removeReady, writeReady, type HomeClaim } from '../ready.js';
+import { SINGLE_OPERATOR_WARNING } from '../single-operator.js';
 import { listenForStop, type StopSignal } from '../stop-signal.js';
 import { withExample } from './api-command.js';
 import { readConfig } from './local-command.js';
@@ -50,7 +51,8 @@ async function runClaimed(config: Config, planes: Plane[] | undefined, log: Logg
   const instance = await startInstance({ config, log, ...(planes === undefined ? {} : { planes }) });
   if (!stop.isRequested()) {
     const { urls, rootCertificatePath: root, operatorTokenPath: operatorToken } = instance;
-    await writeReady(config.home, { pid: process.pid, ...urls, root, operatorToken });
+    const warnings = await settingWarnings(config);
+    await writeReady(config.home, { pid: process.pid, ...urls, root, operatorToken, warnings });
     announce(instance, config, log);
   }
   await stop.requested;
@@ -58,6 +60,13 @@ async function runClaimed(config: Config, planes: Plane[] | undefined, log: Logg
   await instance.stop();
   log.info('stopped');
   return stop.status();
+}
+
+/** Said at start by the planes themselves; kept for `status`, which runs with an environment of its own. */
+async function settingWarnings({ audit, home, singleOperator }: Config): Promise<string[]> {
+  const { parseWitnesses, witnessWarning } = await import('#audit');
+  const witnesses = witnessWarning(parseWitnesses(audit.witnesses, home));
+  return [...(witnesses === undefined ? [] : [witnesses]), ...(singleOperator ? [SINGLE_OPERATOR_WARNING] : [])];
 }
 
 async function release(claim: HomeClaim, log: Logger): Promise<void> {
@@ -78,7 +87,7 @@ function announce({ urls, rootCertificatePath, operatorTokenPath }: Instance, co
     '  Touchmark is up.',
     '',
     `  EST               ${urls.est}/.well-known/est`,
-    `  API               ${urls.api}/docs`,
+    `  API               ${urls.api}/docs, people sign in at /sign-in`,
     `  Status            ${urls.status}/.well-known/touchmark`,
     `  Root certificate  ${rootCertificatePath}`,
     `  Operator token    ${operatorTokenPath}`,

@@ -23,16 +23,15 @@ export function addStatusCommand(program: Command): void {
     .option('--json', 'print as JSON')
     .addHelpText('after', 'Exits with 0 when every plane is ready, 1 otherwise.')
     .action(async ({ json }: { json?: boolean }) => {
-      const { home, audit } = readConfig();
+      const { home } = readConfig();
       const found = await readReady(home);
       const running = found.state === 'running';
       const planes = running ? await askPlanes(found.ready) : [];
-      if (json === true) printJson({ home, running, ...(running ? { pid: found.ready.pid } : {}), planes });
+      const { pid, warnings = [] } = running ? found.ready : {};
+      if (json === true) printJson({ home, running, ...(running ? { pid, warnings } : {}), planes });
       else if (running) {
-        const { parseWitnesses, witnessWarning } = await import('#audit');
-        const warning = witnessWarning(parseWitnesses(audit.witnesses, home));
-        printLines([`Process ${found.ready.pid} runs on ${home}.`, '', ...table(planes.map(readable), COLUMNS)]);
-        if (warning !== undefined) printLines(['', warning]);
+        printLines([`Process ${pid} runs on ${home}.`, '', ...table(planes.map(readable), COLUMNS)]);
+        if (warnings.length > 0) printLines(['', ...warnings]);
       } else {
         const left = found.state === 'stale' ? ` (process ${found.ready.pid} ended without stopping)` : '';
         printLines([`No instance runs on ${home}${left}: start it with npm start.`]);
