@@ -24,7 +24,7 @@ export async function startStatus(options: PlaneOptions): Promise<RunningPlane> 
     clock: systemClock,
     log,
     discovery: () => ({
-      planes: urls,
+      planes: { ...urls, api: config.apiUrl ?? urls.api },
       est: { operations: ['cacerts', 'simpleenroll', 'simplereenroll'], labels: ['device'] },
       profiles: currentProfiles(view).map(({ name, version }) => ({ name, version })),
       keyTypes: currentProfile(view, 'device').keyTypes,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { tokenStatus, type AuthorityContext, type IssuedToken } from '#authority';
+import { rolesOf } from '#policy';
 import type { ListedToken } from '#store';
 import { role } from './people.js';
 import { id, instant, pageOf, pageQuery, text, time } from './values.js';
@@ -55,7 +56,8 @@ export function issuedTokenJson({ row, token }: IssuedToken): z.infer<typeof iss
 }
 
 function shown(row: ListedToken) {
-  const { name, organizationId, personId, createdBy, roles, predecessorId } = row;
+  const { name, organizationId, personId, createdBy, predecessorId } = row;
+  const roles = row.kind === 'bootstrap' ? rolesOf('authority') : row.roles;
   return {
     ...{ id: row.id, name, kind: row.kind, organizationId, personId, createdBy, roles, predecessorId },
     createdAt: row.createdAt.toISOString(),
