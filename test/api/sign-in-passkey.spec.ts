@@ -252,6 +252,17 @@ describe('an invitation', () => {
     admin = await sessionOf(db, await makePerson(db, ['admin']));
   });
 
+  test('ends what an earlier one opened: whoever used that is not who is let in now', async () => {
+    const { id, code } = await invited();
+    const stranger = cookieOf(await redeem(code));
+    const again = await plane.post(`/v1/people/${id}/invitations`, {}, admin);
+    const { code: second } = again.json<{ code: string }>();
+    const own = cookieOf(await redeem(second));
+    await grantRole(db, id, 'approver');
+    const status = async (cookie: string) => (await plane.get('/v1/session', undefined, withCookie(cookie))).status;
+    expect([await status(stranger), await status(own)]).toEqual([401, 200]);
+  });
+
   test('is worth nothing once its person has a role: whoever made it alone could come in with what two granted', async () => {
     const { id, code } = await invited();
     await grantRole(db, id, 'admin');
