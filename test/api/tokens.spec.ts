@@ -250,6 +250,20 @@ describe('who writes to the database by hand', () => {
     expect((await plane.get('/v1/people', made.token)).status).toBe(403);
   });
 
+  test('gives the successor of a token no role, organization or person that the token was not made with', async () => {
+    const first = await issue(admin, machine(['officer']));
+    await db.tamper(`update operator_tokens set roles = '{officer,admin}' where id = $1`, [first.id]);
+    const rotate = (id: string, token: string) => plane.post(`/v1/tokens/${id}/rotate`, { overlapSeconds: 60 }, token);
+    expect((await rotate(first.id, admin)).json<Token>().roles).toEqual(['officer']);
+    const second = await issue(admin, machine(['officer']));
+    const { person, token } = await signedIn(['admin', 'officer']);
+    await db.tamper(`update operator_tokens set kind = 'personal', created_by = null, person_id = $2 where id = $1`, [
+      second.id,
+      person.personId,
+    ]);
+    expect((await rotate(second.id, token)).json<Token>()).toMatchObject({ kind: 'machine', personId: null });
+  });
+
   test('plants no token: a row of another one under a new id is unknown, and listed nowhere', async () => {
     const made = await issue(admin, machine(['officer']));
     const id = 'AAAAAAAAAAAAAA';
