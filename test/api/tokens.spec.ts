@@ -119,6 +119,14 @@ describe('a token for a program', () => {
     expect(problem(rotated)).toEqual({ status: 403, type: 'machineMakesToken' });
   });
 
+  test('is not its maker: her own tokens are not there for it', async () => {
+    const { token } = await signedIn(['admin', 'officer']);
+    const own = await issue(token, { name: 'Laptop', kind: 'personal', roles: ['officer'] });
+    const made = await issue(token, machine(['officer']));
+    expect((await plane.post(`/v1/tokens/${own.id}/revoke`, {}, made.token)).status).toBe(404);
+    expect(await works(own.token)).toBe(true);
+  });
+
   test('names who answers for it', async () => {
     const { person, token } = await signedIn(['admin']);
     const made = await issue(token, machine(['admin']));

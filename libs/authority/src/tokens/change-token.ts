@@ -144,7 +144,8 @@ function asChecked(a: AuthorityContext, row: ListedToken): ListedToken {
 async function requireMine(tx: Tx, actor: Actor, caller: TokenMaker, id: string): Promise<ListedToken> {
   const row = await lockOperatorToken(tx, id);
   if (!row) throw notFound('token');
-  const own = row.personId !== null && row.personId === actor.personId;
+  // A program is not the person who made its token.
+  const own = row.personId !== null && actor.id === `person:${row.personId}`;
   if (own || caller.permissions.has('token:manage')) return row;
   if (!caller.permissions.has('token:read')) throw notFound('token');
   throw new AuthorityError('forbidden', 'this needs the permission token:manage');
