@@ -6,7 +6,7 @@ import type { AuthorityContext } from '#authority';
 import { ManualClock } from '#kernel';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { startOidcProvider, type TestOidcProvider } from '../harness/oidc-provider.js';
-import { removePerson } from '../harness/people.js';
+import { makePerson, removePerson, sessionOf } from '../harness/people.js';
 import { planeOf, type Answer, type ApiPlane } from './plane.js';
 
 const CALLBACK = 'https://localhost:2/sign-in/oidc/callback';
@@ -71,6 +71,10 @@ const problem = (answer: Answer) => ({
   status: answer.status,
   type: answer.json<{ type: string }>().type.replace('urn:touchmark:problem:', ''),
 });
+async function administrator() {
+  const person = await makePerson(db, ['admin']);
+  return { person, token: await sessionOf(db, person) };
+}
 const people = async (): Promise<number> => (await db.sql('select 1 from people')).length;
 const audited = async (subject: string): Promise<string[]> =>
   (
@@ -142,6 +146,21 @@ describe('an account of the issuer', () => {
     expect(problem(await signIn('bob', []))).toEqual({ status: 403, type: 'noRoleMapped' });
     expect((await who(first)).roles).toEqual([]);
     expect(await audited(`person:${bob.person.id}`)).toContain('role.withdrawn success');
+  });
+
+  test('is access, also without roles: one person alone invites nobody into it, since the issuer gives the roles back', async () => {
+    const { token: admin } = await administrator();
+    const carol = (await who(await signIn('carol', 'tm-approver'))).person;
+    for (const role of ['approver', 'auditor']) {
+      const url = `/v1/people/${carol.id}/roles/${role}`;
+      expect((await plane.send({ method: 'DELETE', url }, admin)).status).toBe(200);
+    }
+    const answer = await plane.post(`/v1/people/${carol.id}/invitations`, {}, admin);
+    expect({ status: answer.status, text: answer.text }).toEqual({
+      status: 202,
+      text: expect.not.stringContaining('tmi1_'),
+    });
+    expect(await db.sql('select 1 from invitations where person_id = $1', [carol.id])).toEqual([]);
   });
 
   test('of a removed person stays out', async () => {
@@ -290,6 +309,16 @@ describe('an answer that is not believed signs nobody in', () => {
     } finally {
       provider.tamper = undefined;
     }
+  });
+
+  test.each([
+    ['longer than 255 characters', 'x'.repeat(256)],
+    ['with a line break', 'x\ny'],
+    ['not of ASCII', 'x\u{1f600}'],
+  ])('with a subject %s', async (_, sub) => {
+    const before = await people();
+    const answer = await signIn(sub, 'tm-admin');
+    expect([answer.status, sessionIn(answer), await people()]).toEqual([401, false, before]);
   });
 
   test('with an answer of more than a quarter megabyte', async () => {

@@ -6,7 +6,7 @@ import { ManualClock } from '#kernel';
 import type { Role } from '#policy';
 import { Authenticator, type Lies } from '../harness/authenticator.js';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
-import { grantRole, makePerson, removePerson, sessionOf } from '../harness/people.js';
+import { grantRole, makePerson, makeToken, removePerson, sessionOf } from '../harness/people.js';
 import { planeOf, type Answer, type ApiPlane } from './plane.js';
 
 const ORIGIN = 'https://localhost:2';
@@ -195,6 +195,25 @@ describe('a passkey', () => {
     expect((await signIn(gone.authenticator)).status).toBe(401);
   });
 
+  test('is not removed by a program of its person', async () => {
+    const { session, authenticator } = await withPasskey(['admin', 'officer']);
+    const request = { name: 'CI', kind: 'machine', roles: ['officer'] };
+    const { token } = (await plane.post('/v1/tokens', request, session)).json<{ token: string }>();
+    const url = `/v1/passkeys/${authenticator.credentialId}`;
+    expect((await plane.send({ method: 'DELETE', url }, token)).status).toBe(404);
+    expect((await signIn(authenticator)).status).toBe(200);
+  });
+
+  test('takes the sessions of its person along, but for the one that removes it: one could make a new passkey', async () => {
+    const { person, session, authenticator } = await withPasskey();
+    const lost = cookieOf(await signIn(authenticator)).split('=')[1]!;
+    const command = await makeToken(db, person, ['auditor']);
+    const url = `/v1/passkeys/${authenticator.credentialId}`;
+    expect((await plane.send({ method: 'DELETE', url }, session)).status).toBe(200);
+    const status = async (token: string) => (await plane.get('/v1/session', token)).status;
+    expect([await status(lost), await status(session), await status(command)]).toEqual([401, 200, 200]);
+  });
+
   test('moved to another person by hand is not believed, nor one put in the place of its key', async () => {
     const { authenticator } = await withPasskey();
     const { person: boss } = await withPasskey(['admin']);
@@ -250,6 +269,17 @@ describe('an invitation', () => {
     clock.advance(3 * 86_400_000);
     expect((await redeem(third.code)).status).toBe(401);
     admin = await sessionOf(db, await makePerson(db, ['admin']));
+  });
+
+  test('ends what an earlier one opened: whoever used that is not who is let in now', async () => {
+    const { id, code } = await invited();
+    const stranger = cookieOf(await redeem(code));
+    const again = await plane.post(`/v1/people/${id}/invitations`, {}, admin);
+    const { code: second } = again.json<{ code: string }>();
+    const own = cookieOf(await redeem(second));
+    await grantRole(db, id, 'approver');
+    const status = async (cookie: string) => (await plane.get('/v1/session', undefined, withCookie(cookie))).status;
+    expect([await status(stranger), await status(own)]).toEqual([401, 200]);
   });
 
   test('is worth nothing once its person has a role: whoever made it alone could come in with what two granted', async () => {

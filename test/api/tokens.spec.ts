@@ -119,6 +119,14 @@ describe('a token for a program', () => {
     expect(problem(rotated)).toEqual({ status: 403, type: 'machineMakesToken' });
   });
 
+  test('is not its maker: her own tokens are not there for it', async () => {
+    const { token } = await signedIn(['admin', 'officer']);
+    const own = await issue(token, { name: 'Laptop', kind: 'personal', roles: ['officer'] });
+    const made = await issue(token, machine(['officer']));
+    expect((await plane.post(`/v1/tokens/${own.id}/revoke`, {}, made.token)).status).toBe(404);
+    expect(await works(own.token)).toBe(true);
+  });
+
   test('names who answers for it', async () => {
     const { person, token } = await signedIn(['admin']);
     const made = await issue(token, machine(['admin']));
@@ -248,6 +256,20 @@ describe('who writes to the database by hand', () => {
     await fresh.start();
     expect(fresh.index.token(made.id)).toBeUndefined();
     expect((await plane.get('/v1/people', made.token)).status).toBe(403);
+  });
+
+  test('gives the successor of a token no role, organization or person that the token was not made with', async () => {
+    const first = await issue(admin, machine(['officer']));
+    await db.tamper(`update operator_tokens set roles = '{officer,admin}' where id = $1`, [first.id]);
+    const rotate = (id: string, token: string) => plane.post(`/v1/tokens/${id}/rotate`, { overlapSeconds: 60 }, token);
+    expect((await rotate(first.id, admin)).json<Token>().roles).toEqual(['officer']);
+    const second = await issue(admin, machine(['officer']));
+    const { person, token } = await signedIn(['admin', 'officer']);
+    await db.tamper(`update operator_tokens set kind = 'personal', created_by = null, person_id = $2 where id = $1`, [
+      second.id,
+      person.personId,
+    ]);
+    expect((await rotate(second.id, token)).json<Token>()).toMatchObject({ kind: 'machine', personId: null });
   });
 
   test('plants no token: a row of another one under a new id is unknown, and listed nowhere', async () => {

@@ -10,6 +10,7 @@ import {
   type AuthorityContext,
 } from '#authority';
 import type { Clock } from '#kernel';
+import type { Database } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import {
   grantRole,
@@ -179,6 +180,27 @@ describe('an approval is refused', () => {
     await withdrawRole(db, former.personId, 'approver');
     expect(deaf.index.person(former.personId)?.roles.has('approver')).toBe(true);
     await expectRefused(made, former, 'forbidden', { ...api, follower: deaf });
+  });
+
+  test('to whose role is withdrawn by another process while the approval is under way', async () => {
+    const former = await makePerson(db, ['approver']);
+    const made = await proposal();
+    const deaf = await db.follower({ plane: 'api' });
+    await deaf.catchUp(api.follower.index.seq);
+    let transactions = 0;
+    const transaction: Database['transaction'] = async (work, scope) => {
+      transactions += 1;
+      // Of catching up, of looking, of executing: the last one.
+      if (transactions === 3) await withdrawRole(db, former.personId, 'approver');
+      return api.database.transaction(work, scope);
+    };
+    const database = { transaction, single: api.database.single.bind(api.database) };
+    await expect(approve({ ...api, follower: deaf, database }, former, made.approvalId, {})).rejects.toMatchObject({
+      kind: 'forbidden',
+    });
+    expect(transactions).toBe(3);
+    expect(await rowOf(made.approvalId)).toMatchObject({ state: 'proposed' });
+    expect(rolesOf(made.somebody)).toEqual([]);
   });
 
   test('with the digest of something else', async () => {

@@ -22,6 +22,7 @@ import { AuthorityError } from '#kernel';
 import { readCertificate, validatePath } from '#pki';
 import { listIssuers } from '#store';
 import { silent, startTestDatabase, STATUS_URL, type TestDatabase } from '../harness/database.js';
+import { selfSigned } from '../est/self-signed.js';
 import { newKey } from '../harness/device.js';
 import { enrollRequest, makeDevice, makeEnrolled, renewRequest } from '../harness/fixtures.js';
 import { makePerson } from '../harness/people.js';
@@ -76,6 +77,16 @@ async function verifiesUnder(der: Buffer, id: string): Promise<boolean> {
   return leaf!.checkIssued(ca!) && leaf!.verify(ca!.publicKey) && ca!.checkIssued(root!) && ca!.verify(root!.publicKey);
 }
 
+/** A CA that a plane's role, which may store certificates, puts in the place of the one that is being made. */
+async function plant(issuerId: string): Promise<void> {
+  const evil = new X509Certificate((await selfSigned('Evil')).cert).raw;
+  const est = await db.as('est');
+  const written = await est.transaction((tx) =>
+    tx.run('update certificates set der = $2 where requester = $1 and der is null', [`issuer:${issuerId}`, evil]),
+  );
+  expect(written).toBe(1);
+}
+
 describe('a new issuing CA', () => {
   test('is proposed, approved by another, certified by the root and announced as retired on every plane', async () => {
     const proposed = await proposeIssuer(api, admin, 'Second CA');
@@ -116,6 +127,31 @@ describe('a new issuing CA', () => {
     const officer = await makePerson(db, ['officer']);
     await expect(proposeIssuer(api, officer, 'Never')).rejects.toMatchObject({ kind: 'forbidden' });
     expect(await db.sql(`select 1 from issuers where name = 'Never'`)).toEqual([]);
+  });
+
+  test('is not what a plane wrote in the place of its certificate, before or while it was signed', async () => {
+    const before = await proposeIssuer(api, admin, 'Written before');
+    const unsigned = { ...api.signer, createKey: api.signer.createKey.bind(api.signer) };
+    const cut = () => Promise.reject(new AuthorityError('unavailable', 'cut off'));
+    const { result } = await approve({ ...api, signer: { ...unsigned, sign: cut } }, approver, before.approvalId, {});
+    const first = String(result['issuerId']);
+    await plant(first);
+
+    const during = await proposeIssuer(api, admin, 'Written meanwhile');
+    const sign: typeof api.signer.sign = async (request) => {
+      const [row] = await db.sql<{ id: string }>(`select id from issuers where name = 'Written meanwhile'`);
+      await plant(row!.id);
+      return api.signer.sign(request);
+    };
+    const made = await approve({ ...api, signer: { ...unsigned, sign } }, approver, during.approvalId, {});
+    const second = String(made.result['issuerId']);
+
+    expect(await reconcileIssuers(worker)).toBe(0);
+    await inStep();
+    for (const id of [first, second]) {
+      expect(await find(id)).toBeUndefined();
+      expect(await db.sql('select 1 from issuers where id = $1 and certificate is null', [id])).toHaveLength(1);
+    }
   });
 
   test.each(['before the signature', 'after the signature'])(

@@ -18,7 +18,14 @@ import { announceIssuer, issuerAudit, issuerChange } from './announce-issuer.js'
 import { logStatus } from './change-status.js';
 import { scopeOf, systemActor, type Actor, type AuthorityContext } from './context.js';
 import { currentProfile } from './current-profile.js';
-import { finishIntent, prepareIntent, recordIntent, type IntentIssuer, type PreparedIntent } from './issue.js';
+import {
+  finishIntent,
+  prepareIntent,
+  recordIntent,
+  signedForm,
+  type IntentIssuer,
+  type PreparedIntent,
+} from './issue.js';
 import type { Issuer } from './issuer-directory.js';
 
 type CaContext = Pick<
@@ -85,7 +92,7 @@ async function firstOwn(a: CaContext, kind: IssuerRow['kind'], rows: IssuerRow[]
   for (const row of rows.filter((one) => one.kind === kind)) {
     const intents = await findOwnIntents(a, systemActor(a, 'init'), row);
     const signed = intents.find((one) => row.certificate !== null && one.der?.equals(row.certificate));
-    if (signed?.der) return { row, certificate: signed.der };
+    if (signed) return { row, certificate: await finish(a, row, signed) };
     const [begun] = intents;
     if (begun && row.certificate === null) return { row, certificate: await finish(a, row, begun) };
     a.log.error({ issuer: row.id }, 'ALARM: a CA that this authority did not make; passed over');
@@ -109,9 +116,9 @@ export async function findOwnIntents(
 }
 
 async function finish(a: CaContext, row: IssuerRow, begun: CertificateRow): Promise<Buffer> {
-  if (begun.der) return begun.der;
-  const issuer = row.kind === 'root' ? ownIssuer(row) : undefined;
-  return finishIntent(a, systemActor(a, 'init'), begun, issuer ?? (await readRoot(a)), null);
+  const issuer = row.kind === 'root' ? ownIssuer(row) : await readRoot(a);
+  if (begun.der !== null) return signedForm(begun, begun.der, issuer);
+  return finishIntent(a, systemActor(a, 'init'), begun, issuer, null);
 }
 
 async function makeCa(

@@ -1,11 +1,12 @@
 import { auditRow } from '#audit';
-import { AuthorityError } from '#kernel';
+import { AuthorityError, isAuthorityError } from '#kernel';
 import {
   assembleCertificate,
   canonicalGeneralName,
   nameToString,
   newSerial,
   prepareCertificate,
+  readCertificate,
   type GeneralName,
   type LintRules,
   type Name,
@@ -187,7 +188,34 @@ export async function finishIntent(
   const store = (tx: Tx) => storeSigned(tx, { serial, notAfter, der, supersedes, deviceId }, audit);
   const { scope } = scopeOf(a, actor);
   const stored = await (scope ? a.database.transaction(store, { scope }) : a.database.single(store));
-  return stored ? der : a.database.transaction((tx) => storedByAnother(tx, serial), scopeOf(a, actor));
+  if (stored) return der;
+  return a.database.transaction(
+    async (tx) => signedForm(row, await storedByAnother(tx, serial), issuer),
+    scopeOf(a, actor),
+  );
+}
+
+/**
+ * The certificate of an intent whose MAC was checked, as the table holds it. Planes may write one where there is none, so
+ * that it is believed only if it is the issuer's signature over exactly the bytes of the intent. Throws `internal` (code
+ * `badSignature`).
+ */
+export function signedForm(
+  row: Pick<IntentRow, 'tbs'>,
+  stored: Buffer,
+  issuer: Pick<IntentIssuer, 'publicKey'>,
+): Buffer {
+  return assembleCertificate(row.tbs, signatureIn(stored), issuer.publicKey);
+}
+
+/** Of what is no certificate: none, which does not verify. */
+function signatureIn(der: Buffer): Buffer {
+  try {
+    return readCertificate(der).signature;
+  } catch (error) {
+    if (!isAuthorityError(error)) throw error;
+    return Buffer.alloc(0);
+  }
 }
 
 async function storedByAnother(tx: Tx, serial: Buffer): Promise<Buffer> {

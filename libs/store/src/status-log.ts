@@ -132,6 +132,15 @@ export async function lockLogHead(tx: Tx): Promise<LogHead> {
   return { seq: Number(head!.seq), mac: head!.mac };
 }
 
+/** Whether the log tells of one of these subjects, of whatever kind, after row `seq`. */
+export async function changedSince(tx: Tx, seq: number, subjects: readonly string[]): Promise<boolean> {
+  const [row] = await tx.rows<{ changed: boolean }>(
+    `select exists (select 1 from status_changes where seq > $1 and subject = any($2)) as changed`,
+    [seq, subjects],
+  );
+  return row!.changed;
+}
+
 /** What the log says last about one subject; undefined when nothing was ever changed. */
 export async function latestStatus(tx: Tx, kind: StatusKind, subject: string): Promise<StatusRow | undefined> {
   const [row] = await tx.rows<StatusRow>(

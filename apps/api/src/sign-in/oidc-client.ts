@@ -21,6 +21,8 @@ import type { OidcSettings } from './oidc-settings.js';
 
 const TIMEOUT_SECONDS = 5;
 const ANSWER_BYTES = 256 * 1024;
+/** At most 255 ASCII characters (OpenID Connect Core section 2): it is kept, found by and audited. */
+const SUBJECT = /^[\x20-\x7e]{1,255}$/;
 
 /** What must come back: proof that whoever began it redeems the code, and the mark of this one sign-in in the ID token. */
 export interface OidcChecks {
@@ -64,7 +66,7 @@ export class OidcClient {
       idTokenExpected: true,
     });
     const proven = tokens.claims();
-    if (proven === undefined) return undefined;
+    if (proven === undefined || !SUBJECT.test(proven.sub)) return undefined;
     // Many issuers give claims about the person at this endpoint alone; its answer must be about the same subject.
     const asks = proven[this.settings.rolesClaim] === undefined && configuration.serverMetadata().userinfo_endpoint;
     const more = asks ? await fetchUserInfo(configuration, tokens.access_token, proven.sub) : {};

@@ -12,7 +12,7 @@ import {
   requesterOf,
   type PreparedCa,
 } from '../create-ca.js';
-import { finishIntent } from '../issue.js';
+import { finishIntent, signedForm } from '../issue.js';
 import type { Operation } from './operation.js';
 
 export type IssuerCreation = Readonly<{ issuerId: string; name: string }>;
@@ -65,7 +65,8 @@ async function completeIssuer(a: AuthorityContext, actor: Actor, row: IssuerRow)
   const begun = intents.find((intent) => intent.requester === requesterOf(row) && intent.issuerId === row.parentId);
   if (begun === undefined) return false;
   const parent = await a.issuers.require(begun.issuerId);
-  const certificate = begun.der ?? (await finishIntent(a, actor, begun, parent, null));
+  const certificate =
+    begun.der === null ? await finishIntent(a, actor, begun, parent, null) : signedForm(begun, begun.der, parent);
   const seq = await announceIssuer(a, actor, { id: row.id, certificate, status: 'retired' });
   if (seq !== undefined) await a.follower.catchUp(seq);
   return seq !== undefined;

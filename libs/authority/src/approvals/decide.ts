@@ -1,12 +1,21 @@
 import { canonicalJson, type AuditAction, type CanonicalValue } from '#audit';
 import { AuthorityError, isAuthorityError } from '#kernel';
-import { decideApproval, findApproval, lockApproval, type ApprovalRow, type Decision, type Tx } from '#store';
+import {
+  changedSince,
+  decideApproval,
+  findApproval,
+  lockApproval,
+  lockLogHead,
+  type ApprovalRow,
+  type Decision,
+  type Tx,
+} from '#store';
 import { logStatus, type StatusAudit } from '../change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import { auditRefusal } from '../refusal.js';
 import { requireApprovable, requireApproval, requireOpen, requirePerson, type Person } from './decidable.js';
 import type { Executed, SecretResult } from './operation.js';
-import { catchUpWithLog } from './standing.js';
+import { catchUpWithLog, standingSubjects } from './standing.js';
 
 /** An approval as it stands after it was executed. */
 export interface Approved {
@@ -66,6 +75,7 @@ async function execute(
       const row = await requireApproval(tx, actor, id, lockApproval);
       const repeated = repetition(actor, row);
       if (repeated) return { seq: 0, approved: repeated };
+      const known = a.follower.index.seq;
       const { proposal, operation, singleOperator } = await requireApprovable(tx, a, actor, row, given.digest);
       await operation.check(tx, a, actor, proposal.parameters);
       const at = a.clock.now();
@@ -80,6 +90,12 @@ async function execute(
         singleOperator,
         result: Buffer.from(canonicalJson(executed.result)),
       });
+      // Nothing is written to the log any more but this: who lost the right meanwhile, by whatever process, does not decide.
+      const { seq: head } = await lockLogHead(tx);
+      if (await changedSince(tx, known, standingSubjects(proposal, actor))) {
+        await a.follower.catchUp(head);
+        await requireApprovable(tx, a, actor, row, given.digest);
+      }
       const audits = [
         decisionAudit(row, actor, 'approval.executed'),
         ...(singleOperator ? [decisionAudit(row, actor, 'singleOperator.used')] : []),

@@ -1,4 +1,4 @@
-import { permissionsOf, rolesOf, type Permission, type Role } from '#policy';
+import { permissionsOf, ROLES, rolesOf, type Permission, type Role } from '#policy';
 import { findOrganization, readLogHead, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import { isUsable } from '../tokens/usable.js';
@@ -55,4 +55,14 @@ export function hasOtherApprover(
     if (other && one.status === 'active' && one.roles.has('approver')) return true;
   }
   return false;
+}
+
+/** What the log calls everything that `mayNow` asks it about, of whoever proposed and whoever decides. */
+export function standingSubjects(
+  proposal: { proposer: string; proposerPerson: string },
+  decider: Pick<Actor, 'id'> & { personId: string },
+): string[] {
+  const people = [proposal.proposerPerson, decider.personId];
+  const tokens = [tokenIdOf({ id: proposal.proposer }), tokenIdOf(decider)].filter((id) => id !== '');
+  return [...people, ...people.flatMap((id) => ROLES.map((role) => `${id}:${role}`)), ...tokens];
 }

@@ -7,7 +7,7 @@ import { requireActivePerson } from '../approvals/grant-roles.js';
 import type { StatusAudit } from '../change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import { auditingRefusal } from '../refusal.js';
-import { hasPasskey } from './sign-in-means.js';
+import { canSignIn } from './sign-in-means.js';
 
 export interface Invitation {
   id: string;
@@ -46,14 +46,17 @@ export async function createInvitation(
   return { id: row.id, text: code.text, expiresAt: row.expiresAt, audit };
 }
 
-/** Whether this person has a role or a passkey: what a new invitation would be a second key to. */
+/**
+ * Whether this person has a role, a passkey or an account at the issuer: what a new invitation would be a second key to.
+ * Roles taken from an account come back with its next sign-in, without a second person.
+ */
 export async function hasAccess(tx: Tx, a: Pick<AuthorityContext, 'follower'>, personId: string): Promise<boolean> {
   const roles = a.follower.index.person(personId)?.roles.size ?? 0;
-  return roles > 0 || (await hasPasskey(tx, a, personId));
+  return roles > 0 || (await canSignIn(tx, a, personId));
 }
 
 /**
- * Lets in somebody who has nothing yet. For whoever has a role or a passkey an invitation would be a second key to it,
+ * Lets in somebody who has nothing yet. For whoever has access an invitation would be a second key to it,
  * made by one person: `conflict` (code `personHasAccess`), it takes two.
  */
 export async function invitePerson(

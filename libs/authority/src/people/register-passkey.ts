@@ -2,12 +2,21 @@ import { generateRegistrationOptions, verifyRegistrationResponse } from '@simple
 import type { PublicKeyCredentialCreationOptionsJSON, RegistrationResponseJSON } from '@simplewebauthn/server';
 import { AuthorityError } from '#kernel';
 import { passkeyRowMac } from '#status';
-import { findPerson, insertPasskey, lockPasskey, passkeysOfPerson, type ListedPasskey, type Tx } from '#store';
+import {
+  findPerson,
+  insertPasskey,
+  lockPasskey,
+  passkeysOfPerson,
+  tokensOfPerson,
+  type ListedPasskey,
+  type Tx,
+} from '#store';
 import { logStatus, statusChange } from '../change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import type { Caller } from '../operator-access.js';
 import { auditingRefusal } from '../refusal.js';
 import { notFound } from '../registry.js';
+import { isUsable } from '../tokens/usable.js';
 import { beginAttempt, takeAttempt, type From } from './sign-in-attempt.js';
 
 /** Under which name, and from which pages, passkeys are used (WebAuthn Level 3 sections 5.1.2 and 13.4.9). */
@@ -122,18 +131,22 @@ async function writePasskey(tx: Tx, a: AuthorityContext, actor: Actor, row: Para
   return { passkey, seq };
 }
 
-/** Final and at once: one's own, or with `person:manage` anybody's in the organization. */
+/**
+ * Final and at once: one's own, or with `person:manage` anybody's in the organization. The person's sessions end with it,
+ * but for the one that asks: on a lost device one could be open, and make a new passkey.
+ */
 export async function removePasskey(
   a: AuthorityContext,
   actor: Actor,
-  caller: Pick<Caller, 'permissions'>,
+  caller: Pick<Caller, 'permissions' | 'tokenId'>,
   id: string,
 ): Promise<{ id: string; status: 'revoked'; seq: number }> {
   const seq = await a.database.transaction(
     async (tx) => {
       const row = await lockPasskey(tx, id);
-      const mayRemove = row?.personId === actor.personId || caller.permissions.has('person:manage');
-      if (row === undefined || !mayRemove) throw notFound('passkey');
+      // A program is not the person who made its token.
+      const own = row !== undefined && actor.id === `person:${row.personId}`;
+      if (row === undefined || !(own || caller.permissions.has('person:manage'))) throw notFound('passkey');
       const known = a.follower.index.passkey(id);
       if (known?.status === 'revoked') return known.seq;
       const at = a.clock.now();
@@ -143,19 +156,24 @@ export async function removePasskey(
         ...{ ownerOrgId: row.organizationId, issuerOrgId: actor.organizationId },
         detail: { passkey: id, name: row.name },
       };
-      return logStatus(
-        tx,
-        a,
-        actor,
-        at,
-        [audit],
-        [statusChange({ kind: 'passkey', subject: id, status: 'revoked', at })],
-      );
+      const sessions = await openSessions(tx, a, row.personId);
+      const changes = [
+        ...sessions.filter((one) => one !== caller.tokenId).map((subject) => ({ kind: 'token' as const, subject })),
+        { kind: 'passkey' as const, subject: id },
+      ].map((one) => statusChange({ ...one, status: 'revoked', at }));
+      return logStatus(tx, a, actor, at, [audit], changes);
     },
     scopeOf(a, actor),
   );
   await a.follower.catchUp(seq);
   return { id, status: 'revoked', seq };
+}
+
+async function openSessions(tx: Tx, a: AuthorityContext, personId: string): Promise<string[]> {
+  return (await tokensOfPerson(tx, personId)).filter((id) => {
+    const token = a.follower.index.token(id);
+    return token?.kind === 'session' && isUsable(token, a.clock.now());
+  });
 }
 
 /** A stolen command line token must not make itself a lasting way in. */

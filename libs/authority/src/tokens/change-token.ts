@@ -42,7 +42,7 @@ export async function rotateToken(
 ): Promise<IssuedToken> {
   const work = async (tx: Tx) => {
     requireHuman(caller);
-    const old = await requireMine(tx, actor, caller, id);
+    const old = asChecked(a, await requireMine(tx, actor, caller, id));
     if (old.kind !== 'machine' && old.personId !== actor.personId) {
       throw new AuthorityError('forbidden', 'only its person rotates a personal token');
     }
@@ -129,11 +129,23 @@ export async function signOut(
   await a.follower.catchUp(seq);
 }
 
+/**
+ * As it was when the row's MAC was checked: what was written into the row since then must not become a token under a MAC of
+ * its own. Throws `conflict` for a row that the log does not know.
+ */
+function asChecked(a: AuthorityContext, row: ListedToken): ListedToken {
+  const known = a.follower.index.token(row.id);
+  if (known === undefined) throw new AuthorityError('conflict', 'the token is none of this authority');
+  const { organizationId, name, kind, personId, createdBy, roles, expiresAt } = known;
+  return { ...row, organizationId, name, kind, personId, createdBy, roles: [...roles], expiresAt };
+}
+
 /** One's own, or any that the caller sees and may manage. What he may not even see answers like an absent one. */
 async function requireMine(tx: Tx, actor: Actor, caller: TokenMaker, id: string): Promise<ListedToken> {
   const row = await lockOperatorToken(tx, id);
   if (!row) throw notFound('token');
-  const own = row.personId !== null && row.personId === actor.personId;
+  // A program is not the person who made its token.
+  const own = row.personId !== null && actor.id === `person:${row.personId}`;
   if (own || caller.permissions.has('token:manage')) return row;
   if (!caller.permissions.has('token:read')) throw notFound('token');
   throw new AuthorityError('forbidden', 'this needs the permission token:manage');
