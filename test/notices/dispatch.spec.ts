@@ -1,9 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import {
+  CANARY_VENDOR,
   createMailSubscription,
   createOrganization,
   createWebhook,
   dispatchNotices,
+  ensureCanaryVendor,
   type Actor,
   type AuthorityContext,
 } from '#authority';
@@ -85,6 +87,27 @@ test('what concerns no organization is told to the authority', async () => {
   await sealAll(db);
   await dispatchNotices(worker);
   expect((await told()).map((row) => row.webhook)).toEqual([webhook]);
+});
+
+test('a receiver is told of nothing that was done before it was made', async () => {
+  await plantEvent(db, 'key.issued', { ownerOrgId: vendor.organizationId });
+  await listen(vendor, '*');
+  await plantEvent(db, 'key.revoked', { ownerOrgId: vendor.organizationId });
+  await sealAll(db);
+  await dispatchNotices(worker);
+  expect((await told()).map(({ type }) => type)).toEqual(['key.revoked']);
+});
+
+test('what the inner canary does is told by its result alone', async () => {
+  await ensureCanaryVendor({ ...api, plane: 'init', database: await db.as('owner') });
+  const [canary] = await db.sql<{ id: string }>(`select id from organizations where name = $1`, [CANARY_VENDOR]);
+  await listen(db.operator, '*');
+  const ids = { ownerOrgId: canary!.id, issuerOrgId: db.authorityId };
+  await plantEvent(db, 'key.issued', ids);
+  await plantEvent(db, 'canary.failed', { issuerOrgId: db.authorityId, outcome: 'failed' });
+  await sealAll(db);
+  await dispatchNotices(worker);
+  expect((await told()).map(({ type }) => type)).toEqual(['canary.failed']);
 });
 
 test('nothing is told before it is sealed', async () => {
