@@ -51,3 +51,16 @@ describe('failed authentications', () => {
     expect(windows.size).toBeLessThanOrEqual(100_000);
   });
 });
+
+describe('sign-ins that were begun', () => {
+  test('are bounded per address and for all together, apart from refusals', () => {
+    const { clock, attempts } = make();
+    for (let i = 0; i < 3; i++) expect(attempts.mayBeginSignIn('192.0.2.1')).toBe(true);
+    expect(attempts.mayBeginSignIn('192.0.2.1')).toBe(false);
+    for (let i = 0; i < 200; i++) for (let n = 0; n < 3; n++) attempts.mayBeginSignIn(`10.0.0.${i}`);
+    expect(attempts.mayBeginSignIn('192.0.2.2')).toBe(false);
+    expect(attempts.mayRecordRefusal('192.0.2.2')).toBe(true);
+    clock.advance(60_000);
+    expect(attempts.mayBeginSignIn('192.0.2.2')).toBe(true);
+  });
+});

@@ -6,6 +6,8 @@ const MAX_TRACKED = 100_000;
 
 /** Refusals of all addresses together that are recorded in a minute, in multiples of what one may have. */
 const ALL_ADDRESSES = 20;
+/** Begun sign-ins of all together, likewise: each is a row for ten minutes, and keeping others out must be dear. */
+const ALL_SIGN_INS = 200;
 
 /** One network for one subscriber: an IPv6 /64, an IPv4 address. */
 function network(address: string): string {
@@ -54,13 +56,23 @@ export class FailedAttempts {
     await this.shared?.settle();
   }
 
+  /** True as long as neither this address nor all of them have begun too many sign-ins in this minute; counts one. */
+  mayBeginSignIn(address: string): boolean {
+    return this.mayCount('sign-ins', address, ALL_SIGN_INS);
+  }
+
   /** True as long as neither this address nor all of them have filled the audit log with refusals in this minute; counts one. */
   mayRecordRefusal(address: string): boolean {
-    const own = `refusals ${network(address)}`;
+    return this.mayCount('refusals', address, ALL_ADDRESSES);
+  }
+
+  /** `all`: what all addresses together may have, in multiples of what one may have. */
+  private mayCount(what: string, address: string, all: number): boolean {
+    const own = `${what} ${network(address)}`;
     const limit = this.limits.perAddressPerMinute;
-    if (this.current(own) >= limit || this.current('refusals') >= limit * ALL_ADDRESSES) return false;
+    if (this.current(own) >= limit || this.current(what) >= limit * all) return false;
     this.count(own);
-    this.count('refusals');
+    this.count(what);
     return true;
   }
 

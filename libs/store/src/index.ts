@@ -16,6 +16,7 @@ export * from './list-certificates.js';
 export * from './keys.js';
 export * from './operator-tokens.js';
 export * from './people.js';
+export * from './holdings.js';
 export * from './invitations.js';
 export * from './passkeys.js';
 export * from './sign-in-attempts.js';

@@ -3,6 +3,7 @@ import { addSeconds, AuthorityError } from '#kernel';
 import { approvalRowMac } from '#status';
 import { insertApproval, newId, type OperationName } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
+import { requireRoomFor } from '../holdings.js';
 import { digestOf, encodeProposal, type Proposal } from './proposal.js';
 import { findOperation } from './registry.js';
 import { mayNow } from './standing.js';
@@ -37,6 +38,7 @@ export async function propose(
       if (!(await mayNow(tx, a, { ...actor, personId }, operation.permission))) {
         throw new AuthorityError('forbidden', `whoever proposes this needs ${operation.permission} just now`);
       }
+      await requireRoomFor(tx, actor.organizationId, 'proposals');
       await operation.check(tx, a, actor, parameters);
       const proposedAt = a.clock.now();
       const proposal: Proposal = {

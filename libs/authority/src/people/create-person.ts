@@ -12,6 +12,7 @@ import {
 } from '#store';
 import { logStatus, statusChange, type StatusAudit } from '../change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
+import { requireRoomFor } from '../holdings.js';
 
 /** A person without any role yet. Roles are granted by two people. */
 export async function createPerson(
@@ -22,6 +23,7 @@ export async function createPerson(
   const made = await a.database.transaction(
     async (tx) => {
       const organizationId = await requireOrganization(tx, actor, request.organizationId);
+      await requireRoomFor(tx, organizationId, 'people');
       const { name, email = null } = request;
       const row = { id: newId(a.clock), organizationId, name, email, oidcIssuer: null, oidcSubject: null };
       const { audit, change } = await writePerson(tx, a, actor, row);

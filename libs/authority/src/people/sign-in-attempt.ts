@@ -30,7 +30,7 @@ export async function beginAttempt(
   content: object,
 ): Promise<string> {
   a.failedAttempts.check(from.address);
-  if (!a.failedAttempts.mayRecordRefusal(from.address)) {
+  if (!a.failedAttempts.mayBeginSignIn(from.address)) {
     throw new AuthorityError('limited', 'too many sign-ins were begun; wait before the next', { retryAfter: 60 });
   }
   const id = randomBytes(24).toString('base64url');

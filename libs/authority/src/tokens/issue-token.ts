@@ -3,6 +3,7 @@ import { decideKeyExpiry, permissionsOf, rolesOf, type Permission, type Role } f
 import { findListedToken, findOrganization, isId, type ListedToken, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import { writeToken, type Caller } from '../operator-access.js';
+import { requireRoomFor } from '../holdings.js';
 import { auditingRefusal } from '../refusal.js';
 
 export interface TokenRequest {
@@ -40,6 +41,7 @@ export async function issueToken(
     const person = request.kind === 'personal' ? requirePerson(actor) : undefined;
     if (request.kind === 'machine') requirePermission(caller, 'token:manage');
     await requireOwnRoles(tx, actor, caller, { ...request, organizationId });
+    await requireRoomFor(tx, organizationId, 'tokens');
     const made = await writeToken(tx, a, actor, {
       organizationId,
       name: request.name,

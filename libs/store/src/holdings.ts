@@ -1,0 +1,17 @@
+import type { Tx } from './database.js';
+
+export type Holding = 'people' | 'tokens' | 'proposals';
+
+const COUNT: Readonly<Record<Holding, string>> = {
+  people: `select count(*)::int as count from people where organization_id = $1`,
+  tokens: `select count(*)::int as count from operator_tokens
+    where organization_id = $1 and kind in ('machine', 'personal') and (expires_at is null or expires_at > now())`,
+  proposals: `select count(*)::int as count from approvals
+    where organization_id = $1 and state = 'proposed' and expires_at > now()`,
+};
+
+/** How many an organization has: people ever made, tokens that have not ended, proposals that are open. */
+export async function countHoldings(tx: Tx, organizationId: string, of: Holding): Promise<number> {
+  const [row] = await tx.rows<{ count: number }>(COUNT[of], [organizationId]);
+  return row?.count ?? 0;
+}
