@@ -41,7 +41,7 @@ describe('the demo', () => {
   test('plays the whole life where there is no openssl, every step with a check', async () => {
     const { step, titles, checks } = silently();
     await playLife(await workbench(), { step });
-    expect(titles).toHaveLength(15);
+    expect(titles).toHaveLength(16);
     expect(checks.length).toBeGreaterThanOrEqual(titles.length);
   });
 
