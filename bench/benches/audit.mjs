@@ -67,7 +67,7 @@ export async function auditVerify({ rounds = 5 } = {}) {
 }
 
 /** API keys issued with the audit log, sealing included, and with inserts into it switched off, in turns. */
-export async function auditCost({ count = 200, rounds = 7 } = {}) {
+export async function auditCost({ count = 200, rounds = 17 } = {}) {
   const instance = await startInstance();
   const client = new pg.Client({
     host: path.join(instance.home, 'pg'),
