@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   approve,
-  enrollOverEst,
   introspect,
   issueKey,
   proposeIssuerRevocation,
@@ -18,7 +17,7 @@ import {
 import { readCertificate } from '#pki';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
-import { enrollRequest, makeDevice, makeEnrolled, makeProduct, renewRequest } from '../harness/fixtures.js';
+import { enroll, enrollRequest, makeDevice, makeEnrolled, makeProduct, renewRequest } from '../harness/fixtures.js';
 import { makePerson } from '../harness/people.js';
 
 let db: TestDatabase;
@@ -34,7 +33,7 @@ afterAll(() => db.stop());
 const serialOf = (der: Buffer): string => readCertificate(der).serial;
 const entryOf = (der: Buffer) => api.follower.index.certificate(serialOf(der));
 const renew = (device: Parameters<typeof renewRequest>[0], certificate: Buffer) =>
-  enrollOverEst(est, renewRequest(device, certificate, newKey()));
+  enroll(est, renewRequest(device, certificate, newKey()));
 
 async function makeKey() {
   const { releaseId } = await makeProduct(api, db.operator);
@@ -86,12 +85,12 @@ test('a certificate moved to another device renews for neither', async () => {
 
 test('a spent secret stays spent, whoever says it is free', async () => {
   const made = await makeDevice(db);
-  await enrollOverEst(est, enrollRequest(made, newKey()));
+  await enroll(est, enrollRequest(made, newKey()));
   const free = `update enrollment_secrets set state = 'free', bound_serial = null, bound_request = null where device_id = $1`;
   await expect(est.database.transaction((tx) => tx.run(free, [made.device.id]))).rejects.toMatchObject({
     kind: 'internal',
   });
-  await expect(enrollOverEst(est, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unauthenticated' });
+  await expect(enroll(est, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unauthenticated' });
 });
 
 test('an instanceId swapped in the database opens no enrollment secret', async () => {
@@ -100,10 +99,7 @@ test('an instanceId swapped in the database opens no enrollment secret', async (
   await db.tamper(`update devices set instance_id = $1 where id = $2`, [other, one.device.id]);
   await db.tamper(`update devices set instance_id = $1 where id = $2`, [one.device.instanceId, two.device.id]);
   await expect(
-    enrollOverEst(
-      est,
-      enrollRequest({ ...two, device: { ...two.device, instanceId: one.device.instanceId } }, newKey()),
-    ),
+    enroll(est, enrollRequest({ ...two, device: { ...two.device, instanceId: one.device.instanceId } }, newKey())),
   ).rejects.toMatchObject({
     code: 'sealBroken',
   });
@@ -173,6 +169,6 @@ test('a revoked issuing CA issues nothing more, by secret, by renewal, for leave
   await expect(renew(device, certificate)).rejects.toMatchObject({ code: 'issuerRevoked' });
   // Its path is looked at for the first time, and already ends at the revoked CA.
   await expect(renew(unseen.device, unseen.certificate)).rejects.toMatchObject({ kind: 'forbidden' });
-  await expect(enrollOverEst(est, enrollRequest(fresh, newKey()))).rejects.toMatchObject({ code: 'noActiveIssuer' });
+  await expect(enroll(est, enrollRequest(fresh, newKey()))).rejects.toMatchObject({ code: 'noActiveIssuer' });
   expect(await db.sql(`select 1 from certificates`)).toHaveLength(before.length);
 });

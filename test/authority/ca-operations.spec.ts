@@ -3,7 +3,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import {
   approve,
   ensureHierarchy,
-  enrollOverEst,
   IssuerDirectory,
   proposeIssuer,
   proposeIssuerActivation,
@@ -24,7 +23,7 @@ import { listIssuers } from '#store';
 import { silent, startTestDatabase, STATUS_URL, type TestDatabase } from '../harness/database.js';
 import { selfSigned } from '../est/self-signed.js';
 import { newKey } from '../harness/device.js';
-import { enrollRequest, makeDevice, makeEnrolled, renewRequest } from '../harness/fixtures.js';
+import { enroll, enrollRequest, makeDevice, makeEnrolled, renewRequest } from '../harness/fixtures.js';
 import { makePerson } from '../harness/people.js';
 
 type Person = Actor & { personId: string };
@@ -228,7 +227,7 @@ describe('activation', () => {
     const fresh = await makeEnrolled(db);
     expect(await verifiesUnder(fresh.certificate, id)).toBe(true);
     expect(await verifiesUnder(fresh.certificate, former.id)).toBe(false);
-    const renewed = await enrollOverEst(est, renewRequest(old.device, old.certificate, newKey()));
+    const renewed = await enroll(est, renewRequest(old.device, old.certificate, newKey()));
     expect(await verifiesUnder(renewed, id)).toBe(true);
     // What a device needs for a path of any of them.
     const chain = (await est.issuers.chain()).map((one) => one.id);
@@ -244,9 +243,9 @@ describe('activation', () => {
       ...est,
       signer: { ...est.signer, sign: () => Promise.reject(new AuthorityError('unavailable', 'down')) },
     };
-    await expect(enrollOverEst(down, enrollRequest(made, key))).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect(enroll(down, enrollRequest(made, key))).rejects.toMatchObject({ kind: 'unavailable' });
     await activate(await create());
-    const certificate = await enrollOverEst(est, enrollRequest(made, key));
+    const certificate = await enroll(est, enrollRequest(made, key));
     expect(await verifiesUnder(certificate, former.id)).toBe(true);
   });
 });
@@ -275,7 +274,7 @@ describe('the revocation of a CA', () => {
       serial,
     ]);
     expect(row).toEqual({ issuer_id: (await est.issuers.root()).id });
-    const renewal = enrollOverEst(est, renewRequest(device, certificate, newKey()));
+    const renewal = enroll(est, renewRequest(device, certificate, newKey()));
     await expect(renewal).rejects.toMatchObject({ kind: 'forbidden' });
     expect(await verifiesUnder((await makeEnrolled(db)).certificate, next)).toBe(true);
     expect((await est.issuers.chain()).map((one) => one.id)).not.toContain(doomed);
@@ -303,9 +302,9 @@ describe('the revocation of a CA', () => {
     const active = await est.issuers.issuing();
     await decided(proposeIssuerRevocation(api, admin, active.id, 'cessationOfOperation'));
     const made = await makeDevice(db);
-    await expect(enrollOverEst(est, enrollRequest(made, newKey()))).rejects.toMatchObject({ code: 'noActiveIssuer' });
+    await expect(enroll(est, enrollRequest(made, newKey()))).rejects.toMatchObject({ code: 'noActiveIssuer' });
     await activate(spare);
-    expect(await verifiesUnder(await enrollOverEst(est, enrollRequest(made, newKey())), spare)).toBe(true);
+    expect(await verifiesUnder(await enroll(est, enrollRequest(made, newKey())), spare)).toBe(true);
   });
 });
 

@@ -2,7 +2,6 @@ import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   authenticateOperator,
-  enrollOverEst,
   introspect,
   issueKey,
   issueBootstrapToken,
@@ -22,7 +21,7 @@ import { AuthorityError } from '#kernel';
 import { readCertificate } from '#pki';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
-import { enrollRequest, makeDevice, makeProduct, renewRequest } from '../harness/fixtures.js';
+import { enroll, enrollRequest, makeDevice, makeProduct, renewRequest } from '../harness/fixtures.js';
 
 let db: TestDatabase;
 let api: AuthorityContext;
@@ -107,12 +106,12 @@ describe('a dump of every table', () => {
       spellings(Buffer.from(leaf.privateKey.export({ format: 'jwk' }).d!, 'base64url')),
     );
     const wrongUser = { user: made.secret, password: made.device.id };
-    await enrollOverEst(est, enrollRequest(made, leaf, { basic: wrongUser })).catch(() => undefined);
+    await enroll(est, enrollRequest(made, leaf, { basic: wrongUser })).catch(() => undefined);
     const swapped = { user: made.device.id, password: issued.key };
-    await enrollOverEst(est, enrollRequest(made, leaf, { basic: swapped })).catch(() => undefined);
-    const certificate = await enrollOverEst(est, enrollRequest(made, leaf));
-    await enrollOverEst(est, enrollRequest(made, newKey())).catch(() => undefined);
-    await enrollOverEst(est, renewRequest(made.device, certificate, newKey()));
+    await enroll(est, enrollRequest(made, leaf, { basic: swapped })).catch(() => undefined);
+    const certificate = await enroll(est, enrollRequest(made, leaf));
+    await enroll(est, enrollRequest(made, newKey())).catch(() => undefined);
+    await enroll(est, renewRequest(made.device, certificate, newKey()));
     remember('second enrollment secret', (await resetDevice(api, me, made.device.id)).enrollment.secret);
     await revokeDevice(api, me, made.device.id, { reason: 'keyCompromise' });
     remember('unused enrollment secret', (await registerDevice(api, me, { appId: product.appId })).enrollment.secret);

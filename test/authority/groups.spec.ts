@@ -5,7 +5,6 @@ import {
   changeDevice,
   createDeviceGroup,
   deviceStatus,
-  enrollOverEst,
   followGroup,
   groupStatus,
   propose,
@@ -23,7 +22,14 @@ import { readCertificate } from '#pki';
 import { findCertificate, findDevice, statusHistory, type StatusKind } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey, type DeviceKey } from '../harness/device.js';
-import { enrollRequest, makeProduct, renewRequest, type Product, type TestDevice } from '../harness/fixtures.js';
+import {
+  type Product,
+  type TestDevice,
+  enroll,
+  enrollRequest,
+  makeProduct,
+  renewRequest,
+} from '../harness/fixtures.js';
 import { makePerson, type Person } from '../harness/people.js';
 
 let db: TestDatabase;
@@ -57,7 +63,7 @@ async function makeMember(groupId: string | undefined = group): Promise<Member> 
   const { device, enrollment } = await registerDevice(api, officer, { appId, groupId });
   const made = { device, secret: enrollment.secret };
   const key = newKey();
-  return { ...made, key, certificate: await enrollOverEst(est, enrollRequest(made, key)) };
+  return { ...made, key, certificate: await enroll(est, enrollRequest(made, key)) };
 }
 
 const everything = { scope: { organizationId: '00000000-0000-0000-0000-000000000000', authority: true } };
@@ -97,8 +103,8 @@ describe('a suspended group', () => {
     await suspend();
     expect(groupStatus(api, group)).toBe('suspended');
     const suspended = { kind: 'forbidden', detail: 'the device or its group is suspended' };
-    await expect(enrollOverEst(est, enrollRequest(newcomer, newKey()))).rejects.toMatchObject(suspended);
-    await expect(enrollOverEst(est, renewRequest(member.device, member.certificate, newKey()))).rejects.toMatchObject(
+    await expect(enroll(est, enrollRequest(newcomer, newKey()))).rejects.toMatchObject(suspended);
+    await expect(enroll(est, renewRequest(member.device, member.certificate, newKey()))).rejects.toMatchObject(
       suspended,
     );
     expect(await follow()).toEqual({ members: 2, changes: 1 });
@@ -107,8 +113,8 @@ describe('a suspended group', () => {
     await resumeGroup(api, officer, group);
     expect(await follow()).toEqual({ members: 2, changes: 1 });
     expect(await shown(member)).toBe('active');
-    await enrollOverEst(est, enrollRequest(newcomer, newKey()));
-    await enrollOverEst(est, renewRequest(member.device, member.certificate, newKey()));
+    await enroll(est, enrollRequest(newcomer, newKey()));
+    await enroll(est, renewRequest(member.device, member.certificate, newKey()));
   });
 
   test('is not got around by a request that looked before: the intent itself asks the log', async () => {
@@ -132,7 +138,7 @@ describe('a suspended group', () => {
       },
     };
     const request = enrollRequest({ device, secret: enrollment.secret }, newKey());
-    await expect(enrollOverEst(late, request)).rejects.toMatchObject({
+    await expect(enroll(late, request)).rejects.toMatchObject({
       kind: expect.stringMatching(/forbidden|unavailable/),
     });
     const [row] = await db.sql<{ n: number }>('select count(*)::int as n from certificates where device_id = $1', [
@@ -214,11 +220,11 @@ describe('a revoked group', () => {
     expect(groupStatus(api, group)).toBe('revoked');
     await est.follower.catchUp(api.follower.index.seq);
     const late = enrollRequest({ device: waiting.device, secret: waiting.enrollment.secret }, newKey());
-    await expect(enrollOverEst(est, late)).rejects.toMatchObject({ kind: 'forbidden' });
+    await expect(enroll(est, late)).rejects.toMatchObject({ kind: 'forbidden' });
     expect(await follow()).toEqual({ members: 2, changes: 3 });
     expect(await shownDevice(member)).toBe('revoked');
     expect(await shown(member)).toBe('revoked');
-    await expect(enrollOverEst(est, late)).rejects.toMatchObject({ kind: 'unauthenticated' });
+    await expect(enroll(est, late)).rejects.toMatchObject({ kind: 'unauthenticated' });
     expect(await follow()).toEqual({ members: 2, changes: 0 });
     const [log] = await history('device', member.device.id);
     expect(log).toMatchObject({ status: 'revoked', reason: 'superseded' });
@@ -256,7 +262,7 @@ describe('a revoked group', () => {
     expect((await history('device', gone.device.id)).at(-1)).toMatchObject({ reason: 'cessationOfOperation' });
     const outside = await registerDevice(api, officer, { appId: product.appId });
     const stolen = enrollRequest({ device: outside.device, secret: outside.enrollment.secret }, plain.key);
-    await expect(enrollOverEst(est, stolen)).rejects.toMatchObject({ code: 'keyBlocked' });
+    await expect(enroll(est, stolen)).rejects.toMatchObject({ code: 'keyBlocked' });
   });
 
   test('lets a device come back only after it has left the group', async () => {

@@ -1,20 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import {
-  approve,
-  currentProfile,
-  enrollOverEst,
-  proposeProfileChange,
-  reject,
-  type Actor,
-  type AuthorityContext,
-} from '#authority';
+import { approve, currentProfile, proposeProfileChange, reject, type Actor, type AuthorityContext } from '#authority';
 import { addSeconds, type Clock } from '#kernel';
 import { readCertificate } from '#pki';
 import { CHANGEABLE_PROFILES, profiles, validityBounds } from '#policy';
-import { profileRowMac } from '#status';
+import { policyDocumentMac } from '#status';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
-import { enrollRequest, makeDevice, makeEnrolled } from '../harness/fixtures.js';
+import { enroll, enrollRequest, makeDevice, makeEnrolled } from '../harness/fixtures.js';
 import { makePerson } from '../harness/people.js';
 
 type Person = Actor & { personId: string };
@@ -91,8 +83,8 @@ describe('a changed profile', () => {
     // In the order of the shipped ones.
     expect(device()).toMatchObject({ validitySeconds: 13 * DAY, keyTypes: ['ec-p256', 'ec-p384'] });
     const made = await makeDevice(db);
-    await expect(enrollOverEst(est, enrollRequest(made, newKey('P-521')))).rejects.toMatchObject({ kind: 'invalid' });
-    const certificate = await enrollOverEst(est, enrollRequest(made, newKey('P-384')));
+    await expect(enroll(est, enrollRequest(made, newKey('P-521')))).rejects.toMatchObject({ kind: 'invalid' });
+    const certificate = await enroll(est, enrollRequest(made, newKey('P-384')));
     expect(secondsOf(certificate)).toBe(13 * DAY);
   });
 
@@ -101,7 +93,7 @@ describe('a changed profile', () => {
     const follower = await db.follower({ plane: 'responder', peppers: undefined });
     await follower.start();
     expect(currentProfile({ lifetimes: db.lifetimes, follower }, 'device').validitySeconds).toBe(14 * DAY);
-    const [row] = await db.sql(`select version, approval_id from profile_versions order by version desc limit 1`);
+    const [row] = await db.sql(`select version, approval_id from policy_documents order by version desc limit 1`);
     expect(row).toMatchObject({ version: device().version });
     const audits = await db.sql<{ canonical: Buffer }>(
       `select canonical from audit where subject = 'profile:device' order by id desc limit 1`,
@@ -200,49 +192,54 @@ describe('a version that nobody approved is not believed', () => {
   test('planted beside the log', async () => {
     const { version, validitySeconds } = device();
     await db.sql(
-      `insert into profile_versions (name, version, settings, approval_id, mac)
-       select name, $1, '{"validitySeconds":34300000}', approval_id, mac from profile_versions limit 1`,
+      `insert into policy_documents (kind, name, version, document, approval_id, mac)
+       select kind, name, $1, '{"validitySeconds":34300000}', approval_id, mac from policy_documents limit 1`,
       [version + 1],
     );
     try {
       expect(currentProfile(await fresh(), 'device')).toMatchObject({ version, validitySeconds });
     } finally {
-      await db.tamper(`delete from profile_versions where version = $1`, [version + 1]);
+      await db.tamper(`delete from policy_documents where version = $1`, [version + 1]);
     }
   });
 
   test.each([
-    ['its settings', `update profile_versions set settings = '{"validitySeconds":34300000}' where version = $1`],
+    ['its settings', `update policy_documents set document = '{"validitySeconds":34300000}' where version = $1`],
     [
       'its approval',
-      `update profile_versions set approval_id = (select id from approvals where operation = 'profile.change' and state <> 'executed' limit 1) where version = $1`,
+      `update policy_documents set approval_id = (select id from approvals where operation = 'profile.change' and state <> 'executed' limit 1) where version = $1`,
     ],
-    ['all of it', `delete from profile_versions where version = $1`],
+    ['all of it', `delete from policy_documents where version = $1`],
     [
       'its settings, under a MAC of ours',
-      `update profile_versions set settings = '{"validitySeconds":34300000}', mac = $2 where version = $1`,
+      `update policy_documents set document = '{"validitySeconds":34300000}', mac = $2 where version = $1`,
     ],
   ])('altered in %s: nothing is issued by it, rather than by something else', async (_, sql) => {
     const { version } = device();
-    const [kept] = await db.sql<{ settings: Buffer; approval_id: string; mac: Buffer }>(
-      `select settings, approval_id, mac from profile_versions where version = $1`,
+    const [kept] = await db.sql<{ document: Buffer; approval_id: string; mac: Buffer }>(
+      `select document, approval_id, mac from policy_documents where version = $1`,
       [version],
     );
     const made = await makeDevice(db);
-    const other = { name: 'device', version, settings: Buffer.from('{"validitySeconds":34300000}') };
-    const mac = profileRowMac(db.macKey, { ...other, approvalId: kept!.approval_id });
+    const other = {
+      kind: 'profile' as const,
+      name: 'device',
+      version,
+      document: Buffer.from('{"validitySeconds":34300000}'),
+    };
+    const mac = policyDocumentMac(db.macKey, { ...other, approvalId: kept!.approval_id });
     await db.tamper(sql, sql.includes('$2') ? [version, mac] : [version]);
     try {
       const context = await fresh();
-      const attempt = enrollOverEst(context, enrollRequest(made, newKey()));
+      const attempt = enroll(context, enrollRequest(made, newKey()));
       await expect(attempt).rejects.toMatchObject({ kind: 'unavailable', code: 'profileAltered' });
       // The others are not taken down with it.
       expect(currentProfile(context, 'tls-server').version).toBe(1);
     } finally {
-      await db.tamper(`delete from profile_versions where version = $1`, [version]);
+      await db.tamper(`delete from policy_documents where version = $1`, [version]);
       await db.tamper(
-        `insert into profile_versions (name, version, settings, approval_id, mac) values ('device', $1, $2, $3, $4)`,
-        [version, kept!.settings, kept!.approval_id, kept!.mac],
+        `insert into policy_documents (kind, name, version, document, approval_id, mac) values ('profile', 'device', $1, $2, $3, $4)`,
+        [version, kept!.document, kept!.approval_id, kept!.mac],
       );
     }
     expect(currentProfile(await fresh(), 'device').version).toBe(version);

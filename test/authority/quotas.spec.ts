@@ -4,7 +4,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import {
   changeQuotas,
   createOrganization,
-  enrollOverEst,
   issueKey,
   Quotas,
   readQuotas,
@@ -16,7 +15,7 @@ import {
 import { ManualClock } from '#kernel';
 import { silent, startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
-import { enrollRequest, makeDevice, makeProduct, renewRequest } from '../harness/fixtures.js';
+import { enroll, enrollRequest, makeDevice, makeProduct, renewRequest } from '../harness/fixtures.js';
 
 let db: TestDatabase;
 let api: AuthorityContext;
@@ -235,19 +234,19 @@ describe('issuance', () => {
       await makeDevice(db, product),
     ];
     const [key, later] = [newKey(), newKey()];
-    const first = await enrollOverEst(est, enrollRequest(one, key));
-    expect(await enrollOverEst(est, enrollRequest(one, key))).toEqual(first);
-    const second = await enrollOverEst(est, renewRequest(one.device, first, later));
-    expect(await enrollOverEst(est, renewRequest(one.device, first, later))).toEqual(second);
+    const first = await enroll(est, enrollRequest(one, key));
+    expect(await enroll(est, enrollRequest(one, key))).toEqual(first);
+    const second = await enroll(est, renewRequest(one.device, first, later));
+    expect(await enroll(est, renewRequest(one.device, first, later))).toEqual(second);
 
     const before = await db.sql(`select count(*) from certificates`);
-    await expect(enrollOverEst(est, enrollRequest(two, newKey()))).rejects.toEqual(exceeded);
-    await expect(enrollOverEst(est, renewRequest(one.device, second, newKey()))).rejects.toEqual(exceeded);
+    await expect(enroll(est, enrollRequest(two, newKey()))).rejects.toEqual(exceeded);
+    await expect(enroll(est, renewRequest(one.device, second, newKey()))).rejects.toEqual(exceeded);
     expect(await db.sql(`select count(*) from certificates`)).toEqual(before);
     expect(await db.sql(`select state from enrollment_secrets where device_id = $1`, [three.device.id])).toEqual([
       { state: 'free' },
     ]);
-    await enrollOverEst(est, enrollRequest(await makeDevice(db), newKey()));
+    await enroll(est, enrollRequest(await makeDevice(db), newKey()));
   });
 
   test('of keys counts for the vendor too, whoever issues them', async () => {

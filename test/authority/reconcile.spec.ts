@@ -2,7 +2,6 @@ import { generateKeyPairSync, sign as signWithKey } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   certificateStatus,
-  enrollOverEst,
   reconcileIntents,
   revokeCertificate,
   revokeDevice,
@@ -17,13 +16,14 @@ import { blockKey, findCertificate, latestStatus, type CertificateRow } from '#s
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
 import {
+  type Product,
+  type TestDevice,
+  enroll,
   enrollRequest,
   makeDevice,
   makeEnrolled,
   makeProduct,
   renewRequest,
-  type Product,
-  type TestDevice,
 } from '../harness/fixtures.js';
 
 let db: TestDatabase;
@@ -66,7 +66,7 @@ async function openIntent(): Promise<TestDevice & { key: ReturnType<typeof newKe
   const made = await makeDevice(db, product);
   const key = newKey();
   const cut = { ...est, signer: new OddSigner(est.signer, gone) };
-  await expect(enrollOverEst(cut, enrollRequest(made, key))).rejects.toMatchObject({ kind: 'unavailable' });
+  await expect(enroll(cut, enrollRequest(made, key))).rejects.toMatchObject({ kind: 'unavailable' });
   return { ...made, key, row: await rowOf(made.device.id) };
 }
 
@@ -104,7 +104,7 @@ describe('before anything is signed', () => {
       seen = await rowOf(made.device.id);
       return signature;
     });
-    await enrollOverEst({ ...est, signer }, enrollRequest(made, newKey()));
+    await enroll({ ...est, signer }, enrollRequest(made, newKey()));
     expect(seen?.state).toBe('issuing');
     expect(signer.asked).toEqual([
       {
@@ -133,7 +133,7 @@ describe('a signature that is not the right one is never released', () => {
   test.each(faults)('%s', async (_, answer) => {
     const made = await makeDevice(db, product);
     const odd = { ...est, signer: new OddSigner(est.signer, answer) };
-    await expect(enrollOverEst(odd, enrollRequest(made, newKey()))).rejects.toMatchObject({
+    await expect(enroll(odd, enrollRequest(made, newKey()))).rejects.toMatchObject({
       kind: 'internal',
       code: 'badSignature',
     });
@@ -156,7 +156,7 @@ describe('a signature that is not the right one is never released', () => {
       });
     const odd = { ...est, signer: new OddSigner(est.signer, swap) };
     const devices = [await makeDevice(db, product), await makeDevice(db, product)];
-    const results = await Promise.allSettled(devices.map((made) => enrollOverEst(odd, enrollRequest(made, newKey()))));
+    const results = await Promise.allSettled(devices.map((made) => enroll(odd, enrollRequest(made, newKey()))));
     for (const result of results)
       expect(result).toMatchObject({ status: 'rejected', reason: { code: 'badSignature' } });
     for (const made of devices) expect(await rowOf(made.device.id)).toMatchObject({ der: null });
@@ -181,7 +181,7 @@ describe('the reconciler finishes what was cut off', () => {
     expect(
       verifyBytes(certificate.signatureAlgorithmDer, issuer.publicKey.keyObject, row.tbs, certificate.signature),
     ).toBe(true);
-    expect(await enrollOverEst(est, enrollRequest(made, key))).toEqual(stored.der);
+    expect(await enroll(est, enrollRequest(made, key))).toEqual(stored.der);
     expect(await auditOf(row, 'certificate.issued')).toEqual([{ actor: 'system:worker', outcome: 'success' }]);
   });
 
@@ -189,11 +189,11 @@ describe('the reconciler finishes what was cut off', () => {
     const made = await makeEnrolled(db, product);
     const key = newKey();
     const cut = { ...est, signer: new OddSigner(est.signer, gone) };
-    await expect(enrollOverEst(cut, renewRequest(made.device, made.certificate, key))).rejects.toMatchObject({
+    await expect(enroll(cut, renewRequest(made.device, made.certificate, key))).rejects.toMatchObject({
       kind: 'unavailable',
     });
     expect(await reconcileIntents(worker, 0)).toEqual({ signed: 1, abandoned: 0 });
-    const next = await enrollOverEst(est, renewRequest(made.device, made.certificate, key));
+    const next = await enroll(est, renewRequest(made.device, made.certificate, key));
     const [old] = await db.sql<{ by: string }>(
       `select encode(superseded_by, 'hex') as by from certificates where serial = decode($1, 'hex')`,
       [readCertificate(made.certificate).serial],
@@ -335,7 +335,7 @@ describe('the reconciler abandons what may not be signed any more', () => {
       await reconcileIntents(worker, 0);
       return signature;
     });
-    await expect(enrollOverEst({ ...est, signer: late }, enrollRequest(made, newKey()))).rejects.toMatchObject({
+    await expect(enroll({ ...est, signer: late }, enrollRequest(made, newKey()))).rejects.toMatchObject({
       kind: 'unavailable',
     });
     expect(await rowOf(made.device.id)).toMatchObject({ state: 'abandoned', der: null });

@@ -4,7 +4,6 @@ import {
   approve,
   certificateStatus,
   deviceStatus,
-  enrollOverEst,
   propose,
   resetDevice,
   revokeDevice,
@@ -14,7 +13,7 @@ import { readCertificate } from '#pki';
 import { appendStatusChanges, findCertificate, findDevice, type StatusChange } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
-import { enrollRequest, makeEnrolled, renewRequest, type TestDevice } from '../harness/fixtures.js';
+import { type TestDevice, enroll, enrollRequest, makeEnrolled, renewRequest } from '../harness/fixtures.js';
 import { makePerson, type Person } from '../harness/people.js';
 
 let db: TestDatabase;
@@ -73,14 +72,14 @@ describe('a revoked device', () => {
     expect(await shownCertificate(made.certificate)).toBe('revoked');
     await est.follower.catchUp(api.follower.index.seq);
     const back = { device: made.device, secret: secretResult!.enrollment!.secret };
-    await expect(enrollOverEst(est, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unauthenticated' });
-    const certificate = await enrollOverEst(est, enrollRequest(back, newKey()));
+    await expect(enroll(est, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unauthenticated' });
+    const certificate = await enroll(est, enrollRequest(back, newKey()));
     expect(await shown(made.device.id)).toBe('enrolled');
     expect(await shownCertificate(certificate)).toBe('active');
-    await expect(enrollOverEst(est, renewRequest(made.device, made.certificate, newKey()))).rejects.toMatchObject({
+    await expect(enroll(est, renewRequest(made.device, made.certificate, newKey()))).rejects.toMatchObject({
       kind: 'forbidden',
     });
-    await enrollOverEst(est, renewRequest(made.device, certificate, newKey()));
+    await enroll(est, renewRequest(made.device, certificate, newKey()));
   });
 
   test('is an ordinary one afterwards: reset by one person, and revoked again it takes two again', async () => {
@@ -92,14 +91,14 @@ describe('a revoked device', () => {
     expect(await shown(made.device.id)).toBe('revoked');
     await expect(resetDevice(api, officer, made.device.id)).rejects.toMatchObject({ code: 'deviceRevoked' });
     const again = await readmit(made);
-    await enrollOverEst(est, enrollRequest(again, newKey()));
+    await enroll(est, enrollRequest(again, newKey()));
   });
 
   test('does not come back with a key that was compromised', async () => {
     const made = await makeRevoked('keyCompromise');
     const back = await readmit(made);
-    await expect(enrollOverEst(est, enrollRequest(back, made.key))).rejects.toMatchObject({ code: 'keyBlocked' });
-    await enrollOverEst(est, enrollRequest(back, newKey()));
+    await expect(enroll(est, enrollRequest(back, made.key))).rejects.toMatchObject({ code: 'keyBlocked' });
+    await enroll(est, enrollRequest(back, newKey()));
   });
 
   test('is readmitted once by two proposals that were open together', async () => {

@@ -1,7 +1,6 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
-  enrollOverEst,
   renewServerCertificate,
   revokeCertificate,
   suspendDevice,
@@ -14,12 +13,14 @@ import type { StatusEntry } from '#status';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
 import {
+  type Product,
+  enroll,
   enrollRequest,
   makeDevice,
   makeEnrolled,
   makeProduct,
+  presents,
   renewRequest,
-  type Product,
 } from '../harness/fixtures.js';
 
 const MINUTE_MS = 60_000;
@@ -61,7 +62,7 @@ const rowOf = async (certificate: Buffer) =>
     )
   )[0]!;
 const refusal = (request: EstRequest): Promise<AuthorityError> =>
-  enrollOverEst(est, request).then(
+  enroll(est, request).then(
     () => {
       throw new Error('accepted');
     },
@@ -72,7 +73,7 @@ describe('a renewal', () => {
   test('gives the same names to the new key, and marks the certificate it renews', async () => {
     const { device, certificate } = await makeEnrolled(db, product);
     const key = newKey();
-    const next = await enrollOverEst(est, renewRequest(device, certificate, key));
+    const next = await enroll(est, renewRequest(device, certificate, key));
     const [before, after] = [readCertificate(certificate), readCertificate(next)];
     expect(after.subjectDer).toEqual(before.subjectDer);
     expect(after.san).toEqual(before.san);
@@ -84,7 +85,7 @@ describe('a renewal', () => {
 
   test('may keep its key', async () => {
     const { device, certificate, key } = await makeEnrolled(db, product);
-    const next = await enrollOverEst(est, renewRequest(device, certificate, key));
+    const next = await enroll(est, renewRequest(device, certificate, key));
     expect(readCertificate(next).publicKey.spki).toEqual(key.spki);
     expect(serialOf(next)).not.toBe(serialOf(certificate));
   });
@@ -92,22 +93,20 @@ describe('a renewal', () => {
   test('sent by several at once gives one certificate', async () => {
     const { device, certificate } = await makeEnrolled(db, product);
     const key = newKey();
-    const all = await Promise.all(
-      Array.from({ length: 6 }, () => enrollOverEst(est, renewRequest(device, certificate, key))),
-    );
+    const all = await Promise.all(Array.from({ length: 6 }, () => enroll(est, renewRequest(device, certificate, key))));
     expect(new Set(all.map(serialOf)).size).toBe(1);
   });
 
   test('with a certificate that was renewed already is still possible until that ends', async () => {
     const { device, certificate } = await makeEnrolled(db, product);
-    await enrollOverEst(est, renewRequest(device, certificate, newKey()));
-    await enrollOverEst(est, renewRequest(device, certificate, newKey()));
+    await enroll(est, renewRequest(device, certificate, newKey()));
+    await enroll(est, renewRequest(device, certificate, newKey()));
   });
 
   test('works down the line: the renewed certificate renews itself', async () => {
     const { device, certificate } = await makeEnrolled(db, product);
     let current = certificate;
-    for (let i = 0; i < 3; i++) current = await enrollOverEst(est, renewRequest(device, current, newKey()));
+    for (let i = 0; i < 3; i++) current = await enroll(est, renewRequest(device, current, newKey()));
     expect(readCertificate(current).san).toEqual(readCertificate(certificate).san);
   });
 });
@@ -116,8 +115,7 @@ describe('a renewal is refused', () => {
   test('without a certificate in the handshake, whatever secret is sent along', async () => {
     const { device, certificate, secret } = await makeEnrolled(db, product);
     const request = renewRequest(device, certificate, newKey(), {
-      peerCertificate: undefined,
-      basic: { user: device.id, password: secret },
+      presented: presents({ basic: { user: device.id, password: secret } }),
     });
     expect(await refusal(request)).toMatchObject({ kind: 'unauthenticated' });
   });
@@ -133,7 +131,7 @@ describe('a renewal is refused', () => {
 
   test('with one that was revoked after it was verified once, at once and by the log alone', async () => {
     const { device, certificate } = await makeEnrolled(db, product);
-    await enrollOverEst(est, renewRequest(device, certificate, newKey()));
+    await enroll(est, renewRequest(device, certificate, newKey()));
     const { seq } = await revokeCertificate(api, db.operator, serialOf(certificate), { reason: 'superseded' });
     // Before the index of this plane may have heard of it: the transaction asks the log.
     expect(await refusal(renewRequest(device, certificate, newKey()))).toMatchObject({ kind: 'forbidden' });
@@ -153,9 +151,9 @@ describe('a renewal is refused', () => {
       const entry = { status: 'revoked', reason: null, at: db.clock.now(), invalidityDate: null, seq: 1 };
       let revoked = false;
       const context = remembering(() => (revoked ? entry : undefined));
-      await enrollOverEst(context, renewRequest(device, certificate, newKey()));
+      await enroll(context, renewRequest(device, certificate, newKey()));
       revoked = true;
-      const attempt = enrollOverEst(context, renewRequest(device, certificate, newKey()));
+      const attempt = enroll(context, renewRequest(device, certificate, newKey()));
       await expect(attempt).rejects.toMatchObject({ kind: 'forbidden' });
     });
 
@@ -163,7 +161,7 @@ describe('a renewal is refused', () => {
       const { device, certificate } = await makeEnrolled(db, product);
       const context = remembering(() => undefined);
       await revokeCertificate(api, db.operator, serialOf(certificate), { reason: 'superseded' });
-      const attempt = enrollOverEst(context, renewRequest(device, certificate, newKey()));
+      const attempt = enroll(context, renewRequest(device, certificate, newKey()));
       await expect(attempt).rejects.toMatchObject({ kind: 'forbidden' });
     });
   });
@@ -224,10 +222,10 @@ describe('a renewal is refused', () => {
   test('while the status is older than a minute: nothing is issued then', async () => {
     const { device, certificate } = await makeEnrolled(db, product);
     const stale = { ...est, follower: { ...est.follower, index: est.follower.index, assertFresh: old } };
-    const attempt = enrollOverEst(stale, renewRequest(device, certificate, newKey()));
+    const attempt = enroll(stale, renewRequest(device, certificate, newKey()));
     await expect(attempt).rejects.toMatchObject({ kind: 'unavailable' });
     const made = await makeDevice(db, product);
-    await expect(enrollOverEst(stale, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect(enroll(stale, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unavailable' });
   });
 });
 
@@ -236,13 +234,13 @@ describe('time', () => {
   test('repeated within 10 minutes gives the same certificate, after that a new one (E91)', async () => {
     const { device, certificate } = await makeEnrolled(db, product);
     const key = newKey();
-    const first = await enrollOverEst(est, renewRequest(device, certificate, key));
+    const first = await enroll(est, renewRequest(device, certificate, key));
     await jump(9 * MINUTE_MS);
-    expect(await enrollOverEst(est, renewRequest(device, certificate, key))).toEqual(first);
-    const other = await enrollOverEst(est, renewRequest(device, certificate, newKey()));
+    expect(await enroll(est, renewRequest(device, certificate, key))).toEqual(first);
+    const other = await enroll(est, renewRequest(device, certificate, newKey()));
     expect(serialOf(other)).not.toBe(serialOf(first));
     await jump(2 * MINUTE_MS);
-    expect(serialOf(await enrollOverEst(est, renewRequest(device, certificate, key)))).not.toBe(serialOf(first));
+    expect(serialOf(await enroll(est, renewRequest(device, certificate, key)))).not.toBe(serialOf(first));
     // The mark is written once: the first successor stays the successor.
     expect((await rowOf(certificate)).superseded_by?.toString('hex')).toBe(serialOf(first));
   });

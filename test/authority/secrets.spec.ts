@@ -1,20 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import {
-  enrollOverEst,
-  reconcileIntents,
-  resetDevice,
-  revokeDevice,
-  type AuthorityContext,
-  type Transactor,
-} from '#authority';
+import { reconcileIntents, resetDevice, revokeDevice, type AuthorityContext, type Transactor } from '#authority';
 import { mintEnrollmentSecret, parseCredential, sealVerifier, verifierHash } from '#credential';
-import { addSeconds, AuthorityError } from '#kernel';
+import { addSeconds, AuthorityError, loadConfig } from '#kernel';
 import { OID, readCertificate } from '#pki';
+import { profiles, shippedLabel } from '#policy';
 import type { Signer } from '#signing';
 import { secretSealContext } from '../../libs/authority/src/register-device.js';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
-import { enrollRequest, makeDevice, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
+import { type Product, type TestDevice, enroll, enrollRequest, makeDevice, makeProduct } from '../harness/fixtures.js';
+
+const DEFAULT = shippedLabel(profiles(loadConfig({}).lifetimes).device);
 
 let db: TestDatabase;
 let api: AuthorityContext;
@@ -63,7 +59,7 @@ describe('a one-time secret', () => {
   test('gives the device the certificate of the profile, and is spent', async () => {
     const made = await makeDevice(db, product);
     const key = newKey();
-    const certificate = readCertificate(await enrollOverEst(est, enrollRequest(made, key)));
+    const certificate = readCertificate(await enroll(est, enrollRequest(made, key)));
     expect(certificate.subject).toEqual([[expect.objectContaining({ type: OID.commonName, value: made.device.id })]]);
     expect(certificate.san).toEqual([{ type: 'uri', value: `urn:uuid:${made.device.instanceId}` }]);
     expect(certificate.publicKey.spki.equals(key.spki)).toBe(true);
@@ -78,7 +74,7 @@ describe('a one-time secret', () => {
       const made = await makeDevice(db, product);
       const keys = [newKey(), newKey()];
       const results = await Promise.allSettled(
-        keys.map((key) => enrollOverEst(est, enrollRequest(made, key, { address: address() }))),
+        keys.map((key) => enroll(est, enrollRequest(made, key, { address: address() }))),
       );
       const won = results.filter((result) => result.status === 'fulfilled');
       expect(won).toHaveLength(1);
@@ -91,7 +87,7 @@ describe('a one-time secret', () => {
   test('used by the same key at once gives everybody the same certificate', async () => {
     const made = await makeDevice(db, product);
     const key = newKey();
-    const all = await Promise.all(Array.from({ length: 6 }, () => enrollOverEst(est, enrollRequest(made, key))));
+    const all = await Promise.all(Array.from({ length: 6 }, () => enroll(est, enrollRequest(made, key))));
     expect(new Set(all.map((der) => der.toString('hex'))).size).toBe(1);
     expect(await certificatesOf(made.device)).toHaveLength(1);
   });
@@ -99,15 +95,18 @@ describe('a one-time secret', () => {
   test('with the same request again gives the same certificate, also past its expiry', async () => {
     const made = await makeDevice(db, product);
     const key = newKey();
-    const first = await enrollOverEst(est, enrollRequest(made, key));
+    const first = await enroll(est, enrollRequest(made, key));
     await expire(made);
-    expect(await enrollOverEst(est, enrollRequest(made, key))).toEqual(first);
+    expect(await enroll(est, enrollRequest(made, key))).toEqual(first);
     expect(await certificatesOf(made.device)).toHaveLength(1);
   });
 
   test.each<[string, (made: TestDevice, key: ReturnType<typeof newKey>) => ReturnType<typeof enrollRequest>]>([
     ['another key', (made) => enrollRequest(made, newKey(), { address: address() })],
-    ['another label', (made, key) => enrollRequest(made, key, { label: 'device', address: address() })],
+    [
+      'another label',
+      (made, key) => enrollRequest(made, key, { label: { ...DEFAULT, name: 'other' }, address: address() }),
+    ],
     [
       'other names',
       (made, key) => enrollRequest(made, key, { wishes: { san: undefined as never }, address: address() }),
@@ -115,36 +114,32 @@ describe('a one-time secret', () => {
   ])('that is spent is refused to %s', async (_, again) => {
     const made = await makeDevice(db, product);
     const key = newKey();
-    await enrollOverEst(est, enrollRequest(made, key));
+    await enroll(est, enrollRequest(made, key));
     const request = again(made, key);
     if (request.csr.san === undefined) expect(request.csr.extensions).toEqual([]);
-    await expect(enrollOverEst(est, request)).rejects.toEqual(unauthenticated);
+    await expect(enroll(est, request)).rejects.toEqual(unauthenticated);
     expect(await certificatesOf(made.device)).toHaveLength(1);
   });
 
   test('that has expired unused is refused', async () => {
     const made = await makeDevice(db, product);
     await expire(made);
-    await expect(enrollOverEst(est, enrollRequest(made, newKey(), { address: address() }))).rejects.toEqual(
-      unauthenticated,
-    );
+    await expect(enroll(est, enrollRequest(made, newKey(), { address: address() }))).rejects.toEqual(unauthenticated);
     expect(await certificatesOf(made.device)).toEqual([]);
   });
 
   test('that was replaced by a reset is refused; the new one works', async () => {
     const made = await makeDevice(db, product);
     const { enrollment } = await resetDevice(api, db.operator, made.device.id);
-    await expect(enrollOverEst(est, enrollRequest(made, newKey(), { address: address() }))).rejects.toEqual(
-      unauthenticated,
-    );
-    await enrollOverEst(est, enrollRequest({ ...made, secret: enrollment.secret }, newKey()));
+    await expect(enroll(est, enrollRequest(made, newKey(), { address: address() }))).rejects.toEqual(unauthenticated);
+    await enroll(est, enrollRequest({ ...made, secret: enrollment.secret }, newKey()));
     expect((await secretsOf(made.device)).map((row) => row.state)).toEqual(['withdrawn', 'spent']);
   });
 
   test('of a revoked device is refused, and no new one is made', async () => {
     const made = await makeDevice(db, product);
     await revokeDevice(api, db.operator, made.device.id, { reason: 'superseded' });
-    await expect(enrollOverEst(est, enrollRequest(made, newKey(), { address: address() }))).rejects.toMatchObject({
+    await expect(enroll(est, enrollRequest(made, newKey(), { address: address() }))).rejects.toMatchObject({
       kind: expect.stringMatching(/^(unauthenticated|forbidden)$/),
     });
     await expect(resetDevice(api, db.operator, made.device.id)).rejects.toMatchObject({
@@ -169,13 +164,13 @@ describe('a one-time secret', () => {
     ];
     const texts = new Set<string>();
     for (const basic of attempts) {
-      const attempt = enrollOverEst(est, enrollRequest(made, key, { basic, address: address() }));
+      const attempt = enroll(est, enrollRequest(made, key, { basic, address: address() }));
       const error = await attempt.catch((thrown: unknown) => thrown as AuthorityError);
       expect(error).toEqual(unauthenticated);
       texts.add((error as AuthorityError).detail);
     }
     expect(texts.size).toBe(1);
-    await enrollOverEst(est, enrollRequest(made, key, { basic: { user: '', password: made.secret } }));
+    await enroll(est, enrollRequest(made, key, { basic: { user: '', password: made.secret } }));
   });
 });
 
@@ -237,9 +232,9 @@ describe('a fault anywhere never leaves a device with a dead secret and no certi
   test.each(faults)('%s: the same request again ends with one certificate', async (_, fault) => {
     const made = await makeDevice(db, product);
     const key = newKey();
-    await expect(enrollOverEst(fault(est), enrollRequest(made, key))).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect(enroll(fault(est), enrollRequest(made, key))).rejects.toMatchObject({ kind: 'unavailable' });
     const before = await certificatesOf(made.device);
-    const der = await enrollOverEst(est, enrollRequest(made, key));
+    const der = await enroll(est, enrollRequest(made, key));
     expect(readCertificate(der).publicKey.spki.equals(key.spki)).toBe(true);
     const after = await certificatesOf(made.device);
     expect(after).toHaveLength(1);
@@ -253,11 +248,11 @@ describe('a fault anywhere never leaves a device with a dead secret and no certi
     async (_, fault) => {
       const made = await makeDevice(db, product);
       const key = newKey();
-      await expect(enrollOverEst(fault(est), enrollRequest(made, key))).rejects.toMatchObject({ kind: 'unavailable' });
+      await expect(enroll(fault(est), enrollRequest(made, key))).rejects.toMatchObject({ kind: 'unavailable' });
       await reconcileIntents(await db.context('worker'), 0);
       const open = await certificatesOf(made.device);
       expect(open.every((row) => row.state === 'issued' && row.der !== null)).toBe(true);
-      const der = await enrollOverEst(est, enrollRequest(made, key));
+      const der = await enroll(est, enrollRequest(made, key));
       expect(await certificatesOf(made.device)).toMatchObject([{ state: 'issued', der }]);
     },
   );
@@ -265,11 +260,9 @@ describe('a fault anywhere never leaves a device with a dead secret and no certi
   test('the secret of a begun request is refused to another key before the request is finished too', async () => {
     const made = await makeDevice(db, product);
     const failing = { ...est, signer: new FailingSigner(est.signer, 'before') };
-    await expect(enrollOverEst(failing, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect(enroll(failing, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unavailable' });
     expect((await secretsOf(made.device))[0]?.state).toBe('bound');
-    await expect(enrollOverEst(est, enrollRequest(made, newKey(), { address: address() }))).rejects.toEqual(
-      unauthenticated,
-    );
+    await expect(enroll(est, enrollRequest(made, newKey(), { address: address() }))).rejects.toEqual(unauthenticated);
     expect(await reconcileIntents(await db.context('worker'), 0)).toEqual({ signed: 1, abandoned: 0 });
   });
 });
@@ -278,7 +271,7 @@ describe('an abandoned request', () => {
   async function abandoned(): Promise<TestDevice> {
     const made = await makeDevice(db, product);
     const failing = { ...est, signer: new FailingSigner(est.signer, 'before') };
-    await expect(enrollOverEst(failing, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect(enroll(failing, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'unavailable' });
     return made;
   }
   const abandonAll = async () => {
@@ -290,7 +283,7 @@ describe('an abandoned request', () => {
     const made = await abandoned();
     expect(await abandonAll()).toMatchObject({ abandoned: 1 });
     expect(await secretsOf(made.device)).toEqual([{ state: 'free', bound_serial: null }]);
-    const der = await enrollOverEst(est, enrollRequest(made, newKey()));
+    const der = await enroll(est, enrollRequest(made, newKey()));
     const rows = await certificatesOf(made.device);
     expect(rows.map((row) => row.state).sort()).toEqual(['abandoned', 'issued']);
     expect(rows.find((row) => row.state === 'issued')?.der).toEqual(der);
@@ -301,10 +294,8 @@ describe('an abandoned request', () => {
     const { enrollment } = await resetDevice(api, db.operator, made.device.id);
     expect(await abandonAll()).toMatchObject({ abandoned: 1 });
     expect((await secretsOf(made.device)).map((row) => row.state)).toEqual(['withdrawn', 'free']);
-    await expect(enrollOverEst(est, enrollRequest(made, newKey(), { address: address() }))).rejects.toEqual(
-      unauthenticated,
-    );
-    await enrollOverEst(est, enrollRequest({ ...made, secret: enrollment.secret }, newKey()));
+    await expect(enroll(est, enrollRequest(made, newKey(), { address: address() }))).rejects.toEqual(unauthenticated);
+    await enroll(est, enrollRequest({ ...made, secret: enrollment.secret }, newKey()));
   });
 
   test('does not bring back the secret of a device that was revoked meanwhile', async () => {

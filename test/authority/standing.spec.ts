@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   certificateStatus,
   deviceStatus,
-  enrollOverEst,
   releaseCertificate,
   resetDevice,
   resumeDevice,
@@ -17,12 +16,13 @@ import { findCertificate, findDevice, statusHistory } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
 import {
+  type Product,
+  enroll,
   enrollRequest,
   makeDevice,
   makeEnrolled,
   makeProduct,
   renewRequest,
-  type Product,
 } from '../harness/fixtures.js';
 import { plantIntent } from '../store/rows.js';
 
@@ -55,8 +55,8 @@ const history = async (certificate: Buffer | string): Promise<{ status: string; 
 /** A device with three certificates: of its enrollment and two renewals. */
 async function withThree() {
   const made = await makeEnrolled(db, product);
-  const second = await enrollOverEst(est, renewRequest(made.device, made.certificate, newKey()));
-  const third = await enrollOverEst(est, renewRequest(made.device, second, newKey()));
+  const second = await enroll(est, renewRequest(made.device, made.certificate, newKey()));
+  const third = await enroll(est, renewRequest(made.device, second, newKey()));
   return { ...made, certificates: [made.certificate, second, third] };
 }
 
@@ -114,20 +114,18 @@ describe('revoking a certificate', () => {
     const other = await makeDevice(db, product);
     await revokeCertificate(api, db.operator, serialOf(certificate), { reason: 'keyCompromise' });
     const blocked = expect.objectContaining({ kind: 'forbidden', code: 'keyBlocked' });
-    await expect(enrollOverEst(est, enrollRequest(other, key))).rejects.toEqual(blocked);
+    await expect(enroll(est, enrollRequest(other, key))).rejects.toEqual(blocked);
     const { enrollment } = await resetDevice(api, db.operator, device.id);
-    await expect(enrollOverEst(est, enrollRequest({ device, secret: enrollment.secret }, key))).rejects.toEqual(
-      blocked,
-    );
-    const next = await enrollOverEst(est, enrollRequest({ device, secret: enrollment.secret }, newKey()));
-    await expect(enrollOverEst(est, renewRequest(device, next, key))).rejects.toEqual(blocked);
+    await expect(enroll(est, enrollRequest({ device, secret: enrollment.secret }, key))).rejects.toEqual(blocked);
+    const next = await enroll(est, enrollRequest({ device, secret: enrollment.secret }, newKey()));
+    await expect(enroll(est, renewRequest(device, next, key))).rejects.toEqual(blocked);
   });
 
   test('for another reason does not block its key', async () => {
     const { certificate, key, device } = await makeEnrolled(db, product);
     await revokeCertificate(api, db.operator, serialOf(certificate), { reason: 'superseded' });
     const { enrollment } = await resetDevice(api, db.operator, device.id);
-    await enrollOverEst(est, enrollRequest({ device, secret: enrollment.secret }, key));
+    await enroll(est, enrollRequest({ device, secret: enrollment.secret }, key));
   });
 
   test('keeps an invalidity date within the life of the certificate', async () => {
@@ -159,7 +157,7 @@ describe('revoking a certificate', () => {
     await revokeDevice(api, db.operator, device.id, { reason: 'superseded' });
     await db.tamper(`update devices set status = 'enrolled' where id = $1`, [device.id]);
     expect(await shownDevice(device.id)).toBe('revoked');
-    await expect(enrollOverEst(est, renewRequest(device, certificate, newKey()))).rejects.toMatchObject({
+    await expect(enroll(est, renewRequest(device, certificate, newKey()))).rejects.toMatchObject({
       kind: 'forbidden',
     });
     await expect(resetDevice(api, db.operator, device.id)).rejects.toMatchObject({ kind: 'conflict' });
@@ -173,14 +171,14 @@ describe('suspending a device', () => {
     for (const one of certificates)
       expect(await shown(one)).toMatchObject({ status: 'onHold', reason: 'certificateHold' });
     expect(await shownDevice(device.id)).toBe('suspended');
-    await expect(enrollOverEst(est, renewRequest(device, certificates[2]!, newKey()))).rejects.toMatchObject({
+    await expect(enroll(est, renewRequest(device, certificates[2]!, newKey()))).rejects.toMatchObject({
       kind: 'forbidden',
     });
     const resumed = await resumeDevice(api, db.operator, device.id);
     expect(resumed).toMatchObject({ status: 'enrolled' });
     for (const one of certificates) expect(await shown(one)).toMatchObject({ status: 'active' });
     await est.follower.catchUp(resumed.seq);
-    await enrollOverEst(est, renewRequest(device, certificates[2]!, newKey()));
+    await enroll(est, renewRequest(device, certificates[2]!, newKey()));
   });
 
   test('leaves alone what was held or revoked for itself, and so does resuming', async () => {
@@ -207,9 +205,9 @@ describe('suspending a device', () => {
   test('that never enrolled blocks its secret for that time only', async () => {
     const made = await makeDevice(db, product);
     await suspendDevice(api, db.operator, made.device.id);
-    await expect(enrollOverEst(est, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'forbidden' });
+    await expect(enroll(est, enrollRequest(made, newKey()))).rejects.toMatchObject({ kind: 'forbidden' });
     expect(await resumeDevice(api, db.operator, made.device.id)).toMatchObject({ status: 'registered' });
-    await enrollOverEst(est, enrollRequest(made, newKey()));
+    await enroll(est, enrollRequest(made, newKey()));
   });
 });
 
@@ -226,9 +224,9 @@ describe('revoking a device', () => {
       [receipt.seq - 4],
     );
     expect(new Set(rows.map((row) => row.xmin)).size).toBe(1);
-    await expect(
-      enrollOverEst(est, enrollRequest({ device, secret: enrollment.secret }, newKey())),
-    ).rejects.toMatchObject({ kind: 'unauthenticated' });
+    await expect(enroll(est, enrollRequest({ device, secret: enrollment.secret }, newKey()))).rejects.toMatchObject({
+      kind: 'unauthenticated',
+    });
     for (const change of [suspendDevice, resumeDevice]) {
       await expect(change(api, db.operator, device.id)).rejects.toMatchObject({ kind: 'conflict' });
     }
@@ -252,17 +250,17 @@ describe('revoking a device', () => {
     const two = await makeEnrolled(db, product);
     await revokeDevice(api, db.operator, one.device.id, { reason: 'keyCompromise' });
     expect(await shown(two.certificate)).toMatchObject({ status: 'active' });
-    await enrollOverEst(est, renewRequest(two.device, two.certificate, newKey()));
+    await enroll(est, renewRequest(two.device, two.certificate, newKey()));
   });
 
   test('as compromised blocks the keys of all its certificates for everyone', async () => {
     const made = await makeEnrolled(db, product);
     const second = newKey();
-    await enrollOverEst(est, renewRequest(made.device, made.certificate, second));
+    await enroll(est, renewRequest(made.device, made.certificate, second));
     await revokeDevice(api, db.operator, made.device.id, { reason: 'keyCompromise' });
     for (const key of [made.key, second]) {
       const other = await makeDevice(db, product);
-      await expect(enrollOverEst(est, enrollRequest(other, key))).rejects.toMatchObject({ code: 'keyBlocked' });
+      await expect(enroll(est, enrollRequest(other, key))).rejects.toMatchObject({ code: 'keyBlocked' });
     }
   });
 
@@ -356,9 +354,7 @@ describe('two changes of one certificate at once follow each other', () => {
         return est.signer.sign(request);
       },
     };
-    const result = await enrollOverEst({ ...est, signer }, enrollRequest(made, newKey())).catch(
-      (error: unknown) => error,
-    );
+    const result = await enroll({ ...est, signer }, enrollRequest(made, newKey())).catch((error: unknown) => error);
     if (Buffer.isBuffer(result)) expect(await shown(result)).toMatchObject({ status: 'revoked' });
     expect(await shownDevice(made.device.id)).toBe('revoked');
     expect(
@@ -386,9 +382,7 @@ describe('two changes of one certificate at once follow each other', () => {
           return signature;
         },
       };
-      const result = await enrollOverEst({ ...est, signer }, enrollRequest(made, newKey())).catch(
-        (error: unknown) => error,
-      );
+      const result = await enroll({ ...est, signer }, enrollRequest(made, newKey())).catch((error: unknown) => error);
       await done.promise;
       if (Buffer.isBuffer(result)) expect(await shown(result)).toMatchObject({ status: 'revoked' });
       else expect(result).toMatchObject({ kind: expect.stringMatching(/^(forbidden|unauthenticated|unavailable)$/) });

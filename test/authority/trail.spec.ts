@@ -7,7 +7,6 @@ import {
   createDeviceGroup,
   createOrganization,
   createRelease,
-  enrollOverEst,
   issueKey,
   issueBootstrapToken,
   recordRefusal,
@@ -33,12 +32,13 @@ import { readCertificate } from '#pki';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
 import {
+  type Product,
+  enroll,
   enrollRequest,
   makeDevice,
   makeEnrolled,
   makeProduct,
   renewRequest,
-  type Product,
 } from '../harness/fixtures.js';
 
 let db: TestDatabase;
@@ -193,7 +193,7 @@ const CHANGES: [string, () => Promise<Work>, string[]][] = [
     'enrollOverEst, first',
     async () => {
       const made = await makeDevice(db, product);
-      return () => enrollOverEst(est, enrollRequest(made, newKey()));
+      return () => enroll(est, enrollRequest(made, newKey()));
     },
     ['certificate.requested', 'certificate.issued'],
   ],
@@ -201,7 +201,7 @@ const CHANGES: [string, () => Promise<Work>, string[]][] = [
     'enrollOverEst, renewal',
     async () => {
       const made = await enrolled();
-      return () => enrollOverEst(est, renewRequest(made.device, made.certificate, newKey()));
+      return () => enroll(est, renewRequest(made.device, made.certificate, newKey()));
     },
     ['certificate.requested', 'certificate.issued'],
   ],
@@ -279,7 +279,7 @@ describe('a change whose audit entry cannot be written does not happen', () => {
       },
     };
     try {
-      await expect(enrollOverEst({ ...est, signer }, enrollRequest(made, leaf))).rejects.toMatchObject({
+      await expect(enroll({ ...est, signer }, enrollRequest(made, leaf))).rejects.toMatchObject({
         kind: 'internal',
       });
     } finally {
@@ -288,7 +288,7 @@ describe('a change whose audit entry cannot be written does not happen', () => {
     expect(await db.sql(`select der from certificates where device_id = $1`, [made.device.id])).toEqual([
       { der: null },
     ]);
-    await enrollOverEst(est, enrollRequest(made, leaf));
+    await enroll(est, enrollRequest(made, leaf));
   });
 });
 
@@ -338,7 +338,7 @@ describe('who tried to obtain something and was refused leaves an entry', () => 
       'a wrong secret',
       async () => {
         const made = await makeDevice(db, product);
-        return () => enrollOverEst(est, enrollRequest({ ...made, secret: mintEnrollmentSecret().text }, newKey()));
+        return () => enroll(est, enrollRequest({ ...made, secret: mintEnrollmentSecret().text }, newKey()));
       },
       ['authentication.failed', 'certificate.requested'],
     ],
@@ -346,7 +346,7 @@ describe('who tried to obtain something and was refused leaves an entry', () => 
       'no secret',
       async () => {
         const made = await makeDevice(db, product);
-        return () => enrollOverEst(est, enrollRequest(made, newKey(), { basic: undefined }));
+        return () => enroll(est, enrollRequest(made, newKey(), { basic: undefined }));
       },
       ['authentication.failed', 'certificate.requested'],
     ],
@@ -356,7 +356,7 @@ describe('who tried to obtain something and was refused leaves an entry', () => 
         const made = await makeDevice(db, product);
         const other = await makeDevice(db, product);
         return () =>
-          enrollOverEst(
+          enroll(
             est,
             enrollRequest({ ...other, secret: made.secret }, newKey(), { basic: { user: '', password: made.secret } }),
           );
@@ -368,7 +368,7 @@ describe('who tried to obtain something and was refused leaves an entry', () => 
       async () => {
         const made = await makeDevice(db, product);
         await suspendDevice(api, me(), made.device.id);
-        return () => enrollOverEst(est, enrollRequest(made, newKey()));
+        return () => enroll(est, enrollRequest(made, newKey()));
       },
       ['certificate.requested'],
     ],
@@ -413,7 +413,7 @@ describe('who tried to obtain something and was refused leaves an entry', () => 
     const wrong = enrollRequest({ ...made, secret: mintEnrollmentSecret().text }, newKey());
     await db.sql(`revoke insert on audit from tm_est, tm_api`);
     try {
-      await expect(enrollOverEst(est, wrong)).rejects.toMatchObject({ kind: 'unauthenticated' });
+      await expect(enroll(est, wrong)).rejects.toMatchObject({ kind: 'unauthenticated' });
       await expect(
         authenticateOperator(api, undefined, { address: '203.0.113.8', requestId: 'r' }),
       ).rejects.toMatchObject({ kind: 'unauthenticated' });
@@ -426,7 +426,7 @@ describe('who tried to obtain something and was refused leaves an entry', () => 
     const secret = mintEnrollmentSecret().text;
     const made = await makeDevice(db, product);
     await expect(
-      enrollOverEst(est, enrollRequest(made, newKey(), { basic: { user: secret, password: made.device.id } })),
+      enroll(est, enrollRequest(made, newKey(), { basic: { user: secret, password: made.device.id } })),
     ).rejects.toMatchObject({ kind: 'unauthenticated' });
     expect(await db.dump()).not.toContain(secret);
   });
@@ -438,17 +438,15 @@ describe('failed tries are limited', () => {
   test('per secret: after five a minute the right one has to wait too, from every address', async () => {
     const made = await makeDevice(db, product);
     const wrong = () =>
-      enrollOverEst(
+      enroll(
         est,
         enrollRequest(made, newKey(), { basic: { user: 'nobody', password: made.secret }, address: '203.0.113.20' }),
       );
     for (let i = 0; i < 5; i++) await expect(wrong()).rejects.toMatchObject({ kind: 'unauthenticated' });
     await expect(wrong()).rejects.toEqual(limited);
-    await expect(enrollOverEst(est, enrollRequest(made, newKey(), { address: '203.0.113.21' }))).rejects.toEqual(
-      limited,
-    );
+    await expect(enroll(est, enrollRequest(made, newKey(), { address: '203.0.113.21' }))).rejects.toEqual(limited);
     const other = await makeDevice(db, product);
-    await enrollOverEst(est, enrollRequest(other, newKey(), { address: '203.0.113.20' }));
+    await enroll(est, enrollRequest(other, newKey(), { address: '203.0.113.20' }));
   });
 
   test('per address: after a hundred a minute', async () => {

@@ -3,10 +3,10 @@ import { mkdtemp, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { createOrganization, enrollOverEst, issueKey, type AuthorityContext } from '#authority';
+import { createOrganization, issueKey, type AuthorityContext } from '#authority';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
-import { enrollRequest, makeDevice, makeProduct } from '../harness/fixtures.js';
+import { enroll, enrollRequest, makeDevice, makeProduct } from '../harness/fixtures.js';
 
 let db: TestDatabase;
 let api: AuthorityContext;
@@ -32,7 +32,7 @@ async function creations(): Promise<(() => Promise<unknown>)[]> {
   return [
     () => createOrganization(api, db.operator, { name: 'x', kind: 'vendor' }),
     () => issueKey(api, db.operator, { releaseId, audience: 'all', environment: 'live' }),
-    () => enrollOverEst(est, request),
+    () => enroll(est, request),
   ];
 }
 

@@ -2,13 +2,13 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { InjectOptions } from 'fastify';
 import { Registry } from 'prom-client';
 import { createApi } from '#apps/api';
-import { enrollOverEst, issueBootstrapToken, revokeCertificate, suspendDevice, suspendKey } from '#authority';
+import { issueBootstrapToken, revokeCertificate, suspendDevice, suspendKey } from '#authority';
 import { loadConfig } from '#kernel';
 import { BODIES, makeTenant, type Tenant } from '../api/tenant.js';
 import { selfSigned } from '../est/self-signed.js';
 import { silent, startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
-import { enrollRequest, makeDevice, makeEnrolled, makeProduct, renewRequest } from '../harness/fixtures.js';
+import { enroll, enrollRequest, makeDevice, makeEnrolled, makeProduct, renewRequest } from '../harness/fixtures.js';
 
 export interface RefusedAuditReport {
   actions: number;
@@ -151,7 +151,7 @@ async function estActions(db: TestDatabase): Promise<Action[]> {
   return [first, renewal].map((request) => ({
     kind: request.operation,
     act: async () => {
-      const outcome = await enrollOverEst(est, request).catch((error: unknown) => error as { kind?: string });
+      const outcome = await enroll(est, request).catch((error: unknown) => error as { kind?: string });
       if (Buffer.isBuffer(outcome)) return 'done';
       return outcome.kind === 'internal' ? 'internal' : 'refused';
     },

@@ -9,7 +9,9 @@ import {
   type AuthorityContext,
   type EstRequest,
 } from '#authority';
+import { loadConfig } from '#kernel';
 import { readCsr, type CsrTemplate } from '#pki';
+import { profiles, shippedLabel } from '#policy';
 import type { Device } from '#store';
 import { csrOf, newKey, type DeviceKey } from './device.js';
 import type { TestDatabase } from './database.js';
@@ -45,18 +47,34 @@ export async function makeDevice(db: TestDatabase, product?: Product): Promise<T
 
 const ANY_ADDRESS = '192.0.2.1';
 
+type Presented = EstRequest['presented'];
+
+/** Nothing but what is given. */
+export const presents = (some: Partial<Presented>): Presented => ({
+  basic: undefined,
+  bearer: undefined,
+  peerCertificate: () => undefined,
+  ...some,
+});
+
+/** The certificate of an enrollment that waits for nobody. */
+export async function enroll(a: AuthorityContext, request: EstRequest): Promise<Buffer> {
+  const outcome = await enrollOverEst(a, request);
+  if (outcome.state !== 'issued') throw new Error(`the enrollment is ${outcome.state}`);
+  return outcome.certificate;
+}
+
 export function enrollRequest(
   { device, secret }: TestDevice,
   key: DeviceKey,
-  rest: Partial<EstRequest> & { wishes?: Partial<CsrTemplate> } = {},
+  rest: Partial<EstRequest> & { wishes?: Partial<CsrTemplate>; basic?: Presented['basic'] } = {},
 ): EstRequest {
-  const { wishes, ...request } = rest;
+  const { wishes, basic = { user: device.id, password: secret }, ...request } = rest;
   return {
     operation: 'simpleenroll',
-    label: undefined,
+    label: shippedLabel(profiles(loadConfig({}).lifetimes).device),
     csr: readCsr(csrOf(device, key, wishes)),
-    basic: { user: device.id, password: secret },
-    peerCertificate: undefined,
+    presented: presents({ basic }),
     address: ANY_ADDRESS,
     requestId: randomUUID(),
     ...request,
@@ -71,10 +89,9 @@ export function renewRequest(
 ): EstRequest {
   return {
     operation: 'simplereenroll',
-    label: undefined,
+    label: shippedLabel(profiles(loadConfig({}).lifetimes).device),
     csr: readCsr(csrOf(device, key)),
-    basic: undefined,
-    peerCertificate: current,
+    presented: presents({ peerCertificate: () => current }),
     address: ANY_ADDRESS,
     requestId: randomUUID(),
     ...rest,
@@ -88,6 +105,6 @@ export async function makeEnrolled(
 ): Promise<TestDevice & { key: DeviceKey; certificate: Buffer }> {
   const made = await makeDevice(db, product);
   const key = newKey();
-  const certificate = await enrollOverEst(await db.context('est'), enrollRequest(made, key));
+  const certificate = await enroll(await db.context('est'), enrollRequest(made, key));
   return { ...made, key, certificate };
 }

@@ -1,12 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { enrollOverEst, renewOcspDelegate, revokeCertificate, warnOfExpiry, type AuthorityContext } from '#authority';
+import { renewOcspDelegate, revokeCertificate, warnOfExpiry, type AuthorityContext } from '#authority';
 import { addSeconds, ManualClock, systemClock, wholeSecond } from '#kernel';
 import { readCertificate } from '#pki';
 import { storeSigned } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
-import { makeEnrolled, makeProduct, renewRequest } from '../harness/fixtures.js';
+import { enroll, makeEnrolled, makeProduct, renewRequest } from '../harness/fixtures.js';
 import { plantedAudit, plantIntent } from '../store/rows.js';
 
 const DAY = 86_400;
@@ -138,7 +138,7 @@ describe('nobody is warned of', () => {
     const est = await db.context('est');
     clock.advance(70 * DAY * 1000);
     await untilFresh(est);
-    await enrollOverEst(est, renewRequest(enrolled.device, enrolled.certificate, newKey()));
+    await enroll(est, renewRequest(enrolled.device, enrolled.certificate, newKey()));
     clock.advance(15 * DAY * 1000);
     expect(await warn()).toEqual([]);
   });

@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { enrollOverEst, type AuthorityContext } from '#authority';
+import { currentLabel, enrollOverEst, type AuthorityContext, type EnrollmentOutcome } from '#authority';
 import {
   certsOnlyResponse,
   checkContentEncoding,
@@ -8,6 +8,7 @@ import {
   decodeBody,
   EST_OPERATIONS,
   lineForm,
+  pendingResponse,
   MAX_BODY_BYTES,
   parseEstPath,
   readBasic,
@@ -16,16 +17,16 @@ import {
 } from '#est';
 import { AuthorityError } from '#kernel';
 import { readCsr } from '#pki';
+import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, type EstLabel } from '#policy';
 import { checkChannelBinding } from './channel-binding.js';
 import { notServed } from './framework-error.js';
 import { peerCertificate } from './peer-certificate.js';
 
-type Served = 'cacerts' | 'simpleenroll' | 'simplereenroll';
-
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the raw path asks for, once it is known to be an operation. */
+    /** What the raw path asks for, once it is known to be an operation under a label of ours. */
     estOperation: EstOperation | null;
+    estLabel: EstLabel | null;
     /** From here on the use case audits refusals itself. */
     refusalAudited: boolean;
   }
@@ -37,15 +38,17 @@ export interface EstRouteDependencies {
   cacerts: () => Promise<Buffer[]>;
 }
 
-/** The default profile answers to its name too (E05). */
-const DEFAULT_LABEL = 'device';
+const OPTIONAL: readonly EstOperation[] = OPTIONAL_OPERATIONS;
+/** Those of them that this release has. */
+const SERVED: readonly EstOperation[] = ['cacerts', 'simpleenroll', 'simplereenroll'];
 
 /**
- * The three operations that cannot be switched off (E08), at every form of path. The path is read raw and decided upon
+ * Every operation at every form of path; three of them cannot be switched off (E08). The path is read raw and decided upon
  * before the body is, so that a wrong method or type costs nothing.
  */
 export function registerEstRoutes(root: FastifyInstance, deps: EstRouteDependencies): void {
   root.decorateRequest('estOperation', null);
+  root.decorateRequest('estLabel', null);
   root.decorateRequest('refusalAudited', false);
   // Not awaited: that would start Fastify before Nest has given it its error handler.
   void root.register((instance, _options, done) => {
@@ -54,7 +57,7 @@ export function registerEstRoutes(root: FastifyInstance, deps: EstRouteDependenc
       parsed(null, body);
     });
     instance.addHook('onRequest', (request, reply, next) => {
-      checkRequest(request, reply);
+      checkRequest(deps.authority, request, reply);
       next();
     });
     const handler = (request: FastifyRequest, reply: FastifyReply) => answer(deps, request, reply);
@@ -66,16 +69,21 @@ export function registerEstRoutes(root: FastifyInstance, deps: EstRouteDependenc
 }
 
 /** Everything that the head of the request decides: 404, 405 with `Allow`, 415. */
-function checkRequest(request: FastifyRequest, reply: FastifyReply): void {
+function checkRequest(authority: AuthorityContext, request: FastifyRequest, reply: FastifyReply): void {
   const target = parseEstPath(request.raw.url ?? '');
   if (target === undefined) throw notServed();
-  const { operation, label } = target;
+  const { operation } = target;
+  const label = currentLabel(authority, target.label ?? DEFAULT_LABEL);
   request.estOperation = operation;
-  if (label !== undefined && label !== DEFAULT_LABEL) {
-    throw new AuthorityError('notFound', 'No CA is configured under this label');
+  request.estLabel = label ?? null;
+  if (!label) throw new AuthorityError('notFound', 'No CA is configured under this label');
+  if (
+    !SERVED.includes(operation) ||
+    (OPTIONAL.includes(operation) && !label.operations.some((one) => one === operation))
+  ) {
+    throw new AuthorityError('notFound', `The operation ${operation} is not offered here`);
   }
-  const { implemented, method, requestType } = EST_OPERATIONS[operation];
-  if (!implemented) throw new AuthorityError('notFound', `The operation ${operation} is not offered here`);
+  const { method, requestType } = EST_OPERATIONS[operation];
   const allowed = method === 'GET' ? ['GET', 'HEAD'] : [method];
   if (!allowed.includes(request.method)) {
     void reply.header('allow', allowed.join(', '));
@@ -87,22 +95,26 @@ function checkRequest(request: FastifyRequest, reply: FastifyReply): void {
 }
 
 async function answer(deps: EstRouteDependencies, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const operation = request.estOperation as Served;
-  const form = lineForm(request.headers['user-agent']);
+  const { estOperation: operation, estLabel: label } = request;
+  if (!operation || !label) throw notServed();
+  const form = lineForm(label.lineForm, request.headers['user-agent']);
   if (operation === 'cacerts') {
     const bag = certsOnlyResponse(await deps.cacerts(), form, { cacheable: true });
     return isCurrent(request, bag) ? notModified(reply, bag) : sendEst(reply, bag);
   }
-  const der = await enroll(deps.authority, operation, request);
-  return sendEst(reply, certsOnlyResponse([der], form, { cacheable: false }));
+  if (operation !== 'simpleenroll' && operation !== 'simplereenroll') throw notServed();
+  const outcome = await enroll(deps.authority, operation, label, request);
+  if (outcome.state === 'pending') return sendEst(reply, pendingResponse(outcome.retryAfter));
+  return sendEst(reply, certsOnlyResponse([outcome.certificate], form, { cacheable: false }));
 }
 
 /** Body, request, link to the connection, then everything that needs to know who asks. */
 async function enroll(
   authority: AuthorityContext,
   operation: 'simpleenroll' | 'simplereenroll',
+  label: EstLabel,
   request: FastifyRequest,
-): Promise<Buffer> {
+): Promise<EnrollmentOutcome> {
   const socket = request.raw.socket as TLSSocket;
   const csr = readCsr(decodeBody(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)));
   checkChannelBinding(socket, csr.challengePassword);
@@ -110,12 +122,9 @@ async function enroll(
   request.refusalAudited = true;
   return enrollOverEst(authority, {
     operation,
-    // Both names of the default profile are one, so that a retry by the other is a retry.
-    label: undefined,
+    label,
     csr,
-    basic,
-    // Reading it costs as much as checking a signature; a first enrollment rests on its secret.
-    peerCertificate: operation === 'simplereenroll' ? peerCertificate(socket) : undefined,
+    presented: { basic, bearer: undefined, peerCertificate: () => peerCertificate(socket) },
     address: request.ip,
     requestId: request.id,
   });

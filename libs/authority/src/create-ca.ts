@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { AuthorityError } from '#kernel';
 import { encodeName, OID, readPublicKey, type KeyType, type Name } from '#pki';
-import { validity, type ProfileName } from '#policy';
+import { validity, type ShippedProfile } from '#policy';
 import { announcedIssuers, intentRowMac, knownIssuer } from '#status';
 import {
   blockKey,
@@ -35,7 +35,7 @@ type CaContext = Pick<
   Partial<Pick<AuthorityContext, 'follower'>>;
 
 const KEY_TYPES: Readonly<Record<IssuerRow['kind'], KeyType>> = { root: 'ec-p384', issuing: 'ec-p256' };
-const PROFILE: Readonly<Record<IssuerRow['kind'], ProfileName>> = { root: 'root-ca', issuing: 'issuing-ca' };
+const PROFILE: Readonly<Record<IssuerRow['kind'], ShippedProfile>> = { root: 'root-ca', issuing: 'issuing-ca' };
 
 /**
  * Makes root and issuing CA where they are missing, each by the same way as any certificate: intent, lint, sign, store,

@@ -8,8 +8,8 @@ export { changeQuotas, readQuotas } from './change-quotas.js';
 export { caIssuersUri, crlUri, IssuerDirectory, ocspUri } from './issuer-directory.js';
 export type { Issuer } from './issuer-directory.js';
 export { ensureHierarchy, readRoot } from './create-ca.js';
-export { currentProfile, currentProfiles } from './current-profile.js';
-export type { ProfileView } from './current-profile.js';
+export { currentLabel, currentLabels, currentProfile, currentProfiles } from './current-profile.js';
+export type { PolicyView } from './current-profile.js';
 export {
   ensureAuthority,
   authenticateOperator,
@@ -35,8 +35,9 @@ export { introspect } from './introspect.js';
 export type { InactiveReason, IntrospectionAnswer } from './introspect.js';
 export { withIdempotency } from './idempotent.js';
 export type { Answer, IdempotentRequest } from './idempotent.js';
-export { enrollOverEst, recordRefusal } from './enroll.js';
-export type { EstRequest } from './est-request.js';
+export { enrollOverEst } from './enrollment/enroll.js';
+export { recordRefusal } from './enrollment/record-refusal.js';
+export type { EnrollmentOutcome, EstRequest } from './enrollment/est-request.js';
 export { reconcileIntents } from './reconcile.js';
 export { recordExpirations } from './expirations.js';
 export { renewOcspDelegate } from './ocsp-delegate.js';

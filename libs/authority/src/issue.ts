@@ -13,7 +13,7 @@ import {
   type PreparedCertificate,
   type SubjectPublicKey,
 } from '#pki';
-import { lintRules, validity, type Profile } from '#policy';
+import { keyUsageOf, lintRules, validity, type Profile } from '#policy';
 import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, recordIntent as insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
@@ -70,7 +70,7 @@ export function prepareIntent(
       publicKey,
       notBefore,
       notAfter,
-      keyUsage: [...profile.keyUsage],
+      keyUsage: keyUsageOf(profile, publicKey.keyType),
       ...(profile.ca
         ? { basicConstraints: profile.pathLen === undefined ? { ca: true } : { ca: true, pathLen: profile.pathLen } }
         : {}),

@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { appendAudit } from '#audit';
 import { isAuthorityError } from '#kernel';
 import { restoreCertificate } from '#pki';
-import { lintRules, type ProfileName } from '#policy';
+import { lintRules } from '#policy';
 import { intentRowMac } from '#status';
 import {
   abandonIntent,
@@ -73,7 +73,7 @@ async function reasonAgainst(a: AuthorityContext, row: CertificateRow, issuer: I
   }
   const ageMs = a.clock.now().getTime() - row.createdAt.getTime();
   if (ageMs > ABANDON_SECONDS * 1000) return 'older than 10 minutes';
-  const profile = currentProfile(a, row.profile as ProfileName);
+  const profile = currentProfile(a, row.profile);
   if (profile?.version !== row.profileVersion) return 'its profile has changed';
   try {
     restoreCertificate(row.tbs, lintRules(profile, lintIssuer(issuer)));

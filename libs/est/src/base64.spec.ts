@@ -110,10 +110,10 @@ describe('answers', () => {
       'Cisco EST client 1.0',
       'Cisco EST client 2.0 with BRSKI',
     ]) {
-      expect(lineForm(agent)).toBe('columns64');
+      expect(lineForm('auto', agent)).toBe('columns64');
     }
     for (const agent of [undefined, '', 'strongSwan/5.9.8', 'curl/8.5.0', 'not libest']) {
-      expect(lineForm(agent)).toBe('oneLine');
+      expect(lineForm('auto', agent)).toBe('oneLine');
     }
   });
 });

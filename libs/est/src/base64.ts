@@ -82,9 +82,10 @@ export type LineForm = 'oneLine' | 'columns64';
 
 /**
  * The form a client can read (E23a): libest, which calls itself `libest ...` or, in older and vendor builds,
- * `Cisco EST client ...`, fails on one long line, strongSwan on broken ones. One line is the default.
+ * `Cisco EST client ...`, fails on one long line, strongSwan on broken ones. One line is the default. A label may fix it.
  */
-export function lineForm(userAgent: string | undefined): LineForm {
+export function lineForm(wanted: 'auto' | 'single' | 'wrapped', userAgent: string | undefined): LineForm {
+  if (wanted !== 'auto') return wanted === 'single' ? 'oneLine' : 'columns64';
   return userAgent !== undefined && /^(?:libest|cisco est client)/i.test(userAgent) ? 'columns64' : 'oneLine';
 }
 

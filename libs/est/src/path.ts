@@ -4,15 +4,13 @@ export type EstOperation = 'cacerts' | 'simpleenroll' | 'simplereenroll' | 'serv
  * RFC 7030 section 3.2.2 figure 5 and the method of each operation (E09). `requestType` is the media type a POST body
  * must have. The first three cannot be switched off (E08); the others are optional in the RFC.
  */
-export const EST_OPERATIONS: Readonly<
-  Record<EstOperation, { method: 'GET' | 'POST'; requestType?: string; implemented: boolean }>
-> = {
-  cacerts: { method: 'GET', implemented: true },
-  simpleenroll: { method: 'POST', requestType: 'application/pkcs10', implemented: true },
-  simplereenroll: { method: 'POST', requestType: 'application/pkcs10', implemented: true },
-  serverkeygen: { method: 'POST', requestType: 'application/pkcs10', implemented: false },
-  csrattrs: { method: 'GET', implemented: false },
-  fullcmc: { method: 'POST', requestType: 'application/pkcs7-mime', implemented: false },
+export const EST_OPERATIONS: Readonly<Record<EstOperation, { method: 'GET' | 'POST'; requestType?: string }>> = {
+  cacerts: { method: 'GET' },
+  simpleenroll: { method: 'POST', requestType: 'application/pkcs10' },
+  simplereenroll: { method: 'POST', requestType: 'application/pkcs10' },
+  serverkeygen: { method: 'POST', requestType: 'application/pkcs10' },
+  csrattrs: { method: 'GET' },
+  fullcmc: { method: 'POST', requestType: 'application/pkcs7-mime' },
 };
 
 const WELL_KNOWN = '.well-known';

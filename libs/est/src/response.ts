@@ -47,6 +47,18 @@ export function certsOnlyResponse(
   return { status: 200, headers, body };
 }
 
+/** 202: somebody has to approve first. The same request again, after so many seconds, finds what it began (E87). */
+export function pendingResponse(retryAfterSeconds: number): EstResponse {
+  const body = Buffer.from('The request waits for approval; send it again later\n', 'utf8');
+  const headers = {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': String(body.length),
+    'Cache-Control': 'no-store',
+    'Retry-After': String(Math.max(1, Math.ceil(retryAfterSeconds))),
+  };
+  return { status: 202, headers, body };
+}
+
 /**
  * Any error as an EST answer (E89 E90): `text/plain`, one line, or problem+json (RFC 9457) when `accept` names it. What
  * is not an AuthorityError, and every `internal` one, becomes a 500 that tells nothing. 401 carries `WWW-Authenticate`

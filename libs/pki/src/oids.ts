@@ -83,9 +83,13 @@ export const OID = {
   clientAuth: '1.3.6.1.5.5.7.3.2',
   codeSigning: '1.3.6.1.5.5.7.3.3',
   emailProtection: '1.3.6.1.5.5.7.3.4',
+  /** RFC 4945 section 5.1.3.12. */
+  ipsecIke: '1.3.6.1.5.5.7.3.17',
   timeStamping: '1.3.6.1.5.5.7.3.8',
   ocspSigning: '1.3.6.1.5.5.7.3.9',
   sipDomain: '1.3.6.1.5.5.7.3.20',
+  /** RFC 6402 section 2.10. */
+  cmcRa: '1.3.6.1.5.5.7.3.28',
   cmcRA: '1.3.6.1.5.5.7.3.28',
 
   // OCSP (RFC 6960, RFC 9654)

@@ -20,16 +20,13 @@ import {
   type SubjectPublicKey,
 } from '#pki';
 import { decideDevice, type DeviceFacts } from './decide-device.js';
-import { lintRules, profiles, validity } from './profile.js';
+import { lintRules, validity } from './profile.js';
+import { profiles } from './shipped-profiles.js';
 
 const NOW = new Date('2026-03-01T12:00:00Z');
 const profile = profiles(loadConfig({}).lifetimes).device;
-const device: DeviceFacts = {
-  id: '01900000-0000-7000-8000-00000000d001',
-  instanceId: '5f0c1d6e-8b1a-4c55-9a57-2f0d6a5b0001',
-  suspended: false,
-  revoked: false,
-};
+const device = { id: '01900000-0000-7000-8000-00000000d001', instanceId: '5f0c1d6e-8b1a-4c55-9a57-2f0d6a5b0001' };
+const GOOD: DeviceFacts = { suspended: false, revoked: false };
 const OTHER = '01900000-0000-7000-8000-00000000d002';
 const ownSubject = [[{ type: OID.commonName, value: device.id }]];
 const ownSan: GeneralName[] = [{ type: 'uri', value: `urn:uuid:${device.instanceId}` }];
@@ -48,7 +45,13 @@ const extension = (oid: string, value: Buffer) => ({ extensions: [{ oid, critica
 const bits = (...octets: number[]): Buffer => Buffer.from([0x03, octets.length, ...octets]);
 
 function decide(request: CertificationRequest, rest: { current?: Certificate; device?: Partial<DeviceFacts> } = {}) {
-  return decideDevice({ profile, device: { ...device, ...rest.device }, csr: request, current: rest.current });
+  return decideDevice({
+    profile,
+    device: { ...GOOD, ...rest.device },
+    entitled: { subject: ownSubject, san: ownSan },
+    csr: request,
+    current: rest.current,
+  });
 }
 
 function refusal(work: () => unknown): AuthorityError {

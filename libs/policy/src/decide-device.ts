@@ -16,8 +16,6 @@ import type { Profile } from './profile.js';
 
 /** What is known of a device when it asks for a certificate. */
 export interface DeviceFacts {
-  id: string;
-  instanceId: string;
   /** Status of the device and of its group by the log. */
   suspended: boolean;
   revoked: boolean;
@@ -26,13 +24,14 @@ export interface DeviceFacts {
 export interface DeviceRequest {
   profile: Profile;
   device: DeviceFacts;
+  entitled: EntitledNames;
   csr: CertificationRequest;
   /** The certificate being renewed; undefined for a first enrollment. */
   current: Certificate | undefined;
 }
 
-/** Names for the certificate: decided here, from the registry, never taken from the request. */
-export interface DeviceDecision {
+/** Names that the device owns by the registry. */
+export interface EntitledNames {
   subject: Name;
   san: GeneralName[];
 }
@@ -42,7 +41,7 @@ export interface DeviceDecision {
  * profile is refused aloud: `forbidden` for what this device may not have, `malformed` and `invalid` for form.
  * (RFC 7030 sections 4.2.1 and 4.2.2, RFC 6402 section 2.8)
  */
-export function decideDevice(request: DeviceRequest): DeviceDecision {
+export function decideDevice(request: DeviceRequest): EntitledNames {
   const { device, csr, profile, current } = request;
   if (device.revoked) throw new AuthorityError('forbidden', 'the device is revoked');
   if (device.suspended) throw new AuthorityError('forbidden', 'the device or its group is suspended');
@@ -56,8 +55,7 @@ export function decideDevice(request: DeviceRequest): DeviceDecision {
       },
     );
   }
-  const subject: Name = [[{ type: OID.commonName, value: device.id }]];
-  const san: GeneralName[] = [{ type: 'uri', value: `urn:uuid:${device.instanceId}` }];
+  const { subject, san } = request.entitled;
   if (csr.changeSubjectName) {
     throw new AuthorityError(
       'forbidden',

@@ -1,9 +1,13 @@
-export { lintRules, profiles, validity } from './profile.js';
-export type { Profile, ProfileName } from './profile.js';
+export { keyUsageOf, lintRules, NAME_TYPES, validity } from './profile.js';
+export type { NameRule, NameType, Profile, Supersede } from './profile.js';
+export { profiles, SHIPPED_PROFILES } from './shipped-profiles.js';
+export type { ShippedProfile } from './shipped-profiles.js';
+export { AUTHENTICATION_METHODS, DEFAULT_LABEL, OPTIONAL_OPERATIONS, overEst, shippedLabel } from './est-label.js';
+export type { AuthenticationMethod, EstLabel, OptionalOperation } from './est-label.js';
 export { CHANGEABLE_PROFILES, checkProfileSettings, validityBounds, withSettings } from './profile-settings.js';
 export type { ChangeableProfile, ProfileSettings } from './profile-settings.js';
 export { decideDevice } from './decide-device.js';
-export type { DeviceDecision, DeviceFacts, DeviceRequest } from './decide-device.js';
+export type { DeviceFacts, DeviceRequest, EntitledNames } from './decide-device.js';
 export {
   audienceIncludes,
   decideKeyExpiry,

@@ -1,6 +1,7 @@
 import { AuthorityError, type Lifetimes } from '#kernel';
 import type { KeyType } from '#pki';
-import { profiles, type Profile, type ProfileName } from './profile.js';
+import type { Profile } from './profile.js';
+import { profiles, type ShippedProfile } from './shipped-profiles.js';
 
 /** What of a profile can be changed while the authority runs. Absent: as shipped and configured. */
 export interface ProfileSettings {
@@ -21,7 +22,7 @@ export const CHANGEABLE_PROFILES = [
   'ocsp-responder',
   'tls-server',
   'device',
-] as const satisfies readonly ProfileName[];
+] as const satisfies readonly ShippedProfile[];
 export type ChangeableProfile = (typeof CHANGEABLE_PROFILES)[number];
 
 /** Seconds, both included. What is renewed must live longer than the time left for its renewal. */

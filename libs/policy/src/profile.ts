@@ -1,113 +1,88 @@
-import { OID, type KeyType, type KeyUsage, type LintRules } from '#pki';
-import type { Lifetimes } from '#kernel';
+import type { KeyType, KeyUsage, LintRules } from '#pki';
 
-/** Names of the profiles this release issues by. */
-export type ProfileName = 'root-ca' | 'issuing-ca' | 'ocsp-responder' | 'tls-server' | 'device';
+/** A name that a certificate may carry, by the form in which it stands in subjectAltName. */
+export const NAME_TYPES = [
+  /** URI `urn:uuid:<instanceId>` of the device itself (RFC 5626 section 4.1). */
+  'uuid',
+  /** URI `sip:<domain>` (RFC 5922 section 7.1). */
+  'sip-domain',
+  /** URI `sip:<user>@<domain>`. */
+  'sip-user',
+  /** URIs `im:` and `pres:` of a user (RFC 3860, RFC 3859). */
+  'im',
+  'pres',
+  /** otherName id-on-xmppAddr (RFC 6120 section 13.7.1.4). */
+  'xmpp',
+  /** rfc822Name, or SmtpUTF8Mailbox where the local part is not ASCII (RFC 9598). */
+  'email',
+  'dns',
+  'ip',
+] as const;
+export type NameType = (typeof NAME_TYPES)[number];
+
+/** How many names of a type a certificate has. */
+export interface NameRule {
+  type: NameType;
+  min: number;
+  max: number;
+}
+
+/** What becomes of the certificate that a new one takes the place of. */
+export type Supersede =
+  /** It stays good until it ends. */
+  | { mode: 'never' }
+  /** Revoked as superseded when the new one is stored. */
+  | { mode: 'at-once' }
+  /** Revoked as superseded so many seconds after. */
+  | { mode: 'after'; seconds: number };
 
 /** What a certificate of this kind may be. A stored certificate keeps the version it was issued by. */
 export interface Profile {
-  name: ProfileName;
+  /** Lower-case letters, digits, hyphens; at most 40. */
+  name: string;
   version: number;
   description: string;
   keyTypes: readonly KeyType[];
+  /** Those of them that a key cannot have are left out (X16). */
   keyUsage: readonly KeyUsage[];
   /** OIDs; empty for CAs. */
   eku: readonly string[];
   validitySeconds: number;
   /** notBefore lies so many seconds back, for clients whose clock is slow. */
   backdateSeconds: number;
-  san: 'required' | 'optional' | 'forbidden';
+  /** `device`: CN=<device id>; `name`: CN=<the first name of subjectAltName>; `empty`: none, the names are critical; `given`: of a CA. */
+  subject: 'device' | 'name' | 'empty' | 'given';
+  /** Empty: none at all. */
+  san: readonly NameRule[];
+  /** `none`: noRevAvail in end entities (RFC 9608), id-pkix-ocsp-nocheck in OCSP delegates. */
   revocation: 'crl+ocsp' | 'crl' | 'none';
   ca: boolean;
   /** Only of CAs. */
   pathLen: number | undefined;
   ocspNoCheck: boolean;
+  /** Whether somebody has to approve each first certificate. */
+  approval: boolean;
+  renewal: {
+    /** Whether the key may stay (E84). */
+    sameKey: boolean;
+    /** How long after its end a certificate may still be renewed with; 0: never, but for a device that was allowed to once. */
+    afterExpirySeconds: number;
+  };
+  supersede: Supersede;
 }
 
-const END_ENTITY_KEYS: readonly KeyType[] = [
-  'ec-p256',
-  'ec-p384',
-  'ec-p521',
-  'rsa-2048',
-  'rsa-3072',
-  'rsa-4096',
-  'ed25519',
-];
-const MINUTE = 60;
+/** What the linter asks of subjectAltName. */
+function sanRule({ san, subject }: Profile): LintRules['san'] {
+  if (san.length === 0) return 'forbidden';
+  return subject !== 'device' || san.some((rule) => rule.min > 0) ? 'required' : 'optional';
+}
 
-const END_ENTITY = {
-  version: 1,
-  backdateSeconds: 10 * MINUTE,
-  ca: false,
-  pathLen: undefined,
-  ocspNoCheck: false,
-} as const;
-const CA = {
-  version: 1,
-  backdateSeconds: 10 * MINUTE,
-  ca: true,
-  keyUsage: ['keyCertSign', 'cRLSign'],
-  eku: [],
-  san: 'forbidden',
-  ocspNoCheck: false,
-} as const;
-
-/** The shipped profiles with the configured lifetimes. */
-export function profiles(lifetimes: Lifetimes): Readonly<Record<ProfileName, Profile>> {
-  return {
-    'root-ca': {
-      ...CA,
-      name: 'root-ca',
-      description: 'Self-signed root',
-      keyTypes: ['ec-p384'],
-      validitySeconds: lifetimes.rootCa,
-      revocation: 'none',
-      pathLen: undefined,
-    },
-    'issuing-ca': {
-      ...CA,
-      name: 'issuing-ca',
-      description: 'CA that issues to devices and servers, under the root',
-      keyTypes: ['ec-p256', 'ec-p384'],
-      validitySeconds: lifetimes.issuingCa,
-      revocation: 'crl+ocsp',
-      pathLen: 0,
-    },
-    'ocsp-responder': {
-      ...END_ENTITY,
-      name: 'ocsp-responder',
-      description: 'Delegated OCSP signer of one CA key (RFC 6960 section 4.2.2.2)',
-      keyTypes: ['ec-p256'],
-      keyUsage: ['digitalSignature'],
-      eku: [OID.ocspSigning],
-      validitySeconds: lifetimes.ocspDelegate,
-      san: 'forbidden',
-      revocation: 'none',
-      ocspNoCheck: true,
-    },
-    'tls-server': {
-      ...END_ENTITY,
-      name: 'tls-server',
-      description: "The authority's own HTTPS and EST servers",
-      keyTypes: ['ec-p256'],
-      keyUsage: ['digitalSignature'],
-      eku: [OID.serverAuth],
-      validitySeconds: lifetimes.serverCertificate,
-      san: 'required',
-      revocation: 'crl+ocsp',
-    },
-    device: {
-      ...END_ENTITY,
-      name: 'device',
-      description: 'TLS client certificate of a device; SAN urn:uuid of its instance',
-      keyTypes: END_ENTITY_KEYS,
-      keyUsage: ['digitalSignature'],
-      eku: [OID.clientAuth],
-      validitySeconds: lifetimes.deviceCertificate,
-      san: 'required',
-      revocation: 'crl+ocsp',
-    },
-  };
+/** Bits of keyUsage that a key of this type can have: RFC 9295 section 3, RFC 8813 section 3, RFC 9881 section 5 (X16). */
+export function keyUsageOf(profile: Pick<Profile, 'keyUsage'>, keyType: KeyType): KeyUsage[] {
+  return profile.keyUsage.filter((bit) => {
+    if (bit === 'keyEncipherment' || bit === 'dataEncipherment') return keyType.startsWith('rsa-');
+    return bit !== 'keyAgreement' || keyType.startsWith('ec-');
+  });
 }
 
 /** The linter's rules for a certificate of this profile under this issuer (undefined: self-signed). */
@@ -120,7 +95,7 @@ export function lintRules(profile: Profile, issuer: LintRules['issuer']): LintRu
     keyTypes: profile.keyTypes,
     keyUsage: profile.keyUsage,
     eku: profile.eku,
-    san: profile.san,
+    san: sanRule(profile),
     revocation: profile.revocation,
   };
 }

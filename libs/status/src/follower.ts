@@ -14,7 +14,7 @@ import {
   type TransactionOptions,
   type Tx,
 } from '#store';
-import { loadEntries, profileVersion, type LoadedEntries } from './load-entries.js';
+import { documentVersion, loadEntries, type LoadedEntries } from './load-entries.js';
 import { StatusIndex, type ReadonlyStatusIndex } from './status-index.js';
 
 export interface FollowerOptions {
@@ -207,7 +207,7 @@ export class Follower {
     return { target, rows, loaded: await loadEntries(tx, rows, this.statusIndex, this.options) };
   }
 
-  private applyRows(rows: StatusRow[], { keys, tokens, people, profiles }: LoadedEntries): boolean {
+  private applyRows(rows: StatusRow[], { keys, tokens, people, documents }: LoadedEntries): boolean {
     for (const row of rows) {
       const mac = chainMacRow(this.options.macKey, this.head.mac, encodeStatusRow(row.seq, row));
       if (row.seq !== this.head.seq + 1 || row.mac.length !== mac.length || !timingSafeEqual(mac, row.mac)) {
@@ -221,7 +221,7 @@ export class Follower {
         key: keys.get(row.subject),
         token: tokens.get(row.subject),
         person: people.get(row.subject),
-        profile: profiles.get(profileVersion(row)),
+        document: documents.get(documentVersion(row)),
       };
       if (!this.statusIndex.apply(row, loaded)) {
         this.options.onError(

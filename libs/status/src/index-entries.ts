@@ -1,4 +1,4 @@
-import type { ProfileSettings, Role } from '#policy';
+import type { Role } from '#policy';
 import type { AudienceKind, KeyStatus, TokenKind } from '#store';
 
 /** What the log says last about a certificate, a device or a group; absent means nothing was ever changed. */
@@ -58,12 +58,13 @@ export interface PersonEntry {
   seq: number;
 }
 
-/** A profile as changed last. */
-export interface ProfileEntry {
+/** A policy document as decided last. */
+export interface DocumentEntry {
+  /** Of the last version that was in force. */
   version: number;
-  /** `v<version>`, as the log says it. */
+  /** `v<version>`, or `withdrawn`, as the log says it. */
   status: string;
-  /** undefined: the row of this version is not the one that was approved. Nothing may be issued by it. */
-  settings: ProfileSettings | undefined;
+  /** The JSON as parsed. undefined: the row of this version is not the one that was approved; nothing may rest on it. */
+  document: unknown;
   seq: number;
 }

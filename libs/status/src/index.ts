@@ -1,6 +1,6 @@
 export { Follower } from './follower.js';
 export type { FollowerOptions } from './follower.js';
-export type { KeyEntry, PersonEntry, ProfileEntry, StatusEntry, TokenEntry } from './index-entries.js';
+export type { DocumentEntry, KeyEntry, PersonEntry, StatusEntry, TokenEntry } from './index-entries.js';
 export type { ReadonlyStatusIndex } from './status-index.js';
 export {
   approvalRowMac,
@@ -12,7 +12,7 @@ export {
   keySealContext,
   passkeyRowMac,
   personRowMac,
-  profileRowMac,
+  policyDocumentMac,
   tokenRowMac,
   tokenSealContext,
 } from './row-mac.js';

@@ -1,15 +1,23 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { openVerifier, type Pepper } from '#credential';
 import { AuthorityError, isAuthorityError } from '#kernel';
-import { isRole, type ProfileSettings } from '#policy';
-import { findKeys, findOperatorTokens, findPeople, findProfileVersions, type StatusRow, type Tx } from '#store';
+import { isRole } from '#policy';
+import {
+  findKeys,
+  findOperatorTokens,
+  findPeople,
+  findPolicyDocuments,
+  type PolicyDocumentKind,
+  type StatusRow,
+  type Tx,
+} from '#store';
 import type { KeyEntry, PersonEntry, TokenEntry } from './index-entries.js';
 import {
   checkRowMac,
   keyRowMac,
   keySealContext,
   personRowMac,
-  profileRowMac,
+  policyDocumentMac,
   tokenRowMac,
   tokenSealContext,
 } from './row-mac.js';
@@ -20,8 +28,8 @@ export interface LoadedEntries {
   keys: ReadonlyMap<string, KeyEntry>;
   tokens: ReadonlyMap<string, TokenEntry>;
   people: ReadonlyMap<string, PersonEntry>;
-  /** By `profileVersion`. */
-  profiles: ReadonlyMap<string, ProfileSettings>;
+  /** Parsed JSON, by `documentVersion`. */
+  documents: ReadonlyMap<string, unknown>;
 }
 
 interface LoadOptions {
@@ -46,7 +54,7 @@ export async function loadEntries(
     keys: new Map<string, KeyEntry>(),
     tokens: new Map<string, TokenEntry>(),
     people: new Map<string, PersonEntry>(),
-    profiles: await loadProfiles(tx, rows, options),
+    documents: await loadDocuments(tx, rows, options),
   };
   if (peppers === undefined) return loaded;
   const missing = (kind: 'key' | 'token' | 'person'): string[] => {
@@ -78,28 +86,30 @@ export async function loadEntries(
   return loaded;
 }
 
-/** The version that a row of the log announces; one name for row and settings. */
-export const profileVersion = (row: Pick<StatusRow, 'subject' | 'status'>): string => `${row.subject} ${row.status}`;
+const DOCUMENT_KINDS: readonly string[] = ['profile', 'label', 'anchors'] satisfies PolicyDocumentKind[];
+
+/** The version that a row of the log announces; one name for row and document. */
+export const documentVersion = (row: Pick<StatusRow, 'kind' | 'subject' | 'status'>): string =>
+  `${row.kind} ${row.subject} ${row.status}`;
 
 /** What is stored must be what was announced: by its MAC and by the SHA-256 that stands in the log. */
-async function loadProfiles(
-  tx: Tx,
-  rows: readonly StatusRow[],
-  options: LoadOptions,
-): Promise<Map<string, ProfileSettings>> {
-  const announced = new Map(rows.filter((row) => row.kind === 'profile').map((row) => [profileVersion(row), row]));
-  const names = [...new Set([...announced.values()].map((row) => row.subject))];
-  const loaded = new Map<string, ProfileSettings>();
-  for (const row of await some(names, (found) => findProfileVersions(tx, found))) {
-    const version = profileVersion({ subject: row.name, status: `v${row.version}` });
+async function loadDocuments(tx: Tx, rows: readonly StatusRow[], options: LoadOptions): Promise<Map<string, unknown>> {
+  const announced = new Map(
+    rows.filter((row) => DOCUMENT_KINDS.includes(row.kind)).map((row) => [documentVersion(row), row]),
+  );
+  const loaded = new Map<string, unknown>();
+  if (announced.size === 0) return loaded;
+  const wanted = [...announced.values()].map((row) => ({ kind: row.kind as PolicyDocumentKind, name: row.subject }));
+  for (const row of await findPolicyDocuments(tx, wanted)) {
+    const version = documentVersion({ kind: row.kind, subject: row.name, status: `v${row.version}` });
     const logged = announced.get(version);
     if (logged === undefined) continue;
-    believe(options, `profile ${version}`, () => {
-      checkRowMac(row.mac, profileRowMac(options.macKey, row), `profile ${version}`);
-      if (createHash('sha256').update(row.settings).digest('hex') !== logged.reason) {
-        throw new AuthorityError('internal', `profile ${version} is not what was announced`, { code: 'rowMac' });
+    believe(options, version, () => {
+      checkRowMac(row.mac, policyDocumentMac(options.macKey, row), version);
+      if (createHash('sha256').update(row.document).digest('hex') !== logged.reason) {
+        throw new AuthorityError('internal', `${version} is not what was announced`, { code: 'rowMac' });
       }
-      loaded.set(version, JSON.parse(row.settings.toString('utf8')) as ProfileSettings);
+      loaded.set(version, JSON.parse(row.document.toString('utf8')));
     });
   }
   return loaded;

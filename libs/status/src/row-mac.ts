@@ -9,7 +9,7 @@ import type {
   OperatorTokenRow,
   PasskeyRow,
   PersonRow,
-  ProfileVersionRow,
+  PolicyDocumentRow,
 } from '#store';
 
 type KeyFacts = Pick<
@@ -129,12 +129,13 @@ export const intentRowMac = (macKey: KeyObject, row: IntentFacts): Buffer =>
 export const approvalRowMac = (macKey: KeyObject, row: Pick<ApprovalRow, 'id' | 'proposal'>): Buffer =>
   rowMac(macKey, 'approvals', { id: row.id, proposal: row.proposal.toString('base64') });
 
-/** Covers what a profile was changed to, and by which approval. */
-export const profileRowMac = (macKey: KeyObject, row: Omit<ProfileVersionRow, 'mac'>): Buffer =>
-  rowMac(macKey, 'profile_versions', {
+/** Covers what a document says, and by which approval it does. */
+export const policyDocumentMac = (macKey: KeyObject, row: Omit<PolicyDocumentRow, 'mac'>): Buffer =>
+  rowMac(macKey, 'policy_documents', {
+    kind: row.kind,
     name: row.name,
     version: String(row.version),
-    settings: row.settings.toString('base64'),
+    document: row.document.toString('base64'),
     approvalId: row.approvalId,
   });
 

@@ -1,6 +1,6 @@
-import { isRole, type ProfileSettings } from '#policy';
-import type { KeyStatus, StatusRow } from '#store';
-import type { KeyEntry, PersonEntry, ProfileEntry, StatusEntry, TokenEntry } from './index-entries.js';
+import { isRole } from '#policy';
+import type { KeyStatus, PolicyDocumentKind, StatusRow } from '#store';
+import type { DocumentEntry, KeyEntry, PersonEntry, StatusEntry, TokenEntry } from './index-entries.js';
 
 export type ReadonlyStatusIndex = Pick<
   StatusIndex,
@@ -15,7 +15,10 @@ export type ReadonlyStatusIndex = Pick<
   | 'passkey'
   | 'issuer'
   | 'issuersSeq'
-  | 'profile'
+  | 'document'
+  | 'documents'
+  | 'domain'
+  | 'user'
   | 'certificateCount'
 >;
 
@@ -24,7 +27,8 @@ export interface Loaded {
   key?: KeyEntry | undefined;
   token?: TokenEntry | undefined;
   person?: PersonEntry | undefined;
-  profile?: ProfileSettings | undefined;
+  /** Parsed JSON. */
+  document?: unknown;
 }
 
 /** The one reason for which a revoked device may be registered again: an approval by a second person, which serves once. */
@@ -42,12 +46,18 @@ export class StatusIndex {
     group: new Map<string, StatusEntry>(),
     passkey: new Map<string, StatusEntry>(),
     issuer: new Map<string, StatusEntry>(),
+    domain: new Map<string, StatusEntry>(),
+    user: new Map<string, StatusEntry>(),
   };
   private readonly keys = new Map<string, KeyEntry>();
   private readonly tokens = new Map<string, TokenEntry>();
   private readonly persons = new Map<string, PersonEntry>();
   private readonly reenrollments = new Set<string>();
-  private readonly profiles = new Map<string, ProfileEntry>();
+  private readonly decided: Readonly<Record<PolicyDocumentKind, Map<string, DocumentEntry>>> = {
+    profile: new Map(),
+    label: new Map(),
+    anchors: new Map(),
+  };
 
   /** By serial in lower-case hex. A released hold stays as status `active`, with the seq of the release. */
   certificate(serial: string): StatusEntry | undefined {
@@ -86,9 +96,23 @@ export class StatusIndex {
     return this.plain.issuer.get(id);
   }
 
-  /** undefined: as shipped. */
-  profile(name: string): ProfileEntry | undefined {
-    return this.profiles.get(name);
+  /** Of names that certificates carry: `domain` by its id, `user` by its id. */
+  domain(id: string): StatusEntry | undefined {
+    return this.plain.domain.get(id);
+  }
+
+  user(id: string): StatusEntry | undefined {
+    return this.plain.user.get(id);
+  }
+
+  /** undefined: nobody decided anything about it; what is shipped under the name is as shipped. */
+  document(kind: PolicyDocumentKind, name: string): DocumentEntry | undefined {
+    return this.decided[kind].get(name);
+  }
+
+  /** Everything that was ever decided of a kind, withdrawn ones too. */
+  documents(kind: PolicyDocumentKind): ReadonlyMap<string, DocumentEntry> {
+    return this.decided[kind];
   }
 
   get certificateCount(): number {
@@ -108,7 +132,16 @@ export class StatusIndex {
   }
 
   private entryOf(row: Pick<StatusRow, 'kind' | 'subject'>): { status: string } | undefined {
-    return row.kind === 'role' ? undefined : this[row.kind](row.subject);
+    switch (row.kind) {
+      case 'role':
+        return undefined;
+      case 'profile':
+      case 'label':
+      case 'anchors':
+        return this.document(row.kind, row.subject);
+      default:
+        return this[row.kind](row.subject);
+    }
   }
 
   private readmits({ kind, status, reason }: StatusRow): boolean {
@@ -125,6 +158,8 @@ export class StatusIndex {
       case 'group':
       case 'passkey':
       case 'issuer':
+      case 'domain':
+      case 'user':
         this.plain[row.kind].set(row.subject, {
           status: row.status,
           reason: row.reason,
@@ -134,11 +169,11 @@ export class StatusIndex {
         });
         if (row.kind === 'issuer') this.issuersSeq = row.seq;
         break;
-      case 'profile': {
-        const { subject, status, seq } = row;
-        this.profiles.set(subject, { version: Number(status.slice(1)), status, settings: loaded.profile, seq });
+      case 'profile':
+      case 'label':
+      case 'anchors':
+        this.takeDocument(row.kind, row, loaded.document);
         break;
-      }
       case 'key': {
         const key = loaded.key ?? this.keys.get(row.subject);
         if (key !== undefined) {
@@ -173,6 +208,12 @@ export class StatusIndex {
         throw new Error(`unknown kind ${String(unknown)} in the status log`);
       }
     }
+  }
+
+  private takeDocument(kind: PolicyDocumentKind, { subject, status, seq }: StatusRow, document: unknown): void {
+    const before = this.decided[kind].get(subject)?.version ?? 0;
+    const version = status.startsWith('v') ? Number(status.slice(1)) : before;
+    this.decided[kind].set(subject, { version, status, document, seq });
   }
 
   /** `<person id>:<role>`, granted or withdrawn; of a person who is not known here it changes nothing. */

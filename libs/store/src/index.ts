@@ -21,7 +21,7 @@ export * from './invitations.js';
 export * from './passkeys.js';
 export * from './sign-in-attempts.js';
 export * from './approvals.js';
-export * from './profiles.js';
+export * from './policy-documents.js';
 export * from './status-log.js';
 export * from './audit.js';
 export * from './audit-tree.js';

@@ -4,12 +4,25 @@ import { AuthorityError, currentTraceparent } from '#kernel';
 import type { Tx } from './database.js';
 
 export type StatusKind =
-  'key' | 'certificate' | 'device' | 'group' | 'token' | 'person' | 'role' | 'passkey' | 'issuer' | 'profile';
+  | 'key'
+  | 'certificate'
+  | 'device'
+  | 'group'
+  | 'token'
+  | 'person'
+  | 'role'
+  | 'passkey'
+  | 'issuer'
+  | 'profile'
+  | 'label'
+  | 'anchors'
+  | 'domain'
+  | 'user';
 
 /** One row of the log that is the truth about status. `at` is set by the writer and part of the MAC. */
 export interface StatusChange {
   kind: StatusKind;
-  /** Id of what it is about; serial in hex; `<person id>:<role>` for a role; name of a profile. */
+  /** Id of what it is about; serial in hex; `<person id>:<role>` for a role; name of a policy document. */
   subject: string;
   status: string;
   reason: string | null;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { caIssuersUri, crlUri, ocspUri, type Issuer } from '#authority';
 import { toPem } from '#pki';
-import { REVOCATION_REASONS, type Profile } from '#policy';
+import { NAME_TYPES, REVOCATION_REASONS, type Profile } from '#policy';
 import { id, pageOf, text, time } from './values.js';
 
 export const issuerSchema = z
@@ -39,7 +39,8 @@ export const profileSchema = z
     keyUsage: z.array(z.string()),
     eku: z.array(z.string()).meta({ description: 'OIDs' }),
     validitySeconds: z.int(),
-    san: z.enum(['required', 'optional', 'forbidden']),
+    subject: z.enum(['device', 'name', 'empty', 'given']),
+    san: z.array(z.strictObject({ type: z.enum(NAME_TYPES), min: z.int(), max: z.int() })),
     revocation: z.enum(['crl+ocsp', 'crl', 'none']),
     ca: z.boolean(),
   })
@@ -72,7 +73,8 @@ export function issuerJson(issuer: Issuer): z.infer<typeof issuerSchema> {
 }
 
 export function profileJson(profile: Profile): z.infer<typeof profileSchema> {
-  const { name, version, description, validitySeconds, san, revocation, ca } = profile;
+  const { name, version, description, validitySeconds, subject, revocation, ca } = profile;
+  const san = profile.san.map((rule) => ({ ...rule }));
   const lists = { keyTypes: [...profile.keyTypes], keyUsage: [...profile.keyUsage], eku: [...profile.eku] };
-  return { name, version, description, ...lists, validitySeconds, san, revocation, ca };
+  return { name, version, description, ...lists, validitySeconds, subject, san, revocation, ca };
 }

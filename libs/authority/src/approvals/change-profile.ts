@@ -3,8 +3,8 @@ import { canonicalJson } from '#audit';
 import { AuthorityError } from '#kernel';
 import type { KeyType } from '#pki';
 import { CHANGEABLE_PROFILES, checkProfileSettings, type ChangeableProfile, type ProfileSettings } from '#policy';
-import { profileRowMac } from '#status';
-import { insertProfileVersion } from '#store';
+import { policyDocumentMac } from '#status';
+import { insertPolicyDocument } from '#store';
 import { statusChange } from '../change-status.js';
 import type { AuthorityContext } from '../context.js';
 import { currentProfile } from '../current-profile.js';
@@ -41,12 +41,12 @@ export const changeProfile: Operation<ProfileChange> = {
   async execute(tx, a, _actor, change, { approvalId, at }) {
     const { name, version } = change;
     const { validitySeconds, keyTypes } = settingsOf(a, change);
-    const settings = Buffer.from(canonicalJson({ validitySeconds, keyTypes }));
-    const row = { name, version, settings, approvalId };
-    if (!(await insertProfileVersion(tx, { ...row, mac: profileRowMac(a.macKey, row) }))) {
+    const document = Buffer.from(canonicalJson({ validitySeconds, keyTypes }));
+    const row = { kind: 'profile' as const, name, version, document, approvalId };
+    if (!(await insertPolicyDocument(tx, { ...row, mac: policyDocumentMac(a.macKey, row) }))) {
       throw new AuthorityError('conflict', `the profile ${name} was changed just now; propose it again`);
     }
-    const reason = createHash('sha256').update(settings).digest('hex');
+    const reason = createHash('sha256').update(document).digest('hex');
     return {
       audits: [
         {
@@ -54,7 +54,7 @@ export const changeProfile: Operation<ProfileChange> = {
           subject: `profile:${name}`,
           ownerOrgId: null,
           issuerOrgId: a.authorityId,
-          detail: { version, settings: settings.toString('utf8') },
+          detail: { version, settings: document.toString('utf8') },
         },
       ],
       changes: [statusChange({ kind: 'profile', subject: name, status: `v${version}`, reason, at })],
@@ -72,7 +72,7 @@ function requireChangeable(name: string): ChangeableProfile {
 
 /** What was changed before, with what is changed now. */
 function settingsOf(a: AuthorityContext, { name, validitySeconds, keyTypes }: ProfileChange): ProfileSettings {
-  const before = a.follower.index.profile(name)?.settings ?? {};
+  const before = (a.follower.index.document('profile', name)?.document ?? {}) as ProfileSettings;
   return {
     validitySeconds: validitySeconds ?? before.validitySeconds,
     keyTypes: (keyTypes as readonly KeyType[] | undefined) ?? before.keyTypes,

@@ -1,11 +1,9 @@
-import { openVerifier, parseCredential, verifierHash, verifierMatches } from '#credential';
 import { AuthorityError } from '#kernel';
 import { OID, readCertificate, validatePath, type Certificate, type TrustAnchor } from '#pki';
 import { checkRowMac, intentRowMac } from '#status';
-import { findCertificate, isId, type CertificateRow, type SecretEnrollment } from '#store';
-import type { AuthorityContext } from './context.js';
-import { requireUsable } from './issuer-directory.js';
-import { secretSealContext } from './register-device.js';
+import { findCertificate, isId, type CertificateRow } from '#store';
+import type { AuthorityContext } from '../../context.js';
+import { requireUsable } from '../../issuer-directory.js';
 
 /** A device that proved itself with a certificate of ours. */
 export interface DeviceCertificate {
@@ -14,57 +12,10 @@ export interface DeviceCertificate {
   row: CertificateRow;
 }
 
-export const wrongSecret = (): AuthorityError =>
-  new AuthorityError('unauthenticated', 'user name or one-time secret is wrong, expired or used');
-
-export interface PresentedSecret {
-  user: string;
-  /** Of the secret; undefined when it has not the form of one. */
-  id: string | undefined;
-  hash: Buffer;
-  address: string;
-}
-
-/** Reads what was sent by HTTP Basic. Throws `limited` when this address, or this secret, has failed too often (EX14). */
-export function presentedSecret(
-  a: AuthorityContext,
-  basic: { user: string; password: string },
-  address: string,
-): PresentedSecret {
-  const credential = parseCredential(basic.password);
-  const id = credential?.kind === 'enrollmentSecret' ? credential.id : undefined;
-  a.failedAttempts.check(address, id);
-  return { user: basic.user, id, hash: credential ? verifierHash(credential) : Buffer.alloc(32), address };
-}
-
-/**
- * One text and one amount of work for an unknown user, an unknown secret and a wrong one (EX12). Whether the secret may
- * still be used is another question.
- */
-export function checkSecret(
-  a: AuthorityContext,
-  presented: PresentedSecret,
-  found: SecretEnrollment | undefined,
-): SecretEnrollment {
-  const matches = verifierMatches(found && openSecret(a, found), presented.hash);
-  // E45: the user name may be empty, the secret alone names the device.
-  if (!matches || !found || (presented.user !== '' && presented.user !== found.device.id)) {
-    a.failedAttempts.record(presented.address, presented.id);
-    throw wrongSecret();
-  }
-  return found;
-}
-
-function openSecret(a: AuthorityContext, { secret, device }: SecretEnrollment): Buffer {
-  const pepper = a.peppers.get(secret.pepperVersion);
-  if (!pepper) throw new AuthorityError('internal', 'secrets/pepper lacks a version that is in use');
-  return openVerifier(pepper, secret.sealedVerifier, secretSealContext(secret, device));
-}
-
 const VERIFIED_MAX = 10_000;
 
 /** Leaf certificates whose path was found good: signatures need no second look, validity and status are asked each time. */
-export class VerifiedLeaves {
+class VerifiedLeaves {
   private readonly leaves = new Map<string, Certificate>();
 
   get(der: Buffer): Certificate | undefined {
@@ -82,16 +33,16 @@ export class VerifiedLeaves {
   }
 }
 
+const verifiedLeaves = new WeakMap<AuthorityContext, VerifiedLeaves>();
+
 /**
  * The certificate of the TLS connection to device: path to our root by RFC 5280 section 6, clientAuth, validity, and
  * status by the log, asked on every request, resumed session or not (E11, E40, EX15). Throws `forbidden`.
  */
-export async function authenticateCertificate(
-  a: AuthorityContext,
-  leaves: VerifiedLeaves,
-  der: Buffer,
-): Promise<DeviceCertificate> {
+export async function authenticateCertificate(a: AuthorityContext, der: Buffer): Promise<DeviceCertificate> {
   const now = a.clock.now();
+  const leaves = verifiedLeaves.get(a) ?? new VerifiedLeaves();
+  verifiedLeaves.set(a, leaves);
   const certificate = leaves.get(der) ?? (await verifyLeaf(a, leaves, der));
   if (certificate.notAfter < now) throw new AuthorityError('forbidden', 'the client certificate has expired');
   if (certificate.notBefore > now) throw new AuthorityError('forbidden', 'the client certificate is not yet valid');

@@ -8,25 +8,21 @@ import {
   type IntentRow,
   type Tx,
 } from '#store';
-import type { Actor, AuthorityContext } from './context.js';
-import { authenticateCertificate, revoked, VerifiedLeaves, type DeviceCertificate } from './device-credentials.js';
-import { checkBegun, checkStanding, labelOf, prepareDeviceIntent } from './enroll-standing.js';
-import type { EstRequest } from './est-request.js';
-import { finishIntent, recordIntent } from './issue.js';
+import type { Actor, AuthorityContext } from '../context.js';
+import { revoked, type DeviceCertificate } from './authenticate/own-certificate.js';
+import { checkBegun, checkStanding, labelOf, prepareDeviceIntent } from './prepare-enrollment.js';
+import type { EnrollmentOutcome, EstRequest } from './est-request.js';
+import { finishIntent, recordIntent } from '../issue.js';
 
 /** E91: for so long a repeated request gets the same certificate. */
 const REPEAT_SECONDS = 600;
 
-const verifiedLeaves = new WeakMap<AuthorityContext, VerifiedLeaves>();
-
 /** Re-enrollment with the device's own certificate; the one it renews stays good and names its successor. */
-export async function renewCertificate(a: AuthorityContext, request: EstRequest): Promise<Buffer> {
-  if (!request.peerCertificate) {
-    throw new AuthorityError('unauthenticated', 're-enrollment needs the current certificate in the TLS handshake');
-  }
-  const leaves = verifiedLeaves.get(a) ?? new VerifiedLeaves();
-  verifiedLeaves.set(a, leaves);
-  const current = await authenticateCertificate(a, leaves, request.peerCertificate);
+export async function renewCertificate(
+  a: AuthorityContext,
+  request: EstRequest,
+  current: DeviceCertificate,
+): Promise<EnrollmentOutcome> {
   const actor: Actor = {
     id: `device:${current.deviceId}`,
     organizationId: a.authorityId,
@@ -34,8 +30,9 @@ export async function renewCertificate(a: AuthorityContext, request: EstRequest)
     requestId: request.requestId,
   };
   const intent = await a.database.transaction((tx) => openIntent(tx, a, actor, current, request));
-  if (intent.der) return intent.der;
-  return finishIntent(a, actor, intent, await a.issuers.require(intent.issuerId), current.row.serial);
+  if (intent.der) return { state: 'issued', certificate: intent.der };
+  const issuer = await a.issuers.require(intent.issuerId);
+  return { state: 'issued', certificate: await finishIntent(a, actor, intent, issuer, current.row.serial) };
 }
 
 /** Everything that decides, in one transaction with the device locked: what comes back is committed before it is signed. */

@@ -1,21 +1,23 @@
 import { AuthorityError } from '#kernel';
 import { findCertificate, latestStatus, readSecretEnrollment, type IntentRow, type SecretEnrollment } from '#store';
-import type { Actor, AuthorityContext } from './context.js';
-import { checkSecret, presentedSecret, wrongSecret } from './device-credentials.js';
-import { checkBegun, checkStanding, prepareDeviceIntent, requestDigest, type Begun } from './enroll-standing.js';
-import type { EstRequest } from './est-request.js';
-import { finishIntent, recordIntent } from './issue.js';
+import type { Actor, AuthorityContext } from '../context.js';
+import { checkSecret, wrongSecret, type PresentedSecret } from './authenticate/secret.js';
+import { checkBegun, checkStanding, prepareDeviceIntent, requestDigest, type Begun } from './prepare-enrollment.js';
+import type { EnrollmentOutcome, EstRequest } from './est-request.js';
+import { finishIntent, recordIntent } from '../issue.js';
 
 /** Another request, or an operator, may change secret or device between reading and writing: then it is read again. */
 const ATTEMPTS = 3;
 
 /** First enrollment by one-time secret: one statement to read, one to record the intent, one to store the certificate. */
-export async function enrollFirst(a: AuthorityContext, request: EstRequest): Promise<Buffer> {
-  if (!request.basic) throw new AuthorityError('unauthenticated', 'send device id and one-time secret by HTTP Basic');
-  const presented = presentedSecret(a, request.basic, request.address);
+export async function enrollBySecret(
+  a: AuthorityContext,
+  request: EstRequest,
+  presented: PresentedSecret,
+): Promise<EnrollmentOutcome> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const der = await tryOnce(a, request, presented);
-    if (der) return der;
+    const outcome = await tryOnce(a, request, presented);
+    if (outcome) return outcome;
   }
   throw new AuthorityError('unavailable', 'the device is being changed just now; try again', { retryAfter: 1 });
 }
@@ -23,8 +25,8 @@ export async function enrollFirst(a: AuthorityContext, request: EstRequest): Pro
 async function tryOnce(
   a: AuthorityContext,
   request: EstRequest,
-  presented: ReturnType<typeof presentedSecret>,
-): Promise<Buffer | undefined> {
+  presented: PresentedSecret,
+): Promise<EnrollmentOutcome | undefined> {
   const { id } = presented;
   const spki = request.csr.publicKey.sha256;
   const found = id === undefined ? undefined : await a.database.single((tx) => readSecretEnrollment(tx, id, spki));
@@ -39,7 +41,7 @@ async function tryOnce(
   const asked = requestDigest(requester, request);
   const begun = await findBegun(a, secret, asked);
   checkStanding(a, device, standing);
-  if (begun) return begun.der ?? finish(a, actor, begun);
+  if (begun) return begun.der ? { state: 'issued', certificate: begun.der } : finish(a, actor, begun);
   const intent = await prepareDeviceIntent(a, request, device, { requester, secretId: secret.id, current: undefined });
   await a.quotas.take('issuance', device.ownerOrgId, actor);
   const row = await a.database.single((tx) => recordIntent(tx, a, actor, intent, { id: secret.id, request: asked }));
@@ -47,8 +49,9 @@ async function tryOnce(
 }
 
 /** By the CA that the intent names: another one may have been activated since. */
-async function finish(a: AuthorityContext, actor: Actor, row: IntentRow): Promise<Buffer> {
-  return finishIntent(a, actor, row, await a.issuers.require(row.issuerId), null);
+async function finish(a: AuthorityContext, actor: Actor, row: IntentRow): Promise<EnrollmentOutcome> {
+  const issuer = await a.issuers.require(row.issuerId);
+  return { state: 'issued', certificate: await finishIntent(a, actor, row, issuer, null) };
 }
 
 /**

@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto';
 import { encodeParts } from '#credential';
 import { AuthorityError } from '#kernel';
 import { canonicalGeneralName } from '#pki';
-import { decideDevice } from '#policy';
+import { decideDevice, DEFAULT_LABEL } from '#policy';
 import type { Certificate } from '#pki';
 import type { CertificateRow, Device, DeviceStanding, StatusRow } from '#store';
-import type { AuthorityContext } from './context.js';
-import { currentProfile } from './current-profile.js';
+import type { AuthorityContext } from '../context.js';
+import { currentProfile } from '../current-profile.js';
+import { entitledNames } from './entitled-names.js';
 import type { EstRequest } from './est-request.js';
-import { prepareIntent, type PreparedIntent } from './issue.js';
+import { prepareIntent, type PreparedIntent } from '../issue.js';
 
 /** How old the index in memory may be where it decides about a certificate. */
 const MAX_AGE_MS = 60_000;
@@ -47,10 +48,14 @@ export async function prepareDeviceIntent(
   device: Device,
   by: { requester: string; secretId: string | null; current: Certificate | undefined },
 ): Promise<PreparedIntent> {
-  const profile = currentProfile(a, 'device');
+  const profile = currentProfile(a, request.label.profile);
+  if (device.profile !== profile.name) {
+    throw new AuthorityError('forbidden', `the device is registered for another profile: enroll at its own label`);
+  }
   const decision = decideDevice({
     profile,
-    device: { id: device.id, instanceId: device.instanceId, suspended: false, revoked: false },
+    device: { suspended: false, revoked: false },
+    entitled: entitledNames(profile, device),
     csr: request.csr,
     current: by.current,
   });
@@ -70,7 +75,9 @@ export async function prepareDeviceIntent(
   });
 }
 
-export const labelOf = (request: EstRequest): string => `${request.operation}/${request.label ?? ''}`;
+/** Both paths of the default label are one, so that a retry by the other is a retry. */
+export const labelOf = ({ operation, label }: EstRequest): string =>
+  `${operation}/${label.name === DEFAULT_LABEL ? '' : label.name}`;
 
 /** E88: principal, label, key and names; never the CSR bytes, since an ECDSA CSR differs on each retry. */
 export function requestDigest(requester: string, request: EstRequest): Buffer {

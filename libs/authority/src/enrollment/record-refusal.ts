@@ -1,26 +1,8 @@
-import { isAuthorityError, type AuthorityError } from '#kernel';
 import { readCertificate } from '#pki';
-import type { Actor, AuthorityContext } from './context.js';
-import { enrollFirst } from './enroll-first.js';
-import { renewCertificate } from './enroll-renewal.js';
-import type { EstRequest } from './est-request.js';
-import { auditFailedAuthentication } from './operator-access.js';
-import { auditRefusal } from './refusal.js';
-
-/**
- * The whole of one enrollment, first or renewal: authenticate, decide, record the intent, sign, store. Returns the DER of
- * the certificate. A request that was interrupted anywhere is resumed by being sent again: the same secret, or the same
- * certificate, with the same key and names ends with the same certificate.
- * Throws `unauthenticated`, `forbidden`, `malformed`, `invalid`, `limited`, `unavailable`; refusals are audited.
- */
-export async function enrollOverEst(a: AuthorityContext, request: EstRequest): Promise<Buffer> {
-  try {
-    return await (request.operation === 'simpleenroll' ? enrollFirst(a, request) : renewCertificate(a, request));
-  } catch (error) {
-    if (isAuthorityError(error)) await recordRefusal(a, { ...request, claimedUser: request.basic?.user, error });
-    throw error;
-  }
-}
+import type { AuthorityError } from '#kernel';
+import type { Actor, AuthorityContext } from '../context.js';
+import { auditFailedAuthentication } from '../operator-access.js';
+import { auditRefusal } from '../refusal.js';
 
 /**
  * For refusals, also those before a request could be read. Nothing is written while the database is down; of one address

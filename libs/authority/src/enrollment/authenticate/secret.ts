@@ -1,0 +1,52 @@
+import { openVerifier, parseCredential, verifierHash, verifierMatches } from '#credential';
+import { AuthorityError } from '#kernel';
+import type { SecretEnrollment } from '#store';
+import type { AuthorityContext } from '../../context.js';
+import { secretSealContext } from '../../register-device.js';
+
+export const wrongSecret = (): AuthorityError =>
+  new AuthorityError('unauthenticated', 'user name or one-time secret is wrong, expired or used');
+
+export interface PresentedSecret {
+  user: string;
+  /** Of the secret; undefined when it has not the form of one. */
+  id: string | undefined;
+  hash: Buffer;
+  address: string;
+}
+
+/** Reads what was sent by HTTP Basic. Throws `limited` when this address, or this secret, has failed too often (EX14). */
+export function presentedSecret(
+  a: AuthorityContext,
+  basic: { user: string; password: string },
+  address: string,
+): PresentedSecret {
+  const credential = parseCredential(basic.password);
+  const id = credential?.kind === 'enrollmentSecret' ? credential.id : undefined;
+  a.failedAttempts.check(address, id);
+  return { user: basic.user, id, hash: credential ? verifierHash(credential) : Buffer.alloc(32), address };
+}
+
+/**
+ * One text and one amount of work for an unknown user, an unknown secret and a wrong one (EX12). Whether the secret may
+ * still be used is another question.
+ */
+export function checkSecret(
+  a: AuthorityContext,
+  presented: PresentedSecret,
+  found: SecretEnrollment | undefined,
+): SecretEnrollment {
+  const matches = verifierMatches(found && openSecret(a, found), presented.hash);
+  // E45: the user name may be empty, the secret alone names the device.
+  if (!matches || !found || (presented.user !== '' && presented.user !== found.device.id)) {
+    a.failedAttempts.record(presented.address, presented.id);
+    throw wrongSecret();
+  }
+  return found;
+}
+
+function openSecret(a: AuthorityContext, { secret, device }: SecretEnrollment): Buffer {
+  const pepper = a.peppers.get(secret.pepperVersion);
+  if (!pepper) throw new AuthorityError('internal', 'secrets/pepper lacks a version that is in use');
+  return openVerifier(pepper, secret.sealedVerifier, secretSealContext(secret, device));
+}

@@ -1,0 +1,45 @@
+import { AuthorityError, isAuthorityError } from '#kernel';
+import type { AuthorityContext } from '../context.js';
+import { authenticate } from './authenticate/authenticate.js';
+import { enrollBySecret } from './enroll-by-secret.js';
+import type { EnrollmentOutcome, EstRequest } from './est-request.js';
+import { recordRefusal } from './record-refusal.js';
+import { renewCertificate } from './renew.js';
+
+/**
+ * The whole of one enrollment, first or renewal: authenticate, decide, record the intent, sign, store. A request that was
+ * interrupted anywhere is resumed by being sent again: the same secret, or the same certificate, with the same key and
+ * names ends with the same certificate.
+ * Throws `unauthenticated`, `forbidden`, `malformed`, `invalid`, `limited`, `unavailable`; refusals are audited.
+ */
+export async function enrollOverEst(a: AuthorityContext, request: EstRequest): Promise<EnrollmentOutcome> {
+  try {
+    return await enroll(a, request);
+  } catch (error) {
+    if (isAuthorityError(error)) {
+      const { presented, operation, address, requestId } = request;
+      const peerCertificate = operation === 'simplereenroll' ? presented.peerCertificate() : undefined;
+      await recordRefusal(a, {
+        operation,
+        address,
+        requestId,
+        peerCertificate,
+        claimedUser: presented.basic?.user,
+        error,
+      });
+    }
+    throw error;
+  }
+}
+
+async function enroll(a: AuthorityContext, request: EstRequest): Promise<EnrollmentOutcome> {
+  const principal = await authenticate(a, request);
+  switch (principal.method) {
+    case 'secret':
+      return enrollBySecret(a, request, principal.presented);
+    case 'certificate':
+      return renewCertificate(a, request, principal.current);
+    default:
+      throw new AuthorityError('internal', `nobody enrolls by ${principal.method} here`);
+  }
+}

@@ -1,0 +1,28 @@
+import type { CertificationRequest } from '#pki';
+import type { EstLabel } from '#policy';
+
+/** What a request proves itself with; each is checked only where the label takes it. */
+export interface Presented {
+  /** RFC 7617. */
+  basic: { user: string; password: string } | undefined;
+  /** RFC 6750. */
+  bearer: string | undefined;
+  /**
+   * DER of the certificate that the TLS connection was made with. Reading it costs as much as checking a signature; what
+   * rests on a secret does not ask.
+   */
+  peerCertificate: () => Buffer | undefined;
+}
+
+/** One enrollment as the EST plane hands it over: read, and linked to its connection. */
+export interface EstRequest {
+  operation: 'simpleenroll' | 'simplereenroll';
+  label: EstLabel;
+  csr: CertificationRequest;
+  presented: Presented;
+  address: string;
+  requestId: string;
+}
+
+/** What a request came to; `retryAfter` in seconds (E87). */
+export type EnrollmentOutcome = { state: 'issued'; certificate: Buffer } | { state: 'pending'; retryAfter: number };

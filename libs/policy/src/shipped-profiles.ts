@@ -1,0 +1,182 @@
+import type { Lifetimes } from '#kernel';
+import { OID, type KeyType } from '#pki';
+import type { NameRule, Profile } from './profile.js';
+
+/** Shipped profiles; the operators may add others. */
+export const SHIPPED_PROFILES = [
+  'root-ca',
+  'issuing-ca',
+  'sub-ca',
+  'ocsp-responder',
+  'tls-server',
+  'device',
+  'device-short-lived',
+  'sip-domain',
+  'sip-user',
+  'im-user',
+  'ike-peer',
+  'ra',
+] as const;
+export type ShippedProfile = (typeof SHIPPED_PROFILES)[number];
+
+const END_ENTITY_KEYS: readonly KeyType[] = [
+  'ec-p256',
+  'ec-p384',
+  'ec-p521',
+  'rsa-2048',
+  'rsa-3072',
+  'rsa-4096',
+  'ed25519',
+];
+const MINUTE = 60;
+const DAY = 86_400;
+
+const COMMON = {
+  version: 1,
+  backdateSeconds: 10 * MINUTE,
+  ocspNoCheck: false,
+  approval: false,
+  renewal: { sameKey: true, afterExpirySeconds: 0 },
+  supersede: { mode: 'never' },
+} as const;
+const CA = {
+  ...COMMON,
+  ca: true,
+  subject: 'given',
+  keyUsage: ['keyCertSign', 'cRLSign'],
+  eku: [],
+  san: [],
+} as const;
+const END_ENTITY = {
+  ...COMMON,
+  ca: false,
+  pathLen: undefined,
+  keyTypes: END_ENTITY_KEYS,
+  keyUsage: ['digitalSignature'],
+  revocation: 'crl+ocsp',
+} as const;
+
+const names = (type: NameRule['type'], min: number, max: number): NameRule => ({ type, min, max });
+const ONE_UUID = names('uuid', 1, 1);
+
+function authorities(lifetimes: Lifetimes): Record<'root-ca' | 'issuing-ca' | 'sub-ca' | 'ocsp-responder', Profile> {
+  return {
+    'root-ca': {
+      ...CA,
+      name: 'root-ca',
+      description: 'Self-signed root',
+      keyTypes: ['ec-p384'],
+      validitySeconds: lifetimes.rootCa,
+      revocation: 'none',
+      pathLen: undefined,
+    },
+    'issuing-ca': {
+      ...CA,
+      name: 'issuing-ca',
+      description: 'CA that issues to devices and servers, under the root',
+      keyTypes: ['ec-p256', 'ec-p384'],
+      validitySeconds: lifetimes.issuingCa,
+      revocation: 'crl+ocsp',
+      pathLen: 0,
+    },
+    'sub-ca': {
+      ...CA,
+      name: 'sub-ca',
+      description: 'CA of somebody else, by his request and within name constraints',
+      keyTypes: END_ENTITY_KEYS,
+      validitySeconds: lifetimes.issuingCa,
+      revocation: 'crl+ocsp',
+      pathLen: 0,
+      approval: true,
+    },
+    'ocsp-responder': {
+      ...END_ENTITY,
+      name: 'ocsp-responder',
+      description: 'Delegated OCSP signer of one CA key (RFC 6960 section 4.2.2.2)',
+      keyTypes: ['ec-p256'],
+      eku: [OID.ocspSigning],
+      validitySeconds: lifetimes.ocspDelegate,
+      subject: 'given',
+      san: [],
+      revocation: 'none',
+      ocspNoCheck: true,
+    },
+  };
+}
+
+/** The shipped profiles with the configured lifetimes. */
+export function profiles(lifetimes: Lifetimes): Readonly<Record<ShippedProfile, Profile>> {
+  const device = {
+    ...END_ENTITY,
+    subject: 'device',
+    eku: [OID.clientAuth],
+    validitySeconds: lifetimes.deviceCertificate,
+  } as const;
+  return {
+    ...authorities(lifetimes),
+    'tls-server': {
+      ...END_ENTITY,
+      name: 'tls-server',
+      description: 'HTTPS server: host names and addresses',
+      eku: [OID.serverAuth],
+      validitySeconds: lifetimes.serverCertificate,
+      subject: 'name',
+      san: [names('dns', 0, 50), names('ip', 0, 50)],
+    },
+    device: {
+      ...device,
+      name: 'device',
+      description: 'TLS client certificate of a device; SAN urn:uuid of its instance',
+      san: [ONE_UUID],
+    },
+    'device-short-lived': {
+      ...device,
+      name: 'device-short-lived',
+      description: 'As device, for a day and without revocation service (RFC 9608)',
+      validitySeconds: DAY,
+      san: [ONE_UUID],
+      revocation: 'none',
+      renewal: { sameKey: true, afterExpirySeconds: 7 * DAY },
+    },
+    'sip-domain': {
+      ...device,
+      name: 'sip-domain',
+      description: 'SIP server or proxy of whole domains (RFC 5922, RFC 5924)',
+      eku: [OID.sipDomain, OID.serverAuth, OID.clientAuth],
+      subject: 'name',
+      san: [names('sip-domain', 1, 50), names('dns', 0, 50)],
+    },
+    'sip-user': {
+      ...device,
+      name: 'sip-user',
+      description: 'SIP user agent: address of record, and the device where it is bound to one',
+      subject: 'empty',
+      san: [names('sip-user', 1, 10), names('uuid', 0, 1)],
+    },
+    'im-user': {
+      ...device,
+      name: 'im-user',
+      description: 'User of mail and instant messaging (S/MIME, RFC 8550)',
+      keyUsage: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
+      eku: [OID.emailProtection, OID.clientAuth],
+      subject: 'empty',
+      san: [names('email', 1, 10), names('im', 0, 10), names('pres', 0, 10), names('xmpp', 0, 10)],
+    },
+    'ike-peer': {
+      ...device,
+      name: 'ike-peer',
+      description: 'Peer of IKEv2 (RFC 4945): host name, address or mailbox',
+      eku: [OID.ipsecIke],
+      subject: 'name',
+      san: [names('dns', 0, 10), names('ip', 0, 10), names('email', 0, 10)],
+    },
+    ra: {
+      ...device,
+      name: 'ra',
+      description: 'Registration authority: enrolls for devices of its organization (id-kp-cmcRA, RFC 6402)',
+      eku: [OID.clientAuth, OID.cmcRa],
+      san: [ONE_UUID],
+      approval: true,
+    },
+  };
+}
