@@ -17,8 +17,12 @@ afterAll(async () => {
 test('SIGTERM under load: what has begun is finished, what comes later is turned away, and it ends within 10 s', async () => {
   load.start();
   await pause(2500);
+  const held = await load.holdRequest();
   const begin = performance.now();
-  const code = await instance.stop();
+  const stopped = instance.stop();
+  await load.untilRefused();
+  expect(await held.finish()).toBe(201);
+  const code = await stopped;
   const tookMs = performance.now() - begin;
   await load.abandon();
 
@@ -33,7 +37,6 @@ test('SIGTERM under load: what has begun is finished, what comes later is turned
   expect(tookMs).toBeLessThan(10_000);
   expect(before.length).toBeGreaterThan(10);
   expect(successes(before)).toBe(before.length);
-  expect(inFlight.length).toBeGreaterThan(0);
   expect(successes(inFlight)).toBe(inFlight.length);
   // Nobody listens any more: the one failure there may be. What the kernel had queued and nobody had taken is reset.
   expect(later.filter(({ said }) => said !== undefined && !/ECONNREFUSED|ECONNRESET/.test(said))).toEqual([]);

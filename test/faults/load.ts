@@ -1,7 +1,10 @@
+import { once } from 'node:events';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -75,6 +78,46 @@ export class Load {
   async stop(): Promise<void> {
     this.stopping = true;
     await this.running;
+  }
+
+  /** A request that the server has taken, and waits for the body of; `finish` sends it and tells the status of the answer. */
+  async holdRequest(): Promise<{ finish: () => Promise<number | undefined> }> {
+    const body = JSON.stringify({ appId: this.appId });
+    const request = https.request(`${this.ready.api}/v1/devices`, {
+      method: 'POST',
+      agent: this.agent,
+      headers: {
+        authorization: `Bearer ${this.token}`,
+        'content-type': 'application/json',
+        'content-length': Buffer.byteLength(body),
+        expect: '100-continue',
+      },
+    });
+    const taken = once(request, 'continue');
+    request.flushHeaders();
+    await taken;
+    return {
+      finish: async () => {
+        const answered = once(request, 'response') as Promise<[IncomingMessage]>;
+        request.end(body);
+        const [answer] = await answered;
+        answer.resume();
+        return answer.statusCode;
+      },
+    };
+  }
+
+  /** Until the server takes no new connections. */
+  async untilRefused(): Promise<void> {
+    for (let refused = false; !refused;) {
+      const socket = connect(Number(new URL(this.ready.api).port), '127.0.0.1');
+      refused = await once(socket, 'connect').then(
+        () => false,
+        () => true,
+      );
+      socket.destroy();
+      await pause(5);
+    }
   }
 
   /** What has no answer is given up: nobody is there any more. */

@@ -22,10 +22,12 @@ async function heldFor(text: string): Promise<number> {
   await once(socket, 'connect');
   const startedAt = systemClock.monotonicMs();
   socket.on('error', () => undefined);
+  // Cut off may mean reset, which `once` would take for a failure.
+  const closed = new Promise((resolve) => socket.once('close', resolve));
   socket.resume();
   socket.write(text);
   const trickle = setInterval(() => socket.write('a'), 1000);
-  await once(socket, 'close');
+  await closed;
   clearInterval(trickle);
   return systemClock.monotonicMs() - startedAt;
 }
