@@ -19,7 +19,8 @@ export const shared = {
     ],
   },
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/var/'],
-  globalSetup: '<rootDir>/test/harness/require-node24.mjs',
+  globalSetup: '<rootDir>/test/harness/before-all.mjs',
+  globalTeardown: '<rootDir>/test/harness/after-all.mjs',
 };
 
 export default {

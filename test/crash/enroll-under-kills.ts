@@ -44,7 +44,7 @@ interface Listed {
  * has one secret and one key and sends the same request until it gets a certificate. The judge is the clients' ledger.
  */
 export async function enrollUnderKills(plan: KillPlan): Promise<KillReport> {
-  const instance = await ProcessInstance.create();
+  const instance = await ProcessInstance.prepared();
   const ledgerDirectory = mkdtempSync(path.join(tmpdir(), 'touchmark-ledger-'));
   const ledger = path.join(ledgerDirectory, 'ledger.jsonl');
   try {

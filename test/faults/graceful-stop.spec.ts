@@ -6,7 +6,7 @@ import { Load } from './load.js';
 let instance: ProcessInstance;
 let load: Load;
 beforeAll(async () => {
-  instance = await ProcessInstance.create();
+  instance = await ProcessInstance.prepared();
   load = await Load.open(await instance.start(), 60, { keepAlive: false });
 }, 60_000);
 afterAll(async () => {

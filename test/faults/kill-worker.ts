@@ -25,7 +25,7 @@ const LIMIT_MS = 60_000;
 
 /** The worker alone is killed with SIGKILL, over and over, while certificates are revoked and status is fetched. */
 export async function killWorkerUnderLoad(plan: { kills: number; perSecond: number }): Promise<KillReport> {
-  const planes = await ProcessInstance.create({}, ['--planes', 'est,api,status']);
+  const planes = await ProcessInstance.prepared({}, ['--planes', 'est,api,status']);
   let worker: ProcessInstance | undefined;
   let load: Load | undefined;
   try {

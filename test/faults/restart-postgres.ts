@@ -24,7 +24,7 @@ const WATCHED_MS = 6000;
 
 /** Under load, Postgres is ended with `immediate` (no checkpoint, no goodbye) and started again, over and over. */
 export async function restartPostgresUnderLoad(plan: { restarts: number; perSecond: number }): Promise<RestartReport> {
-  const instance = await ProcessInstance.create();
+  const instance = await ProcessInstance.prepared();
   let load: Load | undefined;
   try {
     load = await Load.open(await instance.start(), plan.perSecond);

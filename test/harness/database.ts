@@ -20,13 +20,13 @@ import { makeBoxKeys } from '#credential';
 import { loadConfig, systemClock, type Clock, type Lifetimes } from '#kernel';
 import { InProcessSigner } from '#signing';
 import { Follower, type FollowerOptions } from '#status';
-import { Database, migrate, PLANE_ROLES, type DatabaseConnection, type LoginPlane } from '#store';
+import { Database, migrate, type DatabaseConnection, type LoginPlane } from '#store';
+import { copyDatabase, PASSWORDS, SUPERUSER_PASSWORD } from './template.js';
 
 export const STATUS_URL = 'http://status.example.test';
 export const silent = pino({ level: 'silent' });
 
 const PEPPER = { version: 1, key: randomBytes(32) };
-const PASSWORD = 'superuser';
 const ignore = (): void => undefined;
 
 export type AuthorityPlane = 'api' | 'est' | 'worker';
@@ -82,10 +82,13 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
   const parent = await mkdtemp(path.join(options.directory ?? tmpdir(), 'touchmark-db-'));
   await chmod(parent, 0o711);
   const home = path.join(parent, 'var');
+  // Another clock has its partitions at another time.
+  const migrated = upTo !== 'server' && clock === systemClock;
+  await copyDatabase(migrated ? 'schema' : 'server', home);
   const server = new Server(home);
   await server.start();
   const superuser = server.connection();
-  if (upTo !== 'server') await migrate(superuser, PASSWORDS, clock.now());
+  if (upTo !== 'server' && !migrated) await migrate(superuser, PASSWORDS, clock.now());
 
   const macKey = createSecretKey(randomBytes(32));
   const caKek = randomBytes(32);
@@ -178,18 +181,13 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
   };
 }
 
-export const PASSWORDS = Object.fromEntries(PLANE_ROLES.map((plane) => [plane, `password of ${plane}`])) as Record<
-  LoginPlane,
-  string
->;
-
 class Server {
   private postgres: EmbeddedPostgres | undefined;
 
   constructor(private readonly home: string) {}
 
   async start(): Promise<void> {
-    this.postgres = await startEmbeddedPostgres({ home: this.home, password: PASSWORD, log: silent });
+    this.postgres = await startEmbeddedPostgres({ home: this.home, password: SUPERUSER_PASSWORD, log: silent });
   }
 
   async stop(): Promise<void> {

@@ -6,6 +6,7 @@ import { createLogger, startInstance, type Instance, type Urls } from '#apps/tou
 import { loadConfig, type Config } from '#kernel';
 import { call, type Call, type Reply } from './http.js';
 import { redisOfSuite } from './redis.js';
+import { prepareInstance } from './template.js';
 
 export interface TestInstance {
   config: Config;
@@ -30,7 +31,8 @@ export interface ApiCall {
 }
 
 /**
- * A whole instance of its own: embedded Postgres, every plane, free ports, a home that is removed on stop.
+ * A whole instance of its own: embedded Postgres, every plane, free ports, a home that is removed on stop. Its schema
+ * is there before it starts.
  * `env` overrides settings. Set TEST_LOG=debug to see its log, or give it a `destination`.
  */
 export async function startTestInstance(
@@ -39,6 +41,7 @@ export async function startTestInstance(
 ): Promise<TestInstance> {
   const home = await mkdtemp(path.join(tmpdir(), 'touchmark-'));
   await chmod(home, 0o711);
+  await prepareInstance(home);
   const config = loadConfig({
     TOUCHMARK_HOME: home,
     TOUCHMARK_EST_PORT: '0',

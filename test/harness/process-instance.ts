@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { redisOfSuite } from './redis.js';
+import { prepareInstance } from './template.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const MAIN = path.join(ROOT, 'dist/apps/touchmark/src/main.js');
@@ -36,6 +37,13 @@ export class ProcessInstance {
     const home = await mkdtemp(path.join(tmpdir(), 'touchmark-process-'));
     await chmod(home, 0o711);
     return new ProcessInstance(home, { ...redisOfSuite(), ...env }, options);
+  }
+
+  /** The same with the schema in place, as in the home of a second start; keys and CAs are still to be made. */
+  static async prepared(env: Record<string, string> = {}, options: readonly string[] = []): Promise<ProcessInstance> {
+    const instance = await ProcessInstance.create(env, options);
+    await prepareInstance(instance.home);
+    return instance;
   }
 
   /** Starts the program and returns at once. */

@@ -19,6 +19,12 @@ async function startNew(env: Record<string, string> = {}) {
   return instance;
 }
 
+/** For what a first start is not the matter of. */
+async function startPrepared(env: Record<string, string> = {}) {
+  instance = await ProcessInstance.prepared(env);
+  return instance;
+}
+
 test('the first start is ready within 15 s, a later one within 5 s and with the same state', async () => {
   const one = await startNew();
   const began = performance.now();
@@ -36,7 +42,7 @@ test('the first start is ready within 15 s, a later one within 5 s and with the 
 });
 
 test('SIGTERM ends it with 0 within 10 s, removes ready.json and stops Postgres too', async () => {
-  const one = await startNew();
+  const one = await startPrepared();
   await one.start();
   expect(existsSync(path.join(one.home, 'pg/postmaster.pid'))).toBe(true);
   const began = performance.now();
@@ -47,7 +53,7 @@ test('SIGTERM ends it with 0 within 10 s, removes ready.json and stops Postgres 
 });
 
 test('after SIGKILL the next start takes over the running Postgres and goes on', async () => {
-  const one = await startNew();
+  const one = await startPrepared();
   const first = await one.start();
   const root = await readFile(first.root, 'utf8');
   await one.kill();
@@ -86,7 +92,7 @@ test.each([
 });
 
 test('Postgres stopped while running: 503 with Retry-After, status goes on, and all recovers by itself', async () => {
-  const one = await startNew();
+  const one = await startPrepared();
   const ready = await one.start();
   const ca = await readFile(ready.root, 'utf8');
   const token = (await readFile(ready.operatorToken, 'utf8')).trim();
@@ -117,7 +123,7 @@ test('Postgres stopped while running: 503 with Retry-After, status goes on, and 
 }, 60_000);
 
 test('embedded Postgres that has died is started again, and all recovers by itself', async () => {
-  const one = await startNew({ LOG_LEVEL: 'fatal' });
+  const one = await startPrepared({ LOG_LEVEL: 'fatal' });
   const ready = await one.start();
   const ca = await readFile(ready.root, 'utf8');
   const postmaster = Number((await readFile(path.join(one.home, 'pg/postmaster.pid'), 'utf8')).split('\n')[0]);

@@ -20,7 +20,7 @@ let ca: string;
 let token: string;
 
 beforeAll(async () => {
-  instance = await ProcessInstance.create({ LOG_LEVEL: 'fatal' });
+  instance = await ProcessInstance.prepared({ LOG_LEVEL: 'fatal' });
   ready = await instance.start();
   ca = await readFile(ready.root, 'utf8');
   token = (await readFile(ready.operatorToken, 'utf8')).trim();

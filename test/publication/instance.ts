@@ -1,5 +1,6 @@
 import { createSecretKey, randomBytes, type KeyObject } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
 import { startEmbeddedPostgres } from '../../apps/touchmark/src/embedded-postgres.js';
@@ -24,13 +25,13 @@ import {
   insertOrganization,
   migrate,
   newId,
-  PLANE_ROLES,
   storeSigned,
   type IntentRow,
   type DatabaseConnection,
   type LoginPlane,
   type Tx,
 } from '#store';
+import { copyDatabase, PASSWORDS, SUPERUSER_PASSWORD } from '../harness/template.js';
 import { plantedAudit } from '../store/rows.js';
 
 export const STATUS_URL = 'http://status.example.test';
@@ -72,24 +73,22 @@ export async function startInstance(
 ): Promise<PublishingInstance> {
   const clock = options.clock ?? systemClock;
   const lifetimes: Lifetimes = { ...loadConfig({}).lifetimes, ...options.lifetimes };
-  const parent = await mkdtemp('/tmp/tm-pub-');
+  const parent = await mkdtemp(path.join(tmpdir(), 'tm-pub-'));
   await chmod(parent, 0o755);
   const home = path.join(parent, 'var');
-  let postgres = await startEmbeddedPostgres({ home, password: 'superuser', log: silent });
+  // Another clock has its partitions at another time.
+  const migrated = clock === systemClock;
+  await copyDatabase(migrated ? 'schema' : 'server', home);
+  let postgres = await startEmbeddedPostgres({ home, password: SUPERUSER_PASSWORD, log: silent });
   const { host, port, database } = postgres;
-  const superuser = { host, port, user: 'postgres', password: 'superuser', database, ssl: false };
-  const password = (plane: LoginPlane): string => `password of ${plane}`;
-  const passwords = Object.fromEntries(PLANE_ROLES.map((plane) => [plane, password(plane)])) as Record<
-    LoginPlane,
-    string
-  >;
-  await migrate(superuser, passwords, clock.now());
+  const superuser = { host, port, user: 'postgres', password: SUPERUSER_PASSWORD, database, ssl: false };
+  if (!migrated) await migrate(superuser, PASSWORDS, clock.now());
 
   const ignore = (): void => undefined;
   const connection = (plane: LoginPlane): DatabaseConnection => ({
     ...superuser,
     user: `tm_${plane}`,
-    password: password(plane),
+    password: PASSWORDS[plane],
   });
   const owner = await Database.open(superuser, 4, ignore, 'tm_owner');
   const databases = {
@@ -229,7 +228,7 @@ export async function startInstance(
     },
     stopDatabase: () => postgres.stop(),
     startDatabase: async () => {
-      postgres = await startEmbeddedPostgres({ home, password: 'superuser', log: silent });
+      postgres = await startEmbeddedPostgres({ home, password: SUPERUSER_PASSWORD, log: silent });
     },
     close: async () => {
       for (const one of followers) await one.stop();

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { ensureAuthority } from '#authority';
 import { systemClock } from '#kernel';
 import { Database, migrate, migrateDown } from '#store';
-import { PASSWORDS, startTestDatabase, type TestDatabase } from '../harness/database.js';
+import { startTestDatabase, type TestDatabase } from '../harness/database.js';
+import { PASSWORDS } from '../harness/template.js';
 
 const DIRECTORY = path.join(import.meta.dirname, '../../migrations');
 const NOW = new Date('2026-03-01T12:00:00Z');

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { AuthorityError } from '#kernel';
 import { Database, type Tx } from '#store';
-import { PASSWORDS, startTestDatabase, type TestDatabase } from '../harness/database.js';
+import { startTestDatabase, type TestDatabase } from '../harness/database.js';
+import { PASSWORDS } from '../harness/template.js';
 
 let db: TestDatabase;
 let owner: Database;

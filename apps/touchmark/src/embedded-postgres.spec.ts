@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { execFileSync, spawn } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
 import { pino } from 'pino';
@@ -16,7 +17,7 @@ const running: EmbeddedPostgres[] = [];
 const directories: string[] = [];
 
 async function newHome(): Promise<string> {
-  const parent = await mkdtemp('/tmp/tm-pg-');
+  const parent = await mkdtemp(path.join(tmpdir(), 'tm-pg-'));
   await chmod(parent, 0o755);
   directories.push(parent);
   return path.join(parent, 'var');
