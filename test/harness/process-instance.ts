@@ -53,6 +53,7 @@ export class ProcessInstance {
       PATH: process.env['PATH'] ?? '',
       TOUCHMARK_HOME: this.home,
       LOG_LEVEL: 'warn',
+      NODE_COMPILE_CACHE: path.join(tmpdir(), 'compiled'),
       ...ports,
       ...this.env,
     };
