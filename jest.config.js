@@ -31,4 +31,6 @@ export default {
   testSequencer: '<rootDir>/test/harness/sequencer.mjs',
   // Of three, one waits: for time limits, restarts and what is published.
   maxWorkers: 3,
+  // A worker keeps what the modules of each file took.
+  workerIdleMemoryLimit: '1.5GB',
 };

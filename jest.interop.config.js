@@ -5,4 +5,5 @@ export default {
   ...shared,
   testMatch: ['<rootDir>/test/interop/**/*.spec.ts'],
   testTimeout: 120_000,
+  maxWorkers: 2,
 };
