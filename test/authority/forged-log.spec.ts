@@ -186,7 +186,9 @@ describe('a log that somebody with the server in his hands has rewritten is not 
       first + 3,
     ]);
     await append(change('a5', { status: 'active', reason: null }));
-    await expect(follower.catchUp(first + 5)).rejects.toMatchObject({ code: 'statusMac' });
+    // It polls all the time, and may have seen the log while it was shorter.
+    const code = expect.stringMatching(/^status(Mac|Rollback)$/);
+    await expect(follower.catchUp(first + 5)).rejects.toMatchObject({ code });
     expect(follower.index.certificate('a5')?.status).toBe('revoked');
   });
 
