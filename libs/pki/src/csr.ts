@@ -7,7 +7,8 @@ import { type Extension, readExtensions } from './extension.js';
 import { type GeneralName, readGeneralNames } from './general-name.js';
 import { type Name, readName } from './name.js';
 import { OID } from './oids.js';
-import { checkKeyStrength, readPublicKey, type SubjectPublicKey } from './public-key.js';
+import { checkKeyStrength } from './key-strength.js';
+import { parsePublicKey, type SubjectPublicKey } from './public-key.js';
 import { signatureDigest, SUPPORTED_SIGNATURES, verifyBytes } from './signature.js';
 
 export interface CertificationRequest {
@@ -52,7 +53,7 @@ export function readCsr(der: Buffer): CertificationRequest {
   if (body.smallInteger() !== 0) body.fail('is not of version v1');
   const subjectDer = body.element();
   const subject = readSubject(body, subjectDer);
-  const publicKey = readPublicKey(body.element());
+  const publicKey = parsePublicKey(body.element());
   const attributes = readAttributes(body);
   body.finish();
 

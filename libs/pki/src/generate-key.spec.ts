@@ -3,7 +3,8 @@ import { describe, expect, it } from '@jest/globals';
 import { DerReader } from './der/read.js';
 import { der } from './der/write.js';
 import { encodePrivateKey, GENERATED_KEY_TYPES, generateKeyPair, readPrivateKey } from './generate-key.js';
-import { checkKeyStrength, isKemKey } from './public-key.js';
+import { checkKeyStrength } from './key-strength.js';
+import { isKemKey } from './public-key.js';
 import { OID } from './oids.js';
 
 /** The content of the privateKey OCTET STRING of a PKCS#8 structure. */

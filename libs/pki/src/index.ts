@@ -19,7 +19,8 @@ export type { GeneralName } from './general-name.js';
 export { encodeExtension } from './extension.js';
 export type { Extension } from './extension.js';
 
-export { checkKeyStrength, isKemKey, readPublicKey } from './public-key.js';
+export { checkKeyStrength } from './key-strength.js';
+export { isKemKey, readPublicKey } from './public-key.js';
 export type { KeyType, SubjectPublicKey } from './public-key.js';
 export { encodePrivateKey, GENERATED_KEY_TYPES, generateKeyPair, readPrivateKey } from './generate-key.js';
 export type { GeneratedKey, GeneratedKeyType } from './generate-key.js';

@@ -5,7 +5,7 @@ import { walkDer } from './der/walk.js';
 import { der } from './der/write.js';
 import type { LintRule, LintRules } from './lint.js';
 import { OID } from './oids.js';
-import { checkKeyStrength } from './public-key.js';
+import { checkKeyStrength } from './key-strength.js';
 import { signatureAlgorithm } from './signature.js';
 
 /** The elements of the TBSCertificate as they stand, for rules about encoding. */
