@@ -1,5 +1,6 @@
 import { checkPrimeSync, generateKeyPairSync, generatePrimeSync, randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
+import { isDebianModulus } from './debian-keys.js';
 import { DerReader } from './der/read.js';
 import { der } from './der/write.js';
 import { checkKeyStrength } from './key-strength.js';
@@ -50,6 +51,16 @@ const SMALL_ORDER = [
   'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
   'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff',
 ].map((hex) => Buffer.from(hex, 'hex'));
+
+/** A modulus of a 2048-bit key that a Debian system made in 2007: the example of the package openssl-blacklist. */
+const DEBIAN = BigInt(
+  '0xd33c5d6e98b0ea4eab76a60d6a0a7b9c5983c58c0aa1d3c3796958169f27027bac81253fa579c482e884a2e1cef0ca81' +
+    '3ec8359e9610d29473ca36d63c1e81a0101a481a3cff58610e8ea72a2a158267d66f4da2866928a23d46e021c5442fdf' +
+    '9e4add6bc5367d3f7722610929511310836e7a77d608b7f191f82419be1187eca184f06651c448ea90478813eb6dc9be' +
+    '53fc6669d31cab638a3f3063d13ccada5b4afa231dcef95486ed5d2d718c30e0ce4ada2ffde1816003f09d183a25ccb2' +
+    '874a57039500e4b6500bab7cd435dc301d19f2c256ae4f837dd2de630e88a652a87c1f2a444224503da97dc3eebbc793' +
+    'e6e5beec631c1ed2788fcb1da10e0af7',
+);
 
 const prime = (from: bigint): bigint => {
   let candidate = from | 1n;
@@ -210,10 +221,18 @@ describe('the strength of keys', () => {
     expect((user + system) / 1000 / keys.length).toBeLessThan(5);
   });
 
+  it('of the keys of Debian until 2008 is none (E73, CVE-2008-0166)', () => {
+    expect(isDebianModulus(DEBIAN)).toBe(true);
+    expect(weak(DEBIAN)).toBe('invalid/weakKey');
+    expect(isDebianModulus(DEBIAN + 2n)).toBe(false);
+    expect(isDebianModulus(rsa2048)).toBe(false);
+  });
+
   it('says what to do', () => {
     const text = (modulus: bigint, exponent: bigint) => () =>
       checkKeyStrength(parsePublicKey(rsaSpki(modulus, exponent)));
     expect(text(rsa2048, 3n)).toThrow(/use 65537/);
+    expect(text(DEBIAN, 65537n)).toThrow(/make a new key/);
     expect(text(2n ** 1023n + 1n, 65537n)).toThrow(/use 2048, 3072 or 4096/);
   });
 });

@@ -1,4 +1,5 @@
 import { AuthorityError, isAuthorityError } from '#kernel';
+import { isDebianModulus } from './debian-keys.js';
 import { DerReader } from './der/read.js';
 import { TAG } from './der/tags.js';
 import { isSmallOrderPoint } from './edwards-point.js';
@@ -18,8 +19,8 @@ const strong = new WeakSet<SubjectPublicKey>();
 
 /**
  * Refuses keys that must not be certified (E73, EX10). Throws AuthorityError 'invalid', code 'weakKey': RSA of another size than 2048,
- * 3072 or 4096 bits, with an exponent that is even, below 65537 or above 31 bits, with a modulus that has small factors, close primes or
- * the ROCA form; EC on an unknown curve, off its curve, compressed or at infinity; Ed25519 of
+ * 3072 or 4096 bits, with an exponent that is even, below 65537 or above 31 bits, with a modulus that has small factors, close primes,
+ * the ROCA form or stands in the lists of Debian's keys; EC on an unknown curve, off its curve, compressed or at infinity; Ed25519 of
  * small order. Code 'unsupportedKey' for other algorithms; 'malformed' for values that are no key at all.
  */
 export function checkKeyStrength(key: SubjectPublicKey): void {
@@ -51,6 +52,8 @@ function checkRsa(bits: Buffer): void {
     throw weak('the RSA modulus is divisible by a small prime; make a new key');
   if (isRocaModulus(modulus))
     throw weak('the RSA key has the form of a flawed generator (ROCA, CVE-2017-15361); make a new key elsewhere');
+  if (isDebianModulus(modulus))
+    throw weak("the RSA key is one of those that Debian's OpenSSL made until 2008 (CVE-2008-0166); make a new key");
   if (hasClosePrimes(modulus))
     throw weak('the primes of the RSA key are too near each other; make a new key with another generator');
 }
