@@ -1,5 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { AuthorityError } from '#kernel';
+import type { Certificate } from './certificate.js';
+import { encodePossessionStatement } from './csr-possession.js';
 import { der } from './der/write.js';
 import { encodeExtension, type Extension } from './extension.js';
 import { encodeGeneralName, encodeGeneralNames, type GeneralName } from './general-name.js';
@@ -18,16 +20,19 @@ export interface CsrTemplate {
   challengePassword?: string;
   /** RFC 6402 2.8 with the `[1]` of erratum 3943. */
   changeSubjectName?: { subject?: Name; san?: GeneralName[] };
+  /** RFC 9883: the request is signed with the key of this certificate, since its own cannot sign. */
+  possession?: { signer: Certificate; carried: boolean };
   /** Further attributes, each an encoded Attribute SEQUENCE. */
   attributes?: Buffer[];
 }
 
 /**
  * A PKCS#10 request (RFC 2986) signed with the private key that belongs to `publicKey`: what a device sends. Throws AuthorityError
- * 'invalid' for names that cannot be encoded and keys that cannot sign.
+ * 'invalid' for names that cannot be encoded and keys that cannot sign. With `possession` the private key is that of its signer.
  */
 export function encodeCsr(template: CsrTemplate, privateKey: KeyObject): Buffer {
-  const { keyType, spki } = template.publicKey;
+  const { spki } = template.publicKey;
+  const { keyType } = template.possession?.signer.publicKey ?? template.publicKey;
   const info = der.sequence(
     der.integer(0),
     encodeName(template.subject),
@@ -46,6 +51,7 @@ function attributesOf({
   extensions = [],
   challengePassword,
   changeSubjectName,
+  possession,
   attributes = [],
 }: CsrTemplate): Buffer[] {
   const wanted = [...extensions];
@@ -56,6 +62,10 @@ function attributesOf({
     all.push(encodeAttribute(OID.challengePassword, der.utf8String(challengePassword)));
   if (changeSubjectName !== undefined)
     all.push(encodeAttribute(OID.changeSubjectName, encodeChange(changeSubjectName)));
+  if (possession !== undefined) {
+    const statement = encodePossessionStatement(possession.signer, possession.carried);
+    all.push(encodeAttribute(OID.statementOfPossession, statement));
+  }
   return all;
 }
 

@@ -29,6 +29,7 @@ export type { SignatureAlgorithm, SignatureDigest } from './signature.js';
 
 export { MAX_CSR_BYTES, readCsr } from './csr.js';
 export type { CertificationRequest } from './csr.js';
+export type { PossessionStatement } from './csr-possession.js';
 export { encodeAttribute, encodeCsr } from './csr-write.js';
 export type { CsrTemplate } from './csr-write.js';
 export { readCertificate } from './certificate.js';

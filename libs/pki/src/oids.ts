@@ -105,10 +105,11 @@ export const OID = {
   ocspPreferredSignatureAlgorithms: '1.3.6.1.5.5.7.48.1.8',
   ocspExtendedRevoke: '1.3.6.1.5.5.7.48.1.9',
 
-  // PKCS#10 attributes (RFC 2985, RFC 6402)
+  // PKCS#10 attributes (RFC 2985, RFC 6402, RFC 9883)
   challengePassword: '1.2.840.113549.1.9.7',
   extensionRequest: '1.2.840.113549.1.9.14',
   changeSubjectName: '1.3.6.1.5.5.7.7.36',
+  statementOfPossession: '1.3.6.1.4.1.22112.2.1',
 
   // CMS content types (RFC 5652)
   data: '1.2.840.113549.1.7.1',
