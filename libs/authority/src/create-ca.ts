@@ -199,7 +199,7 @@ export async function recordCa(
 ): Promise<IntentRow> {
   await insertIssuer(tx, row);
   // Nobody may ever carry one of our CA keys.
-  await blockKey(tx, readPublicKey(row.spki).sha256, 'CA key');
+  await blockKey(tx, readPublicKey(row.spki).sha256, 'CA key', { source: 'ca', actor: actor.id });
   const recorded = await recordIntent(tx, a, actor, intent);
   if (!recorded) throw new AuthorityError('internal', 'the intent was not recorded');
   return recorded;

@@ -19,7 +19,8 @@ export type { GeneralName } from './general-name.js';
 export { encodeExtension } from './extension.js';
 export type { Extension } from './extension.js';
 
-export { checkKeyStrength } from './key-strength.js';
+export { checkKeyStrength, KEY_STRENGTH_RULES } from './key-strength.js';
+export { keyFingerprint } from './key-fingerprint.js';
 export { isKemKey, readPublicKey } from './public-key.js';
 export type { KeyType, SubjectPublicKey } from './public-key.js';
 export { encodePrivateKey, GENERATED_KEY_TYPES, generateKeyPair, readPrivateKey } from './generate-key.js';

@@ -7,6 +7,9 @@ import { OID } from './oids.js';
 import { CURVES, isKemKey, readRsaKey, type SubjectPublicKey } from './public-key.js';
 import { hasClosePrimes, isRocaModulus, smallestPrimeDivisor } from './rsa-modulus.js';
 
+/** Raised with every rule that is added: certificates that there are, are held against it then. */
+export const KEY_STRENGTH_RULES = 1;
+
 const RSA_BITS: readonly number[] = [2048, 3072, 4096];
 const LEAST_EXPONENT = 65_537n;
 /** Go (crypto/rsa) and others read the exponent into 31 bits and refuse a certificate that has a longer one. */

@@ -11,6 +11,7 @@ export const OPERATION_NAMES = [
   'device.reenroll',
   'role.grant',
   'person.invite',
+  'blockedKeys.revoke',
 ] as const;
 export type OperationName = (typeof OPERATION_NAMES)[number];
 

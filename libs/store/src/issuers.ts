@@ -77,10 +77,3 @@ export async function findCaKey(tx: Tx, id: string): Promise<CaKeyRow | undefine
   );
   return row;
 }
-
-export async function blockKey(tx: Tx, spkiSha256: Buffer, reason: string): Promise<void> {
-  await tx.run(`insert into blocked_keys (spki_sha256, reason) values ($1, $2) on conflict do nothing`, [
-    spkiSha256,
-    reason,
-  ]);
-}

@@ -6,6 +6,7 @@ import { grantRoles } from './grant-roles.js';
 import { reinvitePerson } from './invite-person.js';
 import type { Operation } from './operation.js';
 import { reenrollDevice } from './reenroll-device.js';
+import { revokeBlockedKeys } from './revoke-blocked-keys.js';
 import { revokeGroup } from './revoke-group.js';
 import { revokeIssuer } from './revoke-issuer.js';
 
@@ -19,6 +20,7 @@ const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'profile.change': changeProfile,
   'role.grant': grantRoles,
   'person.invite': reinvitePerson,
+  'blockedKeys.revoke': revokeBlockedKeys,
 };
 
 /** undefined: this release does not know how to do it, whatever a row says. */
