@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { X509CertificateGenerator, cryptoProvider } from '@peculiar/x509';
+import { SubjectAlternativeNameExtension, X509CertificateGenerator, cryptoProvider } from '@peculiar/x509';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { approve, enrollOverEst, revokeCertificate, scanKeys, type AuthorityContext } from '#authority';
 import { addSeconds, type Clock } from '#kernel';
@@ -9,6 +9,7 @@ import { keyImportRowMac } from '#status';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey, type DeviceKey } from '../harness/device.js';
 import {
+  enroll,
   enrollRequest,
   makeDevice,
   makeEnrolled,
@@ -172,7 +173,7 @@ describe('what carries a blocked key', () => {
 
   test('is revoked as compromised by two people, counted first, with what was obtained by it', async () => {
     const { device, certificate, key } = await makeEnrolled(db, product);
-    const heir = await enrollOverEst(est, renewRequest(device, certificate, newKey()));
+    const heir = await enroll(est, renewRequest(device, certificate, newKey()));
     const other = await makeEnrolled(db, product);
     const { importId, proposed, affected } = await imported([hashOf(key)], { revoke: true });
     expect(affected).toBe(1);
@@ -272,6 +273,7 @@ describe('the search for certificates with bad keys', () => {
     };
     const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
     const weak = await X509CertificateGenerator.createSelfSigned({
+      extensions: [new SubjectAlternativeNameExtension([{ type: 'dns', value: 'weak.example' }])],
       name: 'CN=weak',
       signingAlgorithm: algorithm,
       keys,

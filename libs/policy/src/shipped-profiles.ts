@@ -27,6 +27,21 @@ const END_ENTITY_KEYS: readonly KeyType[] = [
   'rsa-3072',
   'rsa-4096',
   'ed25519',
+  'ml-dsa-44',
+  'ml-dsa-65',
+  'ml-dsa-87',
+];
+/** A CA lives long: nothing below 3072 bits of RSA. */
+const CA_KEYS: readonly KeyType[] = [
+  'ec-p256',
+  'ec-p384',
+  'ec-p521',
+  'rsa-3072',
+  'rsa-4096',
+  'ed25519',
+  'ml-dsa-44',
+  'ml-dsa-65',
+  'ml-dsa-87',
 ];
 const MINUTE = 60;
 const DAY = 86_400;
@@ -65,7 +80,7 @@ function authorities(lifetimes: Lifetimes): Record<'root-ca' | 'issuing-ca' | 's
       ...CA,
       name: 'root-ca',
       description: 'Self-signed root',
-      keyTypes: ['ec-p384'],
+      keyTypes: CA_KEYS,
       validitySeconds: lifetimes.rootCa,
       revocation: 'none',
       pathLen: undefined,
@@ -74,7 +89,7 @@ function authorities(lifetimes: Lifetimes): Record<'root-ca' | 'issuing-ca' | 's
       ...CA,
       name: 'issuing-ca',
       description: 'CA that issues to devices and servers, under the root',
-      keyTypes: ['ec-p256', 'ec-p384'],
+      keyTypes: CA_KEYS,
       validitySeconds: lifetimes.issuingCa,
       revocation: 'crl+ocsp',
       pathLen: 0,
