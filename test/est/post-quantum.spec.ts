@@ -1,4 +1,4 @@
-import { generateKeyPairSync, verify, X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, verify, X509Certificate } from 'node:crypto';
 import { connect, type TLSSocket } from 'node:tls';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -86,6 +86,56 @@ async function isValid(der: Buffer): Promise<boolean> {
     at: db.clock.now(),
   }).ok;
 }
+
+describe('a request for an ML-KEM key (P54)', () => {
+  const kemCsr = (device: TestDevice['device'], kem: DeviceKey, signer: Identity): Buffer =>
+    csrOf(
+      device,
+      { ...kem, privateKey: signer.key.privateKey },
+      {
+        possession: { signer: readCertificate(signer.certificate), carried: true },
+      },
+    );
+
+  test('is read with the certificate of the connection as proof, and refused by a profile that is for signatures', async () => {
+    const made = await makeDevice(db, product);
+    const key = keyOf('ec-p256');
+    const identity = { certificate: await enroll(made, key), key };
+    const answer = await post('simplereenroll', kemCsr(made.device, keyOf('ml-kem-768'), identity), {}, identity);
+    expect([answer.status, answer.text]).toEqual([
+      400,
+      expect.stringMatching(/keys of type ml-kem-768 are not allowed/),
+    ]);
+  });
+
+  test('is refused without that certificate, and with the certificate of another device', async () => {
+    const [made, other] = [await makeDevice(db, product), await makeDevice(db, product)];
+    const [key, otherKey] = [keyOf('ec-p256'), keyOf('ec-p256')];
+    const identity = { certificate: await enroll(made, key), key };
+    const stranger = { certificate: await enroll(other, otherKey), key: otherKey };
+    const csr = kemCsr(made.device, keyOf('ml-kem-768'), identity);
+    const byNobody = await post('simplereenroll', csr, {});
+    const byAnother = await post('simplereenroll', csr, {}, stranger);
+    expect([byNobody.status, byNobody.text]).toEqual([400, expect.stringMatching(/must be that of the connection/)]);
+    expect([byAnother.status, byAnother.text]).toEqual([
+      400,
+      expect.stringMatching(/another certificate than that of/),
+    ]);
+  });
+
+  test('is never proved to a first enrollment, whose certificate nobody has looked at', async () => {
+    const made = await makeDevice(db, product);
+    const key = keyOf('ec-p256');
+    const self = await selfSigned('device');
+    const signer = {
+      certificate: Buffer.from(self.cert.replace(/-----[^-]+-----|\s/g, ''), 'base64'),
+      key: { ...key, privateKey: createPrivateKey(self.key), pem: self.key },
+    };
+    const csr = kemCsr(made.device, keyOf('ml-kem-512'), signer);
+    const answer = await post('simpleenroll', csr, { authorization: basic(made.device.id, made.secret) }, signer);
+    expect([answer.status, answer.text]).toEqual([400, expect.stringMatching(/with the certificate that proves it/)]);
+  });
+});
 
 describe('devices with ML-DSA keys under an ML-DSA-87 authority', () => {
   test.each(['ml-dsa-44', 'ml-dsa-65', 'ml-dsa-87'] as const)(

@@ -129,6 +129,9 @@ async function suspensionsOver(
   ];
 }
 
+/** The certificate that it renews, or by whose key its own, which cannot sign, was asked for. */
+const obtainedBy = ({ requester }: CertificateRow): string => requester.replace(/^possession:/, 'certificate:');
+
 /** Every certificate of the device that was obtained with this one, or with one that was, and is not revoked yet. */
 export async function revokeHeirs(
   tx: Tx,
@@ -141,7 +144,7 @@ export async function revokeHeirs(
   // A renewal is younger than what it renews: one pass in the order of age finds all.
   const heirs = family
     .toSorted((one, other) => one.createdAt.getTime() - other.createdAt.getTime())
-    .filter((one) => reached.has(one.requester) && reached.add(`certificate:${one.serial.toString('hex')}`));
+    .filter((one) => reached.has(obtainedBy(one)) && reached.add(`certificate:${one.serial.toString('hex')}`));
   const latest = await latestStatuses(
     tx,
     'certificate',

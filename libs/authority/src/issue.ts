@@ -13,7 +13,7 @@ import {
   type PreparedCertificate,
   type SubjectPublicKey,
 } from '#pki';
-import { keyUsageOf, lintRules, validity, type Profile } from '#policy';
+import { ekuOf, keyUsageOf, lintRules, validity, type Profile } from '#policy';
 import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, recordIntent as insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
@@ -61,6 +61,7 @@ export function prepareIntent(
   // The first random octet; the octet before it is the epoch.
   const shard = Number.parseInt(serial.slice(2, 6), 16) % issuer.shards;
   const { notBefore, notAfter } = validity(profile, a.clock.now(), issuer.notAfter);
+  const eku = ekuOf(profile, publicKey.keyType);
   const hasStatus = profile.revocation !== 'none';
   const token = prepareCertificate(
     {
@@ -74,7 +75,7 @@ export function prepareIntent(
       ...(profile.ca
         ? { basicConstraints: profile.pathLen === undefined ? { ca: true } : { ca: true, pathLen: profile.pathLen } }
         : {}),
-      ...(profile.eku.length > 0 ? { eku: [...profile.eku] } : {}),
+      ...(eku.length > 0 ? { eku } : {}),
       ...(request.san.length > 0 ? { san: request.san } : {}),
       ...(hasStatus
         ? {

@@ -42,14 +42,14 @@ export function readPossessionStatement(values: DerReader): PossessionStatement 
 const refused = (detail: string): AuthorityError => new AuthorityError('invalid', detail, { code: 'possession' });
 
 /**
- * The key that must have signed the request: its own, or of an ML-KEM key that of `signer`, which the statement must name (P54). That
- * `signer` is good, and that of whoever asks, is for the caller to have found out: RFC 9883 section 4 wants its path validated. Throws
+ * The key that must have signed the request: its own, or of an ML-KEM key that of the signer, which the statement must name (P54). That
+ * the signer is good, and that of whoever asks, is for the caller to have found out: RFC 9883 section 4 wants its path validated. Throws
  * AuthorityError 'invalid' (code 'possession'). A key that can sign never hides behind a statement (RFC 9883 section 6).
  */
 export function provingKey(
   publicKey: SubjectPublicKey,
   statement: PossessionStatement | undefined,
-  signer: Certificate | undefined,
+  signerOf: () => Certificate | undefined,
 ): SubjectPublicKey {
   if (!isKemKey(publicKey.keyType)) {
     if (statement === undefined) return publicKey;
@@ -60,6 +60,7 @@ export function provingKey(
       'an ML-KEM key cannot sign: add a statement of possession (RFC 9883) and sign with the key of the certificate it names',
     );
   }
+  const signer = signerOf();
   if (signer === undefined) {
     throw refused(
       're-enroll with the certificate that the statement of possession names: it must be that of the connection',

@@ -40,11 +40,11 @@ const MAX_CHALLENGE_OCTETS = 255;
  * Reads a PKCS#10 request (RFC 2986 section 4) and proves possession of its key (E60). DER through and through, exactly one element,
  * version v1, no control characters in names. Throws AuthorityError: 'malformed' for structure and for a signature that does not verify
  * (code 'badSignature'), 'invalid' for weak keys ('weakKey') and algorithms that are not taken ('unsupportedKey',
- * 'unsupportedAlgorithm'), 'tooLarge' above 64 KiB. `signer`: the certificate of the connection, by whose key an ML-KEM key is asked for
+ * 'unsupportedAlgorithm'), 'tooLarge' above 64 KiB. `signer` gives the certificate of the connection, by whose key an ML-KEM key is asked for
  * (RFC 9883, P54; code 'possession' where that does not hold). SET OF need not be sorted: the signature covers the bytes as they are, and real
  * clients do not sort.
  */
-export function readCsr(der: Buffer, signer?: Certificate): CertificationRequest {
+export function readCsr(der: Buffer, signer: () => Certificate | undefined = () => undefined): CertificationRequest {
   walkDer(der, 'CSR', CSR_LIMITS);
   const outer = DerReader.openSequence(der, 'CSR', CSR_LIMITS);
   const info = outer.peekElement();
