@@ -18,6 +18,7 @@ import {
   type Product,
 } from '../harness/fixtures.js';
 import { makePerson, makeToken, type Person } from '../harness/people.js';
+import { plantIntent } from '../store/rows.js';
 import { planeOf, type ApiPlane } from './plane.js';
 
 const DAY = 86_400;
@@ -92,6 +93,32 @@ describe('a key that an operator blocks', () => {
     expect(await audits('blockedKeys.imported', `blockedKeys:${result.importId}`)).toMatchObject([
       { detail: { added: 2, known: 0, affected: 1, reason: 'published' } },
     ]);
+  });
+
+  test('is recorded for nothing, by whatever way: our own CA keys for CAs alone', async () => {
+    const key = randomBytes(32);
+    await imported([key.toString('hex')]);
+    const { publicKey } = await api.issuers.issuing();
+    const recorded = async (rest: Parameters<typeof plantIntent>[1]): Promise<number> => {
+      const { serial } = await plantIntent(db, rest);
+      return (await db.sql(`select 1 from serials where serial = $1`, [serial])).length;
+    };
+    for (const profile of ['device', 'tls-server', 'issuing-ca']) {
+      expect(await recorded({ spkiSha256: key, profile })).toBe(0);
+      expect(await recorded({ spkiSha256: publicKey.sha256, profile })).toBe(profile === 'issuing-ca' ? 1 : 0);
+      expect(await recorded({ profile })).toBe(1);
+    }
+    await db.tamper(`delete from certificates where requester = 'system:test'`);
+    await db.tamper(`delete from serials s where not exists (select 1 from certificates c where c.serial = s.serial)`);
+  });
+
+  test('of a CA is refused although it was taken out of the list', async () => {
+    const { device, certificate } = await makeEnrolled(db, product);
+    const { publicKey } = await api.issuers.issuing();
+    await db.tamper(`delete from blocked_keys where source = 'ca'`);
+    const csr = { ...renewRequest(device, certificate, newKey()).csr, publicKey };
+    await expect(enroll(est, renewRequest(device, certificate, newKey(), { csr }))).rejects.toEqual(blocked);
+    await scanKeys(worker);
   });
 
   test('is named by digest, public key, certificate or request, and known when it is blocked already', async () => {

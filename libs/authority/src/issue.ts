@@ -61,7 +61,6 @@ export function prepareIntent(
   // The first random octet; the octet before it is the epoch.
   const shard = Number.parseInt(serial.slice(2, 6), 16) % issuer.shards;
   const { notBefore, notAfter } = validity(profile, a.clock.now(), issuer.notAfter);
-  const eku = ekuOf(profile, publicKey.keyType);
   const hasStatus = profile.revocation !== 'none';
   const token = prepareCertificate(
     {
@@ -75,7 +74,7 @@ export function prepareIntent(
       ...(profile.ca
         ? { basicConstraints: profile.pathLen === undefined ? { ca: true } : { ca: true, pathLen: profile.pathLen } }
         : {}),
-      ...(eku.length > 0 ? { eku } : {}),
+      ...purposesOf(profile, publicKey),
       ...(request.san.length > 0 ? { san: request.san } : {}),
       ...(hasStatus
         ? {
@@ -114,6 +113,11 @@ export function prepareIntent(
   };
 }
 
+function purposesOf(profile: Profile, { keyType }: SubjectPublicKey): { eku?: string[] } {
+  const eku = ekuOf(profile, keyType);
+  return eku.length > 0 ? { eku } : {};
+}
+
 /** What the linter holds a certificate against. */
 export function lintIssuer(
   issuer: Pick<Issuer, 'subjectDer' | 'publicKey' | 'notAfter'>,
@@ -124,7 +128,7 @@ export function lintIssuer(
 
 /**
  * Makes the intent: serial, exact bytes, audit entry and the binding of the one-time secret, in the caller's transaction.
- * Nothing is signed before it commits. Undefined when the secret is not free any more.
+ * Nothing is signed before it commits. Undefined when the secret is not free any more, or the key is blocked.
  */
 export async function recordIntent(
   tx: Tx,
