@@ -37,7 +37,7 @@ export function addBlockedKeyCommands(program: Command): void {
         const batch = { keys: keys.slice(from, from + BATCH), reason: options.reason, revoke: options.revoke === true };
         const made = await client.post('/v1/blocked-keys', batch);
         imports.push(made);
-        if (options.json !== true) printRecord(made, options);
+        if (options.json !== true) printImport(made, options);
       }
       if (options.json === true) printJson(imports);
     });
@@ -70,6 +70,13 @@ export function addBlockedKeyCommands(program: Command): void {
     const client = await connect(options);
     printRecord(await client.post(`/v1/blocked-keys/imports/${segment(id)}/revoke`, {}), options);
   });
+}
+
+/** The proposal last: it says what a second person has to do. */
+function printImport(made: unknown, options: ApiOptions): void {
+  const { proposed, ...counts } = made as { proposed?: unknown };
+  printRecord(counts, options);
+  if (proposed) printRecord(proposed, options);
 }
 
 /** Each key as its digest: nothing but that leaves this machine, and a file with a private key nothing at all. */
