@@ -45,11 +45,6 @@ create table key_scan (
 );
 insert into key_scan default values;
 
-alter table approvals drop constraint approvals_operation_check;
-alter table approvals add constraint approvals_operation_check check (operation in
-  ('ca.create', 'ca.activate', 'ca.revoke', 'profile.change', 'group.revoke', 'device.reenroll', 'role.grant', 'person.invite',
-   'blockedKeys.revoke'));
-
 grant select, insert on blocked_key_imports to tm_api;
 grant select on key_findings to tm_api;
 grant select on blocked_key_imports to tm_worker;

@@ -11,7 +11,7 @@ export const OPERATION_NAMES = [
   'device.reenroll',
   'role.grant',
   'person.invite',
-  'blockedKeys.revoke',
+  'blockedkey.revoke',
 ] as const;
 export type OperationName = (typeof OPERATION_NAMES)[number];
 

@@ -20,7 +20,7 @@ const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'profile.change': changeProfile,
   'role.grant': grantRoles,
   'person.invite': reinvitePerson,
-  'blockedKeys.revoke': revokeBlockedKeys,
+  'blockedkey.revoke': revokeBlockedKeys,
 };
 
 /** undefined: this release does not know how to do it, whatever a row says. */

@@ -18,7 +18,7 @@ const MOST = 5000;
  * is revoked as an issuer.
  */
 export const revokeBlockedKeys: Operation<BlockedKeyRevocation> = {
-  name: 'blockedKeys.revoke',
+  name: 'blockedkey.revoke',
   permission: 'blockedKey:import',
   subject: ({ importId }) => subjectOf(importId),
 

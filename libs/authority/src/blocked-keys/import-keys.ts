@@ -73,7 +73,7 @@ export async function proposeBlockedKeyRevocation(
     scopeOf(a, actor),
   );
   if (certificates === 0) throw new AuthorityError('conflict', 'no good certificate carries a key of this import');
-  return propose(a, actor, 'blockedKeys.revoke', { importId, certificates });
+  return propose(a, actor, 'blockedkey.revoke', { importId, certificates });
 }
 
 export async function requireImport(tx: Tx, importId: string) {
