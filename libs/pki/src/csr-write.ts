@@ -6,7 +6,7 @@ import { encodeGeneralName, encodeGeneralNames, type GeneralName } from './gener
 import { encodeName, type Name } from './name.js';
 import { OID } from './oids.js';
 import type { SubjectPublicKey } from './public-key.js';
-import { signatureAlgorithm, signBytes } from './signature.js';
+import { signatureAlgorithm, signBytes, verifyBytes } from './signature.js';
 
 /** What a client asks for. */
 export interface CsrTemplate {
@@ -27,15 +27,27 @@ export interface CsrTemplate {
  * 'invalid' for names that cannot be encoded and keys that cannot sign.
  */
 export function encodeCsr(template: CsrTemplate, privateKey: KeyObject): Buffer {
-  const { keyType, spki } = template.publicKey;
-  const info = der.sequence(
+  const info = encodeCsrInfo(template);
+  return assembleCsr(info, signBytes(template.publicKey.keyType, privateKey, info), template.publicKey);
+}
+
+/** The CertificationRequestInfo alone, for a key that is somewhere else: what it signs. */
+export function encodeCsrInfo(template: CsrTemplate): Buffer {
+  return der.sequence(
     der.integer(0),
     encodeName(template.subject),
-    spki,
+    template.publicKey.spki,
     der.constructed(0, ...attributesOf(template).sort(Buffer.compare)),
   );
-  const signature = signBytes(keyType, privateKey, info);
-  return der.sequence(info, signatureAlgorithm(keyType).der, der.bitString(signature));
+}
+
+/** The request of a signature that came back. Throws AuthorityError 'internal' (code 'badSignature') if it does not verify. */
+export function assembleCsr(info: Buffer, signature: Buffer, publicKey: SubjectPublicKey): Buffer {
+  const algorithm = signatureAlgorithm(publicKey.keyType).der;
+  if (!verifyBytes(algorithm, publicKey.keyObject, info, signature)) {
+    throw new AuthorityError('internal', 'the signature over the request does not verify', { code: 'badSignature' });
+  }
+  return der.sequence(info, algorithm, der.bitString(signature));
 }
 
 /** An Attribute (RFC 2986 section 4) with one value. */

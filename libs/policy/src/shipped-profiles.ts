@@ -5,6 +5,7 @@ import type { NameRule, Profile } from './profile.js';
 /** Shipped profiles; the operators may add others. */
 export const SHIPPED_PROFILES = [
   'root-ca',
+  'intermediate-ca',
   'issuing-ca',
   'sub-ca',
   'ocsp-responder',
@@ -27,6 +28,18 @@ const END_ENTITY_KEYS: readonly KeyType[] = [
   'rsa-3072',
   'rsa-4096',
   'ed25519',
+];
+/** A CA lives long: nothing below 3072 bits of RSA. */
+const CA_KEYS: readonly KeyType[] = [
+  'ec-p256',
+  'ec-p384',
+  'ec-p521',
+  'rsa-3072',
+  'rsa-4096',
+  'ed25519',
+  'ml-dsa-44',
+  'ml-dsa-65',
+  'ml-dsa-87',
 ];
 const MINUTE = 60;
 const DAY = 86_400;
@@ -59,22 +72,33 @@ const END_ENTITY = {
 const names = (type: NameRule['type'], min: number, max: number): NameRule => ({ type, min, max });
 const ONE_UUID = names('uuid', 1, 1);
 
-function authorities(lifetimes: Lifetimes): Record<'root-ca' | 'issuing-ca' | 'sub-ca' | 'ocsp-responder', Profile> {
+function authorities(
+  lifetimes: Lifetimes,
+): Record<'root-ca' | 'intermediate-ca' | 'issuing-ca' | 'sub-ca' | 'ocsp-responder', Profile> {
   return {
     'root-ca': {
       ...CA,
       name: 'root-ca',
       description: 'Self-signed root',
-      keyTypes: ['ec-p384'],
+      keyTypes: CA_KEYS,
       validitySeconds: lifetimes.rootCa,
       revocation: 'none',
+      pathLen: undefined,
+    },
+    'intermediate-ca': {
+      ...CA,
+      name: 'intermediate-ca',
+      description: 'CA between a root and its issuing CAs',
+      keyTypes: CA_KEYS,
+      validitySeconds: lifetimes.rootCa,
+      revocation: 'crl+ocsp',
       pathLen: undefined,
     },
     'issuing-ca': {
       ...CA,
       name: 'issuing-ca',
       description: 'CA that issues to devices and servers, under the root',
-      keyTypes: ['ec-p256', 'ec-p384'],
+      keyTypes: CA_KEYS,
       validitySeconds: lifetimes.issuingCa,
       revocation: 'crl+ocsp',
       pathLen: 0,
@@ -83,7 +107,7 @@ function authorities(lifetimes: Lifetimes): Record<'root-ca' | 'issuing-ca' | 's
       ...CA,
       name: 'sub-ca',
       description: 'CA of somebody else, by his request and within name constraints',
-      keyTypes: END_ENTITY_KEYS,
+      keyTypes: [...CA_KEYS, 'rsa-2048'],
       validitySeconds: lifetimes.issuingCa,
       revocation: 'crl+ocsp',
       pathLen: 0,

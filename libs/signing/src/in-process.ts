@@ -5,7 +5,7 @@ import { signBytes, type KeyType } from '#pki';
 import { findCaKey, insertCaKey, newId, type Database } from '#store';
 import type { CaPublicKey, Signer, SigningPurpose, SignRequest } from './signer.js';
 
-const CA_PURPOSES: readonly SigningPurpose[] = ['certificate', 'crl'];
+const CA_PURPOSES: readonly SigningPurpose[] = ['certificate', 'crl', 'request'];
 const CURVES: Partial<Record<KeyType, string>> = { 'ec-p256': 'P-256', 'ec-p384': 'P-384', 'ec-p521': 'P-521' };
 
 interface OpenedKey {

@@ -1,13 +1,13 @@
 import type { KeyType } from '#pki';
 
 /** What a CA key may be used for; a key made for one purpose refuses the others. */
-export type SigningPurpose = 'certificate' | 'crl';
+export type SigningPurpose = 'certificate' | 'crl' | 'request';
 
 export interface SignRequest {
   purpose: SigningPurpose;
   keyId: string;
-  /** Serial (hex) of the recorded intent, or name of the artifact: what a signer of its own re-derives the message from. */
-  subject: { intentId: string } | { artifactId: string };
+  /** Serial (hex) of the recorded intent, name of the artifact, or id of the CA that asks for a certificate: what a signer of its own re-derives the message from. */
+  subject: { intentId: string } | { artifactId: string } | { issuerId: string };
   /** The whole bytes to be signed, never a digest: pure ML-DSA cannot sign one. */
   message: Buffer;
 }

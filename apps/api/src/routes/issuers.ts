@@ -35,7 +35,7 @@ export class IssuerRoutes {
     @Http() http: Exchange,
     @Body({ schema: issuerCreation }) body: z.infer<typeof issuerCreation>,
   ) {
-    return needsApproval(this.a, by, http, (joined) => proposeIssuer(joined, by, body.name));
+    return needsApproval(this.a, by, http, (joined) => proposeIssuer(joined, by, body));
   }
 
   @Post(':id/activate')

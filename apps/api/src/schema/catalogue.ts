@@ -2,12 +2,13 @@ import { z } from 'zod';
 import { caIssuersUri, crlUri, ocspUri, type Issuer } from '#authority';
 import { toPem } from '#pki';
 import { NAME_TYPES, REVOCATION_REASONS, type Profile } from '#policy';
+import { ISSUER_KINDS } from '#store';
 import { id, pageOf, text, time } from './values.js';
 
 export const issuerSchema = z
   .strictObject({
     id,
-    kind: z.enum(['root', 'issuing']),
+    kind: z.enum(ISSUER_KINDS),
     status: z
       .enum(['active', 'retired', 'revoked'])
       .meta({ description: 'active: issues; retired: does not, or not yet, and its certificates are good' }),

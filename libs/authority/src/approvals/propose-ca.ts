@@ -3,13 +3,18 @@ import { AuthorityError } from '#kernel';
 import { newId } from '#store';
 import { currentProfiles } from '../current-profile.js';
 import type { Actor, AuthorityContext } from '../context.js';
-import type { Issuer } from '../issuer-directory.js';
+import type { Issuer } from '../hierarchy.js';
 import { notFound } from '../registry.js';
+import type { CaWish } from './check-plan.js';
 import { propose, type Proposed } from './propose.js';
 
-/** A new issuing CA under the root. `name` becomes the common name of its subject. */
-export function proposeIssuer(a: AuthorityContext, actor: Actor, name: string): Promise<Proposed> {
-  return propose(a, actor, 'ca.create', { issuerId: newId(a.clock), name });
+/** A new CA. `name` becomes the common name of its subject; an issuing one under the main root where nothing else is said. */
+export function proposeIssuer(
+  a: AuthorityContext,
+  actor: Actor,
+  wish: Omit<CaWish, 'kind'> & Partial<Pick<CaWish, 'kind'>>,
+): Promise<Proposed> {
+  return propose(a, actor, 'ca.create', { issuerId: newId(a.clock), kind: 'issuing', ...wish });
 }
 
 export function proposeIssuerActivation(a: AuthorityContext, actor: Actor, issuerId: string): Promise<Proposed> {

@@ -10,7 +10,7 @@ import { revokeGroup } from './revoke-group.js';
 import { revokeIssuer } from './revoke-issuer.js';
 
 /** Every operation that can be proposed. */
-const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
+const OPERATIONS: Partial<Readonly<Record<OperationName, Operation>>> = {
   'device.reenroll': reenrollDevice,
   'group.revoke': revokeGroup,
   'ca.create': createIssuer,
