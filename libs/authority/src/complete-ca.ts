@@ -13,7 +13,7 @@ import { announceIssuer } from './announce-issuer.js';
 import { logStatus, statusChange } from './change-status.js';
 import { scopeOf, systemActor, type Actor, type AuthorityContext } from './context.js';
 import { finishIntent, signedForm, type IntentIssuer } from './issue.js';
-import { findIntentsFor, findOwnIntents, ownIssuer, requesterOf } from './prepare-ca.js';
+import { findIntentsFor, findOwnIntents, linkRequester, ownIssuer, requesterOf } from './prepare-ca.js';
 
 /**
  * Certifies and announces a CA that was recorded, as retired: it publishes its status, and issues from its activation on.
@@ -31,8 +31,6 @@ export async function completeIssuer(a: AuthorityContext, actor: Actor, row: Iss
   if (seq !== undefined) await a.follower.catchUp(seq);
   return seq !== undefined;
 }
-
-export const linkRequester = (link: Pick<IssuerLinkRow, 'id'>): string => `link:${link.id}`;
 
 /** The same for a link certificate that one of our CAs signs. Throws `unavailable` while that CA is not announced. */
 export async function completeLink(a: AuthorityContext, actor: Actor, row: IssuerLinkRow): Promise<boolean> {

@@ -51,12 +51,17 @@ export { readProposal } from './approvals/proposal.js';
 export { expireProposals } from './approvals/expire.js';
 export {
   issuerOfSerial,
+  proposeCrossSigning,
   proposeIssuer,
   proposeIssuerActivation,
+  proposeIssuerImport,
   proposeIssuerRevocation,
+  proposeIssuerRollover,
   proposeProfileChange,
 } from './approvals/propose-ca.js';
 export { reconcileIssuers } from './complete-ca.js';
+export { externalIssuerId } from './external-chain.js';
+export { importCrl } from './import-crl.js';
 export { issuerRequest } from './requested-ca.js';
 export type { CaWish } from './approvals/check-plan.js';
 export { createPerson } from './people/create-person.js';

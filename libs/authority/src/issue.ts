@@ -35,7 +35,7 @@ export interface IssueRequest {
   san: GeneralName[];
   publicKey: SubjectPublicKey;
   /** Of CAs only. */
-  nameConstraints?: NameConstraintsTemplate | undefined;
+  nameConstraints?: NameConstraintsTemplate | Buffer | undefined;
   /** Instead of the profile's validity from now on: of a certificate that must begin and end with another one. */
   period?: { notBefore: Date; notAfter: Date } | undefined;
   deviceId: string | null;

@@ -8,9 +8,11 @@ import {
   blockKey,
   findIntentsOfKey,
   insertIssuer,
+  insertIssuerLink,
   type CertificateRow,
   type IntentRow,
   type IssuerKind,
+  type IssuerLinkRow,
   type IssuerRow,
   type Tx,
 } from '#store';
@@ -18,7 +20,7 @@ import { issuerAudit } from './announce-issuer.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { currentProfile } from './current-profile.js';
 import type { Issuer } from './hierarchy.js';
-import { prepareIntent, recordIntent, type IntentIssuer, type PreparedIntent } from './issue.js';
+import { prepareIntent, recordIntent, type IntentIssuer, type IssueRequest, type PreparedIntent } from './issue.js';
 
 export type CaContext = Pick<
   AuthorityContext,
@@ -72,7 +74,7 @@ export interface CaPlan {
   keyType?: KeyType | undefined;
   pathLen?: number | undefined;
   validitySeconds?: number | undefined;
-  nameConstraints?: NameConstraintsTemplate | undefined;
+  nameConstraints?: NameConstraintsTemplate | Buffer | undefined;
   terms?: IssuerTerms | undefined;
 }
 
@@ -143,6 +145,52 @@ export const ofAuthority = (a: Pick<AuthorityContext, 'authorityId'>) => ({
   ownerOrgId: null,
   issuerOrgId: a.authorityId,
 });
+
+/** A certificate for a CA key that has, or will have, another one too; ready to be recorded. */
+export interface PreparedLink {
+  row: IssuerLinkRow;
+  intent: PreparedIntent;
+}
+
+export const linkRequester = (link: Pick<IssuerLinkRow, 'id'>): string => `link:${link.id}`;
+
+/** Decides what the certificate of a link will say. `issuer` signs it, and must be announced before it does. */
+export function prepareLink(
+  a: CaContext,
+  issuer: IntentIssuer,
+  link: Pick<IssuerLinkRow, 'id' | 'form' | 'subjectIssuerId' | 'name'>,
+  says: Pick<IssueRequest, 'subject' | 'publicKey' | 'nameConstraints' | 'period'> & {
+    pathLen: number | undefined;
+    validitySeconds?: number | undefined;
+  },
+): PreparedLink {
+  const { pathLen, period, publicKey } = says;
+  const profile = currentProfile(a, 'sub-ca');
+  const seconds = period && Math.ceil((period.notAfter.getTime() - period.notBefore.getTime()) / 1000) + 1;
+  const { validitySeconds = seconds ?? profile.validitySeconds } = says;
+  const row = { ...link, issuerId: issuer.id, spkiSha256: publicKey.sha256, certificate: null };
+  const { subject, nameConstraints } = says;
+  const intent = prepareIntent(a, {
+    profile: { ...profile, pathLen, validitySeconds },
+    issuer,
+    ...{ subject, publicKey, nameConstraints, period },
+    ...ofAuthority(a),
+    requester: linkRequester(row),
+  });
+  return { row, intent };
+}
+
+export async function recordLink(
+  tx: Tx,
+  a: Pick<AuthorityContext, 'clock' | 'macKey'>,
+  actor: Actor,
+  { row, intent }: PreparedLink,
+): Promise<void> {
+  await insertIssuerLink(tx, row);
+  if (!(await recordIntent(tx, a, actor, intent))) {
+    throw new AuthorityError('internal', 'the intent was not recorded');
+  }
+}
 
 /** Stands under the MAC of the intent: which row of `issuers` the certificate is for. */
 export const requesterOf = (ca: Pick<IssuerRow, 'id'>): string => `issuer:${ca.id}`;

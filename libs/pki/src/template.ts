@@ -29,8 +29,8 @@ export interface CertificateTemplate {
   notBefore: Date;
   notAfter: Date;
   basicConstraints?: { ca: true; pathLen?: number };
-  /** Of CAs only; critical (X22). */
-  nameConstraints?: NameConstraintsTemplate;
+  /** Of CAs only; critical (X22). Or the value of the extension, of a certificate that this one follows. */
+  nameConstraints?: NameConstraintsTemplate | Buffer;
   keyUsage: KeyUsage[];
   /** OIDs. */
   eku?: string[];
@@ -76,7 +76,12 @@ function extensionsOf(template: CertificateTemplate): Extension[] {
   if (basicConstraints !== undefined) add(OID.basicConstraints, true, encodeBasicConstraints(basicConstraints));
   add(OID.keyUsage, true, encodeKeyUsage(template.keyUsage));
   if (template.nameConstraints !== undefined) {
-    add(OID.nameConstraints, true, encodeNameConstraints(template.nameConstraints));
+    const { nameConstraints } = template;
+    add(
+      OID.nameConstraints,
+      true,
+      Buffer.isBuffer(nameConstraints) ? nameConstraints : encodeNameConstraints(nameConstraints),
+    );
   }
   if (eku !== undefined) add(OID.extKeyUsage, false, encodeExtendedKeyUsage(eku));
   add(OID.subjectKeyIdentifier, false, der.octetString(template.publicKey.keyId));

@@ -6,7 +6,10 @@ import type { Actor, AuthorityContext } from '../context.js';
 import type { Issuer } from '../hierarchy.js';
 import { notFound } from '../registry.js';
 import type { CaWish } from './check-plan.js';
+import type { CrossSigning } from './cross-sign.js';
+import type { IssuerImport } from './import-issuer.js';
 import { propose, type Proposed } from './propose.js';
+import type { IssuerRollover } from './rollover-issuer.js';
 
 /** A new CA. `name` becomes the common name of its subject; an issuing one under the main root where nothing else is said. */
 export function proposeIssuer(
@@ -15,6 +18,37 @@ export function proposeIssuer(
   wish: Omit<CaWish, 'kind'> & Partial<Pick<CaWish, 'kind'>>,
 ): Promise<Proposed> {
   return propose(a, actor, 'ca.create', { issuerId: newId(a.clock), kind: 'issuing', ...wish });
+}
+
+/** A new key beside that of a CA, under the same name; of a root with the certificates that link both. */
+export function proposeIssuerRollover(
+  a: AuthorityContext,
+  actor: Actor,
+  predecessorId: string,
+  wish: Pick<IssuerRollover, 'keyType' | 'validitySeconds'> = {},
+): Promise<Proposed> {
+  const [issuerId, oldWithNewId, newWithOldId] = [newId(a.clock), newId(a.clock), newId(a.clock)];
+  return propose(a, actor, 'ca.rollover', { predecessorId, issuerId, oldWithNewId, newWithOldId, ...wish });
+}
+
+/** A certificate of ours for the key of another CA. */
+export function proposeCrossSigning(
+  a: AuthorityContext,
+  actor: Actor,
+  issuerId: string,
+  wish: Omit<CrossSigning, 'linkId' | 'issuerId'>,
+): Promise<Proposed> {
+  return propose(a, actor, 'ca.crossSign', { linkId: newId(a.clock), issuerId, ...wish });
+}
+
+/** The certificate that somebody else made for one of our CAs, with the chain and the CRLs above it. */
+export function proposeIssuerImport(
+  a: AuthorityContext,
+  actor: Actor,
+  issuerId: string,
+  wish: Omit<IssuerImport, 'issuerId'>,
+): Promise<Proposed> {
+  return propose(a, actor, 'ca.import', { issuerId, ...wish });
 }
 
 export function proposeIssuerActivation(a: AuthorityContext, actor: Actor, issuerId: string): Promise<Proposed> {

@@ -2,20 +2,26 @@ import type { OperationName } from '#store';
 import { activateIssuer } from './activate-issuer.js';
 import { changeProfile } from './change-profile.js';
 import { createIssuer } from './create-issuer.js';
+import { crossSign } from './cross-sign.js';
 import { grantRoles } from './grant-roles.js';
 import { reinvitePerson } from './invite-person.js';
 import type { Operation } from './operation.js';
 import { reenrollDevice } from './reenroll-device.js';
 import { revokeGroup } from './revoke-group.js';
 import { revokeIssuer } from './revoke-issuer.js';
+import { importIssuer } from './import-issuer.js';
+import { rolloverIssuer } from './rollover-issuer.js';
 
 /** Every operation that can be proposed. */
-const OPERATIONS: Partial<Readonly<Record<OperationName, Operation>>> = {
+const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'device.reenroll': reenrollDevice,
   'group.revoke': revokeGroup,
   'ca.create': createIssuer,
   'ca.activate': activateIssuer,
   'ca.revoke': revokeIssuer,
+  'ca.rollover': rolloverIssuer,
+  'ca.crossSign': crossSign,
+  'ca.import': importIssuer,
   'profile.change': changeProfile,
   'role.grant': grantRoles,
   'person.invite': reinvitePerson,
