@@ -3,7 +3,7 @@ import { open, seal, sealContext } from '#credential';
 import { AuthorityError, type Clock } from '#kernel';
 import { signBytes, type KeyType } from '#pki';
 import { findCaKey, insertCaKey, newId, type Database } from '#store';
-import type { CaPublicKey, Signer, SigningPurpose, SignRequest } from './signer.js';
+import type { CaPublicKey, KeyOptions, Signer, SigningPurpose, SignRequest } from './signer.js';
 
 const CA_PURPOSES: readonly SigningPurpose[] = ['certificate', 'crl', 'request'];
 const CURVES: Partial<Record<KeyType, string>> = { 'ec-p256': 'P-256', 'ec-p384': 'P-384', 'ec-p521': 'P-521' };
@@ -34,7 +34,8 @@ export class InProcessSigner implements Signer {
     return signBytes(key.keyType, key.privateKey, request.message);
   }
 
-  async createKey(keyType: KeyType): Promise<CaPublicKey> {
+  async createKey(keyType: KeyType, options: KeyOptions = {}): Promise<CaPublicKey> {
+    if (options.location === 'pkcs11') throw new AuthorityError('invalid', 'no PKCS#11 token is set up here');
     const namedCurve = CURVES[keyType];
     if (namedCurve === undefined) throw new AuthorityError('invalid', `CA keys of type ${keyType} are not supported`);
     const pair = generateKeyPairSync('ec', { namedCurve });
