@@ -46,6 +46,8 @@ export interface Certificate {
   crlUris: string[];
   ocspUris: string[];
   caIssuerUris: string[];
+  /** RFC 9608 section 2: nothing will ever tell that this certificate is revoked. */
+  noRevAvail: boolean;
   /** SHA-256 of `der`. */
   sha256: Buffer;
 }
@@ -143,6 +145,7 @@ function readKnownExtensions(extensions: Map<string, Extension>) {
     crlUris: read(OID.cRLDistributionPoints, readDistributionPointUris) ?? [],
     ocspUris: access?.ocsp ?? [],
     caIssuerUris: access?.caIssuers ?? [],
+    noRevAvail: extensions.has(OID.noRevAvail),
   };
 }
 

@@ -19,8 +19,10 @@ export type { GeneralName } from './general-name.js';
 export { encodeExtension } from './extension.js';
 export type { Extension } from './extension.js';
 
-export { checkKeyStrength, readPublicKey } from './public-key.js';
+export { checkKeyStrength, isKemKey, readPublicKey } from './public-key.js';
 export type { KeyType, SubjectPublicKey } from './public-key.js';
+export { encodePrivateKey, GENERATED_KEY_TYPES, generateKeyPair, readPrivateKey } from './generate-key.js';
+export type { GeneratedKey, GeneratedKeyType } from './generate-key.js';
 export { signatureAlgorithm, signatureDigest, signBytes, SUPPORTED_SIGNATURES, verifyBytes } from './signature.js';
 export type { SignatureAlgorithm, SignatureDigest } from './signature.js';
 

@@ -1,12 +1,13 @@
-import type { KeyUsage } from './certificate-extensions.js';
+import { KEY_USAGES, type KeyUsage } from './certificate-extensions.js';
 import type { LintRule } from './lint.js';
 import { OID } from './oids.js';
-import type { KeyType } from './public-key.js';
+import { isKemKey, type KeyType } from './public-key.js';
 
-/** Bits that an algorithm cannot mean: RFC 8813 section 3 (EC), RFC 9295 section 3 (Ed25519), RFC 9881 section 5, RFC 3279 2.3.1 (RSA). */
+/** Bits that an algorithm cannot mean: RFC 8813 section 3 (EC), RFC 9295 section 3 (Ed25519), RFC 9881 section 5, RFC 9935 section 5, RFC 3279 2.3.1 (RSA). */
 function impossibleUsages(keyType: KeyType): readonly KeyUsage[] {
   if (keyType.startsWith('rsa-')) return ['keyAgreement', 'encipherOnly', 'decipherOnly'];
   if (keyType.startsWith('ec-')) return ['keyEncipherment', 'dataEncipherment'];
+  if (isKemKey(keyType)) return KEY_USAGES.filter((usage) => usage !== 'keyEncipherment');
   return ['keyEncipherment', 'dataEncipherment', 'keyAgreement', 'encipherOnly', 'decipherOnly'];
 }
 

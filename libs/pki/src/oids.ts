@@ -21,7 +21,7 @@ export const OID = {
   domainComponent: '0.9.2342.19200300.100.1.25',
   emailAddress: '1.2.840.113549.1.9.1',
 
-  // Public keys (RFC 3279, RFC 5480, RFC 8410, RFC 9881)
+  // Public keys (RFC 3279, RFC 5480, RFC 8410, RFC 9881, RFC 9935)
   rsaEncryption: '1.2.840.113549.1.1.1',
   ecPublicKey: '1.2.840.10045.2.1',
   secp256r1: '1.2.840.10045.3.1.7',
@@ -31,6 +31,9 @@ export const OID = {
   mlDsa44: '2.16.840.1.101.3.4.3.17',
   mlDsa65: '2.16.840.1.101.3.4.3.18',
   mlDsa87: '2.16.840.1.101.3.4.3.19',
+  mlKem512: '2.16.840.1.101.3.4.4.1',
+  mlKem768: '2.16.840.1.101.3.4.4.2',
+  mlKem1024: '2.16.840.1.101.3.4.4.3',
 
   // Signatures and digests
   sha1WithRSAEncryption: '1.2.840.113549.1.1.5',

@@ -4,7 +4,7 @@ import { DerReader } from './der/read.js';
 import { der } from './der/write.js';
 import { type LintFinding, type LintRules, lintWhole } from './lint.js';
 import type { Certificate } from './certificate.js';
-import type { KeyType, SubjectPublicKey } from './public-key.js';
+import { isKemKey, type KeyType, type SubjectPublicKey } from './public-key.js';
 import { signatureAlgorithm, signBytes, verifyBytes } from './signature.js';
 import { buildTbs, type CertificateTemplate } from './template.js';
 
@@ -69,7 +69,7 @@ export function restoreCertificate(tbs: Buffer, rules: LintRules): PreparedCerti
 /** A self-signed certificate names no issuer in its rules: the algorithm in the bytes picks the one of the allowed key types. */
 function readTbsKeyType(tbs: Buffer, rules: LintRules): KeyType {
   const algorithm = readTbsAlgorithm(tbs);
-  const keyType = rules.keyTypes.find((type) => signatureAlgorithm(type).der.equals(algorithm));
+  const keyType = rules.keyTypes.find((type) => !isKemKey(type) && signatureAlgorithm(type).der.equals(algorithm));
   if (keyType !== undefined) return keyType;
   throw new AuthorityError('internal', 'the stored bytes name a signature algorithm that no allowed key has', {
     code: 'lint',
@@ -153,6 +153,9 @@ function generateThrowaway(keyType: KeyType): KeyObject {
     case 'ml-dsa-87':
       return generateKeyPairSync(keyType).privateKey;
     case 'rsa-other':
+    case 'ml-kem-512':
+    case 'ml-kem-768':
+    case 'ml-kem-1024':
     case 'unknown':
       throw new AuthorityError('internal', `no certificate is issued under a key of type ${keyType}`);
   }

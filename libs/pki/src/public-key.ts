@@ -18,6 +18,9 @@ export type KeyType =
   | 'ml-dsa-44'
   | 'ml-dsa-65'
   | 'ml-dsa-87'
+  | 'ml-kem-512'
+  | 'ml-kem-768'
+  | 'ml-kem-1024'
   | 'unknown';
 
 export interface SubjectPublicKey {
@@ -39,13 +42,19 @@ const CURVES: ReadonlyMap<string, { keyType: KeyType; octets: number }> = new Ma
   [OID.secp521r1, { keyType: 'ec-p521', octets: 66 }],
 ]);
 
-/** Keys that are a bare octet string with absent parameters (RFC 8410 section 3, RFC 9881 section 4). */
+/** Keys that are a bare octet string with absent parameters (RFC 8410 section 3, RFC 9881 section 4, RFC 9935 section 4). */
 const RAW_KEYS: ReadonlyMap<string, { keyType: KeyType; octets: number }> = new Map([
   [OID.ed25519, { keyType: 'ed25519', octets: 32 }],
   [OID.mlDsa44, { keyType: 'ml-dsa-44', octets: 1312 }],
   [OID.mlDsa65, { keyType: 'ml-dsa-65', octets: 1952 }],
   [OID.mlDsa87, { keyType: 'ml-dsa-87', octets: 2592 }],
+  [OID.mlKem512, { keyType: 'ml-kem-512', octets: 800 }],
+  [OID.mlKem768, { keyType: 'ml-kem-768', octets: 1184 }],
+  [OID.mlKem1024, { keyType: 'ml-kem-1024', octets: 1568 }],
 ]);
+
+/** Keys that encapsulate and cannot sign: a request for one is signed by another key (P54). */
+export const isKemKey = (keyType: KeyType): boolean => keyType.startsWith('ml-kem-');
 
 /** A key whose costly parts are made when asked for: certificates are read far more often than their keys are used. */
 class LazyPublicKey implements SubjectPublicKey {

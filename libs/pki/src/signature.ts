@@ -80,7 +80,7 @@ const BY_DER: ReadonlyMap<string, KnownAlgorithm> = new Map(ALGORITHMS.map((a) =
 const LEGACY_BY_DER: ReadonlyMap<string, KnownAlgorithm> = new Map(LEGACY.map((a) => [latin1(a.der), a]));
 const BY_OID: ReadonlyMap<string, KnownAlgorithm> = new Map(ALGORITHMS.filter((a) => !a.pss).map((a) => [a.oid, a]));
 
-const OID_BY_KEY_TYPE: Readonly<Record<Exclude<KeyType, 'unknown'>, string>> = {
+const OID_BY_KEY_TYPE: Readonly<Partial<Record<KeyType, string>>> = {
   'ec-p256': OID.ecdsaWithSha256,
   'ec-p384': OID.ecdsaWithSha384,
   'ec-p521': OID.ecdsaWithSha512,
@@ -99,10 +99,10 @@ export const SUPPORTED_SIGNATURES = 'ECDSA or RSA with SHA-256, SHA-384 or SHA-5
 
 /**
  * The algorithm by which a key of this type signs: ECDSA with the hash of its curve's size, RSA PKCS#1 v1.5 with SHA-256, Ed25519
- * (RFC 8410), pure ML-DSA (RFC 9881). Throws AuthorityError 'invalid' for 'unknown'.
+ * (RFC 8410), pure ML-DSA (RFC 9881). Throws AuthorityError 'invalid' for 'unknown' and ML-KEM.
  */
 export function signatureAlgorithm(keyType: KeyType): SignatureAlgorithm {
-  const known = keyType === 'unknown' ? undefined : BY_OID.get(OID_BY_KEY_TYPE[keyType]);
+  const known = BY_OID.get(OID_BY_KEY_TYPE[keyType] ?? '');
   if (known === undefined || known.digest === 'sha1') {
     throw new AuthorityError('invalid', 'no signature algorithm is known for this type of key', {
       code: 'unsupportedKey',

@@ -40,6 +40,8 @@ export interface CertificateTemplate {
   caIssuersUri?: string;
   /** RFC 6960 4.2.2.2.1, for OCSP delegates. */
   ocspNoCheck?: boolean;
+  /** RFC 9608 section 2; absent: exactly where an end entity has neither CRL nor OCSP URI. The linter refuses a wrong one (X27). */
+  noRevAvail?: boolean;
   /** UUID of the app, written into a private non-critical extension. */
   appId?: string;
 }
@@ -92,7 +94,7 @@ function extensionsOf(template: CertificateTemplate): Extension[] {
     add(OID.authorityInfoAccess, false, encodeAuthorityInfoAccess({ ocspUri, caIssuersUri }));
   }
   if (template.ocspNoCheck === true) add(OID.ocspNoCheck, false, der.null());
-  if (isWithoutRevocation(template)) add(OID.noRevAvail, false, der.null());
+  if (template.noRevAvail ?? isWithoutRevocation(template)) add(OID.noRevAvail, false, der.null());
   if (appId !== undefined) add(OID.touchmarkAppId, false, encodeAppId(appId));
   return extensions;
 }

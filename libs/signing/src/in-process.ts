@@ -1,12 +1,11 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { open, seal, sealContext } from '#credential';
 import { AuthorityError, type Clock } from '#kernel';
-import { signBytes, type KeyType } from '#pki';
+import { encodePrivateKey, generateKeyPair, isKemKey, readPrivateKey, signBytes, type KeyType } from '#pki';
 import { findCaKey, insertCaKey, newId, type Database } from '#store';
 import type { CaPublicKey, KeyOptions, Signer, SigningPurpose, SignRequest } from './signer.js';
 
 const CA_PURPOSES: readonly SigningPurpose[] = ['certificate', 'crl', 'request'];
-const CURVES: Partial<Record<KeyType, string>> = { 'ec-p256': 'P-256', 'ec-p384': 'P-384', 'ec-p521': 'P-521' };
 
 interface OpenedKey {
   keyType: KeyType;
@@ -36,12 +35,11 @@ export class InProcessSigner implements Signer {
 
   async createKey(keyType: KeyType, options: KeyOptions = {}): Promise<CaPublicKey> {
     if (options.location === 'pkcs11') throw new AuthorityError('invalid', 'no PKCS#11 token is set up here');
-    const namedCurve = CURVES[keyType];
-    if (namedCurve === undefined) throw new AuthorityError('invalid', `CA keys of type ${keyType} are not supported`);
-    const pair = generateKeyPairSync('ec', { namedCurve });
+    if (isKemKey(keyType)) throw new AuthorityError('invalid', `a key of type ${keyType} cannot sign certificates`);
+    const { privateKey, publicKey } = await generateKeyPair(keyType);
     const keyId = newId(this.clock);
-    const spki = pair.publicKey.export({ type: 'spki', format: 'der' });
-    const plain = pair.privateKey.export({ type: 'pkcs8', format: 'der' });
+    const { spki } = publicKey;
+    const plain = encodePrivateKey(privateKey);
     const sealedPrivate = seal(this.kek, plain, contextOf(keyId, keyType, spki));
     plain.fill(0);
     await this.database.transaction((tx) => insertCaKey(tx, { id: keyId, keyType, spki, sealedPrivate }));
@@ -53,7 +51,7 @@ export class InProcessSigner implements Signer {
     if (row === undefined) throw new AuthorityError('notFound', 'no such CA key');
     const keyType = row.keyType as KeyType;
     const plain = open(this.kek, row.sealedPrivate, contextOf(row.id, keyType, row.spki));
-    const key = { keyType, privateKey: createPrivateKey({ key: plain, type: 'pkcs8', format: 'der' }) };
+    const key = { keyType, privateKey: readPrivateKey(plain) };
     plain.fill(0);
     this.opened.set(keyId, key);
     return key;
