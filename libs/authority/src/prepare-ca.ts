@@ -3,6 +3,7 @@ import { canonicalJson } from '#audit';
 import { AuthorityError } from '#kernel';
 import { encodeName, OID, readPublicKey, type KeyType, type Name, type NameConstraintsTemplate } from '#pki';
 import { validity, type Profile, type ShippedProfile } from '#policy';
+import type { KeyLocation } from '#signing';
 import { intentRowMac, type IssuerTerms } from '#status';
 import {
   blockKey,
@@ -72,6 +73,8 @@ export interface CaPlan {
   subject: Name;
   statusUrl: string;
   keyType?: KeyType | undefined;
+  /** Where the key is made; as the signer is set up where nothing is said. */
+  location?: KeyLocation | undefined;
   pathLen?: number | undefined;
   validitySeconds?: number | undefined;
   nameConstraints?: NameConstraintsTemplate | Buffer | undefined;
@@ -100,7 +103,8 @@ export async function makeCaKey(
   plan: CaPlan,
   parent: Issuer | undefined,
 ): Promise<IssuerRow & { caKeyId: string }> {
-  const key = await a.signer.createKey(plan.keyType ?? KEY_TYPES[plan.kind]);
+  const { location } = plan;
+  const key = await a.signer.createKey(plan.keyType ?? KEY_TYPES[plan.kind], location && { location });
   const { id, kind, name, statusUrl } = plan;
   const { notAfter } = validity(caProfile(a, plan), a.clock.now(), parent?.notAfter);
   const fixed = { certificate: null, shards: 1, notAfter, terms: encodeTerms(plan.terms) };

@@ -1,5 +1,6 @@
 import { addSeconds, AuthorityError } from '#kernel';
 import { encodeName, encodeNameConstraints, type KeyType, type NameConstraintsTemplate } from '#pki';
+import type { KeyLocation } from '#signing';
 import { findOrganization, isId, listIssuers, type IssuerKind, type Tx } from '#store';
 import type { AuthorityContext } from '../context.js';
 import { currentProfiles } from '../current-profile.js';
@@ -15,6 +16,7 @@ export type CaWish = Readonly<{
   /** Its certificate is made elsewhere, from a request. */
   external?: boolean | undefined;
   keyType?: string | undefined;
+  location?: KeyLocation | undefined;
   organizationId?: string | undefined;
   profiles?: readonly string[] | undefined;
   pathLen?: number | undefined;

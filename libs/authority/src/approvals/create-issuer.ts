@@ -74,6 +74,7 @@ function planOf(wish: IssuerCreation, statusUrl: string): CaPlan {
     ...{ id: issuerId, name, kind, statusUrl, pathLen, nameConstraints, validitySeconds },
     subject: caSubject(name, subject),
     keyType: keyType as KeyType | undefined,
+    location: wish.location,
     terms: { ...(organizationId && { organizationId }), ...(profiles && { profiles }) },
   };
 }

@@ -25,7 +25,7 @@ export function proposeIssuerRollover(
   a: AuthorityContext,
   actor: Actor,
   predecessorId: string,
-  wish: Pick<IssuerRollover, 'keyType' | 'validitySeconds'> = {},
+  wish: Pick<IssuerRollover, 'keyType' | 'location' | 'validitySeconds'> = {},
 ): Promise<Proposed> {
   const [issuerId, oldWithNewId, newWithOldId] = [newId(a.clock), newId(a.clock), newId(a.clock)];
   return propose(a, actor, 'ca.rollover', { predecessorId, issuerId, oldWithNewId, newWithOldId, ...wish });

@@ -1,5 +1,6 @@
 import { AuthorityError } from '#kernel';
 import { readCertificate, readName, readPublicKey, type KeyType } from '#pki';
+import type { KeyLocation } from '#signing';
 import { listIssuers, type Tx } from '#store';
 import { issuerAudit } from '../announce-issuer.js';
 import { completeNow } from '../complete-ca.js';
@@ -26,6 +27,7 @@ export type IssuerRollover = Readonly<{
   oldWithNewId: string;
   newWithOldId: string;
   keyType?: string | undefined;
+  location?: KeyLocation | undefined;
   validitySeconds?: number | undefined;
 }>;
 
@@ -101,10 +103,10 @@ async function successorOfParent(a: AuthorityContext, old: Issuer): Promise<Issu
 }
 
 /** All that is said of the old one is said of the new one too. */
-function planOf({ issuerId, predecessorId, keyType, validitySeconds }: IssuerRollover, old: Issuer): CaPlan {
+function planOf({ issuerId, predecessorId, keyType, location, validitySeconds }: IssuerRollover, old: Issuer): CaPlan {
   const { name, kind, statusUrl, pathLen, nameConstraints, terms } = old;
   return {
-    ...{ id: issuerId, name, kind, statusUrl, pathLen, nameConstraints, validitySeconds },
+    ...{ id: issuerId, name, kind, statusUrl, pathLen, nameConstraints, validitySeconds, location },
     subject: readName(old.subjectDer),
     keyType: (keyType as KeyType | undefined) ?? old.publicKey.keyType,
     terms: { ...terms, predecessorId },
