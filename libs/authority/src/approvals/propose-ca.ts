@@ -15,9 +15,9 @@ import type { IssuerRollover } from './rollover-issuer.js';
 export function proposeIssuer(
   a: AuthorityContext,
   actor: Actor,
-  wish: Omit<CaWish, 'kind'> & Partial<Pick<CaWish, 'kind'>>,
+  wish: Omit<CaWish, 'kind'> & { kind?: CaWish['kind'] | undefined },
 ): Promise<Proposed> {
-  return propose(a, actor, 'ca.create', { issuerId: newId(a.clock), kind: 'issuing', ...wish });
+  return propose(a, actor, 'ca.create', { issuerId: newId(a.clock), ...wish, kind: wish.kind ?? 'issuing' });
 }
 
 /** A new key beside that of a CA, under the same name; of a root with the certificates that link both. */

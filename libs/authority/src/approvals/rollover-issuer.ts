@@ -7,6 +7,7 @@ import { completeNow } from '../complete-ca.js';
 import type { AuthorityContext } from '../context.js';
 import { findRevoked, type Issuer } from '../hierarchy.js';
 import {
+  caProfile,
   ownIssuer,
   prepareCa,
   prepareLink,
@@ -58,7 +59,7 @@ export const rolloverIssuer: Operation<IssuerRollover> = {
 
   async prepare(a, wish): Promise<Prepared> {
     const old = await a.issuers.require(wish.predecessorId);
-    const ca = await prepareCa(a, planOf(wish, old), await successorOfParent(a, old));
+    const ca = await prepareCa(a, planOf(a, wish, old), await successorOfParent(a, old));
     return { ca, links: old.kind === 'root' ? linksOf(a, wish, old, ca) : [] };
   },
 
@@ -102,14 +103,17 @@ async function successorOfParent(a: AuthorityContext, old: Issuer): Promise<Issu
   return named.find((one) => one.status === 'active') ?? named.find((one) => one.id === above.id);
 }
 
-/** All that is said of the old one is said of the new one too. */
-function planOf({ issuerId, predecessorId, keyType, location, validitySeconds }: IssuerRollover, old: Issuer): CaPlan {
+/** All that is said of the old one is said of the new one too; a new root ends later than the old one (E33). */
+function planOf(a: AuthorityContext, wish: IssuerRollover, old: Issuer): CaPlan {
   const { name, kind, statusUrl, pathLen, nameConstraints, terms } = old;
+  const left = Math.ceil((old.notAfter.getTime() - a.clock.now().getTime()) / 1000);
+  const usual = Math.max(caProfile(a, { kind }).validitySeconds, left + 2);
+  const { validitySeconds = kind === 'root' ? usual : undefined, location } = wish;
   return {
-    ...{ id: issuerId, name, kind, statusUrl, pathLen, nameConstraints, validitySeconds, location },
+    ...{ id: wish.issuerId, name, kind, statusUrl, pathLen, nameConstraints, validitySeconds, location },
     subject: readName(old.subjectDer),
-    keyType: (keyType as KeyType | undefined) ?? old.publicKey.keyType,
-    terms: { ...terms, predecessorId },
+    keyType: (wish.keyType as KeyType | undefined) ?? old.publicKey.keyType,
+    terms: { ...terms, predecessorId: wish.predecessorId },
   };
 }
 
