@@ -18,6 +18,7 @@ interface VerifyOptions {
   transcript?: string;
   signature?: string;
   root?: string;
+  files?: string;
   json?: boolean;
 }
 
@@ -43,6 +44,7 @@ export function addCeremonyCommands(ca: Command, tool: string): void {
     .option('--transcript <file>', 'instead of transcript.jsonl there')
     .option('--signature <file>', 'instead of transcript.sig there')
     .option('--root <file>', 'instead of root.pem there')
+    .option('--files <dir>', 'where the files of the script lie (default: here)')
     .option('--json', 'print the result as JSON')
     .action(verify);
 }
@@ -78,14 +80,14 @@ async function askEach(step: string): Promise<string> {
   }
 }
 
-async function verify({ dir = '.', transcript, signature, root, json }: VerifyOptions): Promise<void> {
+async function verify({ dir = '.', transcript, signature, root, files = '.', json }: VerifyOptions): Promise<void> {
   const { SIGNATURE, TRANSCRIPT } = await import('../offline/ceremony.js');
   const { verifyCeremony } = await import('../offline/verify-ceremony.js');
   const verified = await verifyCeremony({
     transcript: transcript ?? path.join(dir, TRANSCRIPT),
     signature: signature ?? path.join(dir, SIGNATURE),
     root: root ?? path.join(dir, 'root.pem'),
-    files: [dir, process.cwd()],
+    files: [dir, files],
   });
   if (json === true) printJson(verified);
   else printLines(['The transcript is whole and signed by this root.', '', ...record(verified)]);
