@@ -153,6 +153,24 @@ describe('who issues what', () => {
     ]);
   });
 
+  test('a CA that ends before what it issues cuts it off, and says so once (X08)', async () => {
+    const root = await h.est.issuers.root();
+    const day = 86_400;
+    const short = await h.create({ name: 'Short', profiles: ['device'], parentId: root.id, validitySeconds: 10 * day });
+    await h.activate(short.id);
+    const alarms: unknown[] = [];
+    const log = { error: (...said: unknown[]) => void alarms.push(said) };
+    const issuers = new IssuerDirectory(h.est.database, h.est.follower, log as never);
+    const now = h.db.clock.now();
+    const wanted = { issuerOrgId: undefined, profile: 'device', validitySeconds: 90 * day };
+    // Made for this profile alone, it goes before what lives longer.
+    for (let i = 0; i < 2; i++) expect((await issuers.issuingFor(wanted, now)).id).toBe(short.id);
+    expect(alarms).toEqual([[expect.objectContaining({ issuer: short.id }), expect.stringContaining('ALARM')]]);
+    const { certificate } = await makeEnrolled(h.db);
+    expect(readCertificate(certificate).notAfter).toEqual(short.notAfter);
+    await h.decided(proposeIssuerRevocation(h.api, h.admin, short.id, 'superseded'));
+  });
+
   test('what a row says of it is not believed where the log did not announce it', async () => {
     const owned = (await h.est.issuers.list()).find(({ name }) => name === 'Own CA 2')!;
     for (const terms of [null, Buffer.from('{"profiles":["device"]}')]) {

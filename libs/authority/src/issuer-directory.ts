@@ -32,6 +32,7 @@ interface Known {
  */
 export class IssuerDirectory {
   private known: Known | undefined;
+  private readonly shortLived = new Set<string>();
 
   constructor(
     private readonly database: Transactor,
@@ -73,7 +74,10 @@ export class IssuerDirectory {
    */
   async issuingFor(wanted: Wanted, now: Date): Promise<Issuer> {
     const chosen = chooseIssuer(await this.usable(), wanted, now);
-    if (chosen) return chosen;
+    if (chosen) {
+      this.noteShortLife(chosen, wanted, now);
+      return chosen;
+    }
     throw new AuthorityError(
       'unavailable',
       'no issuing CA for this is active; nothing is issued until one is activated',
@@ -81,6 +85,18 @@ export class IssuerDirectory {
         code: 'noActiveIssuer',
         retryAfter: 60,
       },
+    );
+  }
+
+  /** Said once for each CA and profile: nothing outlives its issuer, and nobody else was there to issue it in full. */
+  private noteShortLife(chosen: Issuer, { profile, validitySeconds }: Wanted, now: Date): void {
+    const key = `${chosen.id} ${profile}`;
+    if (chosen.notAfter.getTime() - now.getTime() >= validitySeconds * 1000 || this.shortLived.has(key)) return;
+    this.shortLived.add(key);
+    const { id: issuer, notAfter } = chosen;
+    this.alarms.error(
+      { issuer, profile, notAfter },
+      'ALARM: certificates end early, with their CA: make a younger one',
     );
   }
 
