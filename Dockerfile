@@ -10,6 +10,7 @@ WORKDIR /app
 COPY --from=build /app/package.json /app/package-lock.json ./
 COPY --from=build /app/bin ./bin
 COPY --from=build /app/migrations ./migrations
+COPY --from=build /app/data ./data
 COPY --from=build /app/dist ./dist
 COPY --from=build /app/node_modules ./node_modules
 RUN install -d -o node -g node -m 0711 /var/lib/touchmark && install -d -o node -g node -m 0700 /secrets

@@ -16,7 +16,7 @@ import { makeEnrolled, makeProduct } from '../harness/fixtures.js';
 import { makeMachine, makePerson, plantPasskey } from '../harness/people.js';
 
 /** Paths of what no organization owns. */
-export const SHARED = /^\/v1\/(issuers|profiles|sign-in)|^\/(sign-in|tlog|docs)/;
+export const SHARED = /^\/v1\/(blocked-keys|issuers|profiles|sign-in)|^\/(sign-in|tlog|docs)/;
 
 /** One of each thing that somebody can own, in organizations of one tenant. */
 export interface Tenant {

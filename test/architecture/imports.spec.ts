@@ -95,7 +95,8 @@ describe('third parties', () => {
         .filter((one) => impure.test(one))
         .map((one) => `${file}: ${one}`),
     );
-    // isIP and its like look at a text, not at a network.
-    expect(wrong.filter((one) => !one.endsWith('node:net'))).toEqual([]);
+    // isIP and its like look at a text, not at a network. The list of weak keys is part of the program, too large for a source.
+    const known = ['libs/pki/src/debian-keys.ts: node:fs'];
+    expect(wrong.filter((one) => !one.endsWith('node:net'))).toEqual(known);
   });
 });

@@ -18,8 +18,10 @@ import {
 } from '#authority';
 import { makeBoxKeys } from '#credential';
 import { loadConfig, systemClock, type Clock, type Lifetimes } from '#kernel';
+import type { KeyType } from '#pki';
 import { InProcessSigner } from '#signing';
 import { Follower, type FollowerOptions } from '#status';
+import { withCaKeyType } from './ca-key-type.js';
 import { Database, migrate, type DatabaseConnection, type LoginPlane } from '#store';
 import { copyDatabase, PASSWORDS, SUPERUSER_PASSWORD } from './template.js';
 
@@ -70,6 +72,8 @@ export interface TestDatabaseOptions {
   clock?: Clock;
   lifetimes?: Partial<Lifetimes>;
   settings?: Partial<AuthorityContext['settings']>;
+  /** Of root and issuing CA; as shipped where nothing is said. */
+  caKeyType?: KeyType;
   /** What has been made when it starts: roles only by the spec, the schema, or authority and CAs too (default). */
   upTo?: 'server' | 'schema' | 'hierarchy';
   /** Where its directory is made; that of temporary files. */
@@ -120,7 +124,7 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
       database,
       independent: database,
       clock,
-      signer: new InProcessSigner(await pools.get('signer'), caKek, clock),
+      signer: withCaKeyType(new InProcessSigner(await pools.get('signer'), caKek, clock), options.caKeyType),
       follower: following,
       macKey,
       pepper: PEPPER,
@@ -142,7 +146,7 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
     const base = { plane: 'init' as const, database: owner, clock, log: silent, lifetimes };
     operator.organizationId = await ensureAuthority(base);
     operator.personId = operator.organizationId;
-    const signer = new InProcessSigner(await pools.get('signer'), caKek, clock);
+    const signer = withCaKeyType(new InProcessSigner(await pools.get('signer'), caKek, clock), options.caKeyType);
     await ensureHierarchy({ ...base, signer, macKey, authorityId: operator.organizationId }, STATUS_URL);
   }
 

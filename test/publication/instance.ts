@@ -14,7 +14,7 @@ import {
   type Issuer,
 } from '#authority';
 import { addSeconds, loadConfig, systemClock, type Clock, type Lifetimes } from '#kernel';
-import { newSerial } from '#pki';
+import { newSerial, type KeyType } from '#pki';
 import { OcspDelegates, type Publisher } from '#publication';
 import { InProcessSigner } from '#signing';
 import { Follower } from '#status';
@@ -31,6 +31,7 @@ import {
   type LoginPlane,
   type Tx,
 } from '#store';
+import { withCaKeyType } from '../harness/ca-key-type.js';
 import { copyDatabase, PASSWORDS, SUPERUSER_PASSWORD } from '../harness/template.js';
 import { plantedAudit } from '../store/rows.js';
 
@@ -69,7 +70,7 @@ export interface PublishingInstance {
 export const silent = pino({ level: 'silent' });
 
 export async function startInstance(
-  options: { clock?: Clock; lifetimes?: Partial<Lifetimes>; shards?: number } = {},
+  options: { clock?: Clock; lifetimes?: Partial<Lifetimes>; shards?: number; caKeyType?: KeyType } = {},
 ): Promise<PublishingInstance> {
   const clock = options.clock ?? systemClock;
   const lifetimes: Lifetimes = { ...loadConfig({}).lifetimes, ...options.lifetimes };
@@ -99,7 +100,7 @@ export async function startInstance(
 
   const macKey = createSecretKey(randomBytes(32));
   const ocspKek = randomBytes(32);
-  const signer = new InProcessSigner(signing, randomBytes(32), clock);
+  const signer = withCaKeyType(new InProcessSigner(signing, randomBytes(32), clock), options.caKeyType);
   const followers: Follower[] = [];
   const follow = async (plane: 'worker' | 'responder', pollMs = 50): Promise<Follower> => {
     const follower = new Follower({

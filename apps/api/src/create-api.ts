@@ -29,6 +29,7 @@ import { recordRequests } from './request-log.js';
 import { ApprovalRoutes } from './routes/approvals.js';
 import { AppRoutes } from './routes/apps.js';
 import { AuditRoutes } from './routes/audit.js';
+import { BlockedKeyRoutes } from './routes/blocked-keys.js';
 import { CertificateRoutes } from './routes/certificates.js';
 import { DeviceGroupRoutes } from './routes/device-groups.js';
 import { DeviceRoutes } from './routes/devices.js';
@@ -182,6 +183,7 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       KeyRoutes,
       DeviceGroupRoutes,
       DeviceRoutes,
+      BlockedKeyRoutes,
       CertificateRoutes,
       ApprovalRoutes,
       PersonRoleRoutes,

@@ -16,7 +16,7 @@ import {
   type EstResponse,
 } from '#est';
 import { AuthorityError } from '#kernel';
-import { readCsr } from '#pki';
+import { readCertificate, readCsr, type Certificate } from '#pki';
 import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, type EstLabel } from '#policy';
 import { checkChannelBinding } from './channel-binding.js';
 import { notServed } from './framework-error.js';
@@ -116,7 +116,9 @@ async function enroll(
   request: FastifyRequest,
 ): Promise<EnrollmentOutcome> {
   const socket = request.raw.socket as TLSSocket;
-  const csr = readCsr(decodeBody(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)));
+  const csr = readCsr(decodeBody(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)), () =>
+    signerOf(socket),
+  );
   checkChannelBinding(socket, csr.challengePassword);
   const basic = readBasic(request.headers.authorization);
   request.refusalAudited = true;
@@ -128,6 +130,12 @@ async function enroll(
     address: request.ip,
     requestId: request.id,
   });
+}
+
+/** Of the connection: whether it is any good is found out where the device is, and nothing is issued before. */
+function signerOf(socket: TLSSocket): Certificate | undefined {
+  const der = peerCertificate(socket);
+  return der && readCertificate(der);
 }
 
 export function sendEst(reply: FastifyReply, response: EstResponse): FastifyReply {

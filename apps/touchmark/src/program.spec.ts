@@ -254,6 +254,24 @@ describe('command line', () => {
     expect(received).toHaveLength(commands.length);
   }, 60_000);
 
+  test('blocking keys sends digests alone, in batches, and says what waits for a second person', async () => {
+    await instanceRuns();
+    const file = path.join(home, 'keys.txt');
+    const digests = Array.from({ length: 501 }, (_, i) => i.toString(16).padStart(64, '0'));
+    await writeFile(file, `# leaked\n${digests.join('\n')}\n`);
+    const proposed = { approvalId: 'p1', digest: 'x', expiresAt: 'y' };
+    reply = { status: 201, body: { importId: 'i1', added: 1, known: 0, affected: 1, proposed } };
+    const { stdout } = await touchmark(['blocked-key', 'import', file, '--reason', 'published', '--revoke']);
+    expect(stdout).toMatch(/importId +i1[^]*second person approves/);
+    const sent = received.map(({ body }) => JSON.parse(body) as { keys: string[]; reason: string; revoke: boolean });
+    expect(sent.map(({ keys }) => keys.length)).toEqual([500, 1]);
+    expect(sent[1]).toEqual({ keys: [digests[500]], reason: 'published', revoke: true });
+    await writeFile(file, '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n');
+    const refused = await touchmark(['blocked-key', 'import', file, '--reason', 'x']);
+    expect([refused.status, received.length]).toEqual([1, 2]);
+    expect(refused.stderr).toMatch(/never to be sent/);
+  });
+
   test('approving shows what is approved and sends its digest along', async () => {
     await instanceRuns();
     reply.body = {

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { isAuthorityError } from '#kernel';
 import { addApprovalCommands } from './commands/approvals.js';
 import { addAuditCommands } from './commands/audit.js';
+import { addBlockedKeyCommands } from './commands/blocked-keys.js';
 import { addCertificateCommands } from './commands/certificates.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addDeviceCommands } from './commands/devices.js';
@@ -35,6 +36,7 @@ export function buildProgram(): Command {
   addKeyCommands(program);
   addIssuerCommands(program);
   addCertificateCommands(program);
+  addBlockedKeyCommands(program);
   addPersonCommands(program);
   addRoleCommands(program);
   addTokenCommands(program);

@@ -43,6 +43,10 @@ function workGauges(named: Named): Set[] {
   const intents = named('intents_open', 'Serial numbers taken whose certificate is not signed yet', []);
   const intentAge = named('intents_oldest_seconds', 'Age of the oldest of them', []);
   const approvals = named('approvals_pending', 'Proposals that wait for a second person', []);
+  const badKeys = named('bad_key_certificates', 'Certificates that are good and whose key is not, by problem', [
+    'problem',
+  ]);
+  const altered = named('blocked_key_lists_altered', 'Imported lists of blocked keys that are not what they were', []);
   const due = named('deliveries_due', 'Notices that should have been delivered by now', []);
   const dueAge = named('deliveries_oldest_seconds', 'For how long the oldest of them has been due', []);
   const failed = named('deliveries_failed', 'Notices of the last day that were given up', []);
@@ -61,6 +65,9 @@ function workGauges(named: Named): Set[] {
       intents.set(read.intents.open);
       intentAge.set(read.intents.oldestSeconds);
       approvals.set(read.approvals);
+      badKeys.set({ problem: 'blocked' }, read.badKeys.blocked);
+      badKeys.set({ problem: 'weak' }, read.badKeys.weak);
+      altered.set(read.badKeys.alteredLists);
       due.set(read.deliveries.due);
       dueAge.set(read.deliveries.oldestSeconds);
       failed.set(read.deliveries.failed);

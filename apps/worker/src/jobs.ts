@@ -6,6 +6,7 @@ import {
   reconcileIntents,
   reconcileIssuers,
   renewOcspDelegate,
+  scanKeys,
   type AuthorityContext,
   type Issuer,
 } from '#authority';
@@ -56,6 +57,8 @@ export const PROCESSORS = {
   'group.follow': ({ authority }: JobContext, data: unknown) => followGroup(authority, GroupJob.parse(data).groupId),
 
   'approvals.expire': ({ authority }: JobContext) => expireProposals(authority),
+
+  'keys.scan': ({ authority }: JobContext) => scanKeys(authority),
 
   'expiry.sweep': ({ authority }: JobContext) => recordExpirations(authority),
 

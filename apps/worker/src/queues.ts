@@ -182,6 +182,8 @@ export class Queues {
       upkeep('intents.reconcile', minute),
       upkeep('expiry.sweep', minute),
       upkeep('approvals.expire', minute),
+      // Looks each time whether a search is due: after an import, and daily.
+      upkeep('keys.scan', minute),
       upkeep('housekeeping', 24 * 60 * minute),
       notices('notices.dispatch', 1000),
       notices('notices.deliver', 1000),

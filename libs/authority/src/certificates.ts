@@ -16,7 +16,7 @@ import { logStatus, receipt, statusChange, type Receipt, type StatusAudit } from
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { notFound } from './registry.js';
 
-const CA_PROFILES: readonly string[] = ['root-ca', 'intermediate-ca', 'issuing-ca'];
+export const CA_PROFILES: readonly string[] = ['root-ca', 'intermediate-ca', 'issuing-ca'];
 
 /** Serial as callers write it: hex of the DER content, leading zeros optional. Anything else is nobody's serial. */
 export function parseSerial(text: string): Buffer | undefined {
@@ -59,7 +59,7 @@ export async function revokeCertificate(
         return { row, status, seq: latest.seq, at: latest.at };
       }
       checkInvalidityDate(request.invalidityDate, row.notBefore, at);
-      if (request.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise');
+      if (request.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise', { actor: actor.id });
       const change = revocation(row, latest, {
         status,
         reason: request.reason,
@@ -129,8 +129,11 @@ async function suspensionsOver(
   ];
 }
 
+/** The certificate that it renews, or by whose key its own, which cannot sign, was asked for. */
+const obtainedBy = ({ requester }: CertificateRow): string => requester.replace(/^possession:/, 'certificate:');
+
 /** Every certificate of the device that was obtained with this one, or with one that was, and is not revoked yet. */
-async function revokeHeirs(
+export async function revokeHeirs(
   tx: Tx,
   row: CertificateRow,
   at: Date,
@@ -141,7 +144,7 @@ async function revokeHeirs(
   // A renewal is younger than what it renews: one pass in the order of age finds all.
   const heirs = family
     .toSorted((one, other) => one.createdAt.getTime() - other.createdAt.getTime())
-    .filter((one) => reached.has(one.requester) && reached.add(`certificate:${one.serial.toString('hex')}`));
+    .filter((one) => reached.has(obtainedBy(one)) && reached.add(`certificate:${one.serial.toString('hex')}`));
   const latest = await latestStatuses(
     tx,
     'certificate',

@@ -145,7 +145,8 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
       const before = await latestStatuses(tx, 'certificate', certificates.map(serialOf));
       for (const row of certificates) {
         // No other device may carry the key either.
-        if (standing.reason === 'keyCompromise') await blockKey(tx, row.spkiSha256, 'keyCompromise');
+        if (standing.reason === 'keyCompromise')
+          await blockKey(tx, row.spkiSha256, 'keyCompromise', { actor: actor.id });
         const change = standing.certificates(row, before.get(serialOf(row)), at, { device: latest, group });
         if (!change) continue;
         changes.push(change);

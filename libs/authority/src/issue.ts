@@ -14,7 +14,7 @@ import {
   type PreparedCertificate,
   type SubjectPublicKey,
 } from '#pki';
-import { keyUsageOf, lintRules, validity, type Profile } from '#policy';
+import { ekuOf, keyUsageOf, lintRules, validity, type Profile } from '#policy';
 import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, recordIntent as insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
@@ -82,7 +82,7 @@ export function prepareIntent(
         ? { basicConstraints: profile.pathLen === undefined ? { ca: true } : { ca: true, pathLen: profile.pathLen } }
         : {}),
       ...(request.nameConstraints ? { nameConstraints: request.nameConstraints } : {}),
-      ...(profile.eku.length > 0 ? { eku: [...profile.eku] } : {}),
+      ...purposesOf(profile, publicKey),
       ...(request.san.length > 0 ? { san: request.san } : {}),
       ...(profile.revocation === 'none' ? {} : statusUris(issuer, shard)),
       ...(profile.ocspNoCheck ? { ocspNoCheck: true } : {}),
@@ -124,6 +124,11 @@ function statusUris(issuer: IntentIssuer, shard: number) {
   };
 }
 
+function purposesOf(profile: Profile, { keyType }: SubjectPublicKey): { eku?: string[] } {
+  const eku = ekuOf(profile, keyType);
+  return eku.length > 0 ? { eku } : {};
+}
+
 /** What the linter holds a certificate against. */
 export function lintIssuer(
   issuer: Pick<Issuer, 'subjectDer' | 'publicKey' | 'notAfter'>,
@@ -134,7 +139,7 @@ export function lintIssuer(
 
 /**
  * Makes the intent: serial, exact bytes, audit entry and the binding of the one-time secret, in the caller's transaction.
- * Nothing is signed before it commits. Undefined when the secret is not free any more.
+ * Nothing is signed before it commits. Undefined when the secret is not free any more, or the key is blocked.
  */
 export async function recordIntent(
   tx: Tx,

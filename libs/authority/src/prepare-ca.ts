@@ -238,16 +238,16 @@ export async function recordCa(
   actor: Actor,
   { row, intent }: PreparedCa,
 ): Promise<IntentRow> {
-  await insertCa(tx, row);
+  await insertCa(tx, actor, row);
   const recorded = await recordIntent(tx, a, actor, intent);
   if (!recorded) throw new AuthorityError('internal', 'the intent was not recorded');
   return recorded;
 }
 
-export async function insertCa(tx: Tx, row: IssuerRow): Promise<void> {
+export async function insertCa(tx: Tx, actor: Actor, row: IssuerRow): Promise<void> {
   await insertIssuer(tx, row);
   // Nobody may ever carry one of our CA keys.
-  await blockKey(tx, readPublicKey(row.spki).sha256, 'CA key');
+  await blockKey(tx, readPublicKey(row.spki).sha256, 'CA key', { source: 'ca', actor: actor.id });
 }
 
 export const caCreatedAudit = (a: Pick<AuthorityContext, 'authorityId'>, row: IssuerRow) =>

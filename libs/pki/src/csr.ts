@@ -1,5 +1,6 @@
 import { AuthorityError } from '#kernel';
-import { readSubjectAltName } from './certificate.js';
+import { type Certificate, readSubjectAltName } from './certificate.js';
+import { type PossessionStatement, provingKey, readPossessionStatement } from './csr-possession.js';
 import { type DerLimits, DerReader } from './der/read.js';
 import { contextConstructedTag, TAG } from './der/tags.js';
 import { walkDer } from './der/walk.js';
@@ -7,7 +8,8 @@ import { type Extension, readExtensions } from './extension.js';
 import { type GeneralName, readGeneralNames } from './general-name.js';
 import { type Name, readName } from './name.js';
 import { OID } from './oids.js';
-import { checkKeyStrength, readPublicKey, type SubjectPublicKey } from './public-key.js';
+import { checkKeyStrength } from './key-strength.js';
+import { parsePublicKey, type SubjectPublicKey } from './public-key.js';
 import { signatureDigest, SUPPORTED_SIGNATURES, verifyBytes } from './signature.js';
 
 export interface CertificationRequest {
@@ -22,6 +24,8 @@ export interface CertificationRequest {
   challengePassword: string | undefined;
   /** RFC 6402 2.8: an absent member means an empty subject, or no SAN; never are both absent (E83). */
   changeSubjectName: { subjectDer: Buffer | undefined; san: GeneralName[] | undefined } | undefined;
+  /** RFC 9883: whose key signed instead of the one asked for; only of keys that cannot sign. */
+  possession: PossessionStatement | undefined;
   /** OIDs of all attributes in the request, known or not. */
   attributeTypes: string[];
 }
@@ -36,10 +40,11 @@ const MAX_CHALLENGE_OCTETS = 255;
  * Reads a PKCS#10 request (RFC 2986 section 4) and proves possession of its key (E60). DER through and through, exactly one element,
  * version v1, no control characters in names. Throws AuthorityError: 'malformed' for structure and for a signature that does not verify
  * (code 'badSignature'), 'invalid' for weak keys ('weakKey') and algorithms that are not taken ('unsupportedKey',
- * 'unsupportedAlgorithm'), 'tooLarge' above 64 KiB. SET OF need not be sorted: the signature covers the bytes as they are, and real
+ * 'unsupportedAlgorithm'), 'tooLarge' above 64 KiB. `signer` gives the certificate of the connection, by whose key an ML-KEM key is asked for
+ * (RFC 9883, P54; code 'possession' where that does not hold). SET OF need not be sorted: the signature covers the bytes as they are, and real
  * clients do not sort.
  */
-export function readCsr(der: Buffer): CertificationRequest {
+export function readCsr(der: Buffer, signer: () => Certificate | undefined = () => undefined): CertificationRequest {
   walkDer(der, 'CSR', CSR_LIMITS);
   const outer = DerReader.openSequence(der, 'CSR', CSR_LIMITS);
   const info = outer.peekElement();
@@ -52,7 +57,7 @@ export function readCsr(der: Buffer): CertificationRequest {
   if (body.smallInteger() !== 0) body.fail('is not of version v1');
   const subjectDer = body.element();
   const subject = readSubject(body, subjectDer);
-  const publicKey = readPublicKey(body.element());
+  const publicKey = parsePublicKey(body.element());
   const attributes = readAttributes(body);
   body.finish();
 
@@ -66,10 +71,13 @@ export function readCsr(der: Buffer): CertificationRequest {
       },
     );
   }
-  if (!verifyBytes(algorithm, publicKey.keyObject, info, signature)) {
+  const proving = provingKey(publicKey, attributes.possession, signer);
+  if (!verifyBytes(algorithm, proving.keyObject, info, signature)) {
     throw new AuthorityError(
       'malformed',
-      'the signature of the CSR does not verify with the key in it; sign it with that key',
+      proving === publicKey
+        ? 'the signature of the CSR does not verify with the key in it; sign it with that key'
+        : 'the signature of the CSR does not verify with the certificate that it names; sign it with the key of that one',
       {
         code: 'badSignature',
       },
@@ -103,7 +111,7 @@ function checkText(reader: DerReader, text: string, where: string): void {
 
 type Attributes = Pick<
   CertificationRequest,
-  'extensions' | 'san' | 'challengePassword' | 'changeSubjectName' | 'attributeTypes'
+  'extensions' | 'san' | 'challengePassword' | 'changeSubjectName' | 'possession' | 'attributeTypes'
 >;
 
 /** `[0]` is not optional in RFC 2986, yet some clients leave it out instead of sending it empty. */
@@ -114,6 +122,7 @@ function readAttributes(body: DerReader): Attributes {
     san: undefined,
     challengePassword: undefined,
     changeSubjectName: undefined,
+    possession: undefined,
     attributeTypes: [],
   };
   while (list !== undefined && !list.done) {
@@ -141,6 +150,9 @@ function readAttribute(attributes: Attributes, type: string, values: DerReader):
       break;
     case OID.changeSubjectName:
       attributes.changeSubjectName = readChangeSubjectName(values);
+      break;
+    case OID.statementOfPossession:
+      attributes.possession = readPossessionStatement(values);
       break;
     default:
       return;

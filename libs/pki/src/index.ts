@@ -19,7 +19,9 @@ export type { GeneralName } from './general-name.js';
 export { encodeExtension } from './extension.js';
 export type { Extension } from './extension.js';
 
-export { checkKeyStrength, isKemKey, readPublicKey } from './public-key.js';
+export { checkKeyStrength, KEY_STRENGTH_RULES } from './key-strength.js';
+export { keyFingerprint } from './key-fingerprint.js';
+export { isKemKey, readPublicKey } from './public-key.js';
 export type { KeyType, SubjectPublicKey } from './public-key.js';
 export { encodePrivateKey, GENERATED_KEY_TYPES, generateKeyPair, readPrivateKey } from './generate-key.js';
 export type { GeneratedKey, GeneratedKeyType } from './generate-key.js';
@@ -28,6 +30,7 @@ export type { SignatureAlgorithm, SignatureDigest } from './signature.js';
 
 export { MAX_CSR_BYTES, readCsr } from './csr.js';
 export type { CertificationRequest } from './csr.js';
+export type { PossessionStatement } from './csr-possession.js';
 export { assembleCsr, encodeAttribute, encodeCsr, encodeCsrInfo } from './csr-write.js';
 export type { CsrTemplate } from './csr-write.js';
 export { readCertificate } from './certificate.js';

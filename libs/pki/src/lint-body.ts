@@ -5,7 +5,7 @@ import { walkDer } from './der/walk.js';
 import { der } from './der/write.js';
 import type { LintRule, LintRules } from './lint.js';
 import { OID } from './oids.js';
-import { checkKeyStrength } from './public-key.js';
+import { checkKeyStrength } from './key-strength.js';
 import { signatureAlgorithm } from './signature.js';
 
 /** The elements of the TBSCertificate as they stand, for rules about encoding. */
@@ -35,6 +35,8 @@ function issuerAlgorithm(certificate: Certificate, rules: LintRules): Buffer {
   return signatureAlgorithm(rules.issuer?.keyType ?? certificate.publicKey.keyType).der;
 }
 
+/** RFC 5280 4.1.2.5: how a certificate without a well-defined end is written. */
+const NO_END = Date.UTC(9999, 11, 31, 23, 59, 59);
 const SERIAL_OCTETS = { least: 17, most: 20 };
 
 /** Rules about the fields of TBSCertificate other than names and extensions. */
@@ -81,6 +83,12 @@ export const BODY_RULES: readonly LintRule[] = [
     severity: 'error',
     text: 'notAfter is UTCTime until 2049 and GeneralizedTime from 2050',
     holds: (certificate) => validityTimes(certificate)[1].equals(der.time(certificate.notAfter)),
+  },
+  {
+    id: 'X07.noEnd',
+    severity: 'error',
+    text: 'a certificate that never ends says 99991231235959Z',
+    holds: ({ notAfter }) => notAfter.getUTCFullYear() < 9999 || notAfter.getTime() === NO_END,
   },
   {
     id: 'X06.order',

@@ -33,12 +33,22 @@ function isHostName(host: string): boolean {
   );
 }
 
-/** X20: what looks like an A-label decodes, and encodes to itself again. */
+/** X20: what looks like an A-label decodes, and encodes to itself again; no other label has hyphens there (RFC 5890 2.3.1). */
 function isALabel(label: string): boolean {
   const lower = label.toLowerCase();
-  if (!lower.startsWith('xn--')) return true;
+  if (!lower.startsWith('xn--')) return lower.slice(2, 4) !== '--';
   const unicode = domainToUnicode(lower);
   return unicode !== lower && domainToASCII(unicode) === lower;
+}
+
+/** The labels of every host name that a certificate names, wherever it stands. */
+function hostLabels(san: GeneralName[]): string[] {
+  const hosts = san.flatMap((name) => {
+    if (name.type === 'dns') return name.value;
+    if (name.type === 'email') return name.value.slice(name.value.lastIndexOf('@') + 1);
+    return name.type === 'uri' ? (/^[^:]+:\/\/(?:[^@/?#]*@)?([^:/?#[\]]*)/.exec(name.value)?.[1] ?? '') : '';
+  });
+  return hosts.flatMap((host) => host.split('.'));
 }
 
 const isDnsName = (value: string): boolean => isHostName(value.startsWith('*.') ? value.slice(2) : value);
@@ -169,6 +179,12 @@ export const NAME_RULES: readonly LintRule[] = [
     severity: 'notice',
     text: 'every urn:uuid is a lower-case UUID that is not nil',
     holds: ({ san }) => of(san, 'uri').every(({ value }) => isLowerUuidUrn(value)),
+  },
+  {
+    id: 'X20.aLabel',
+    severity: 'error',
+    text: 'every internationalized label of a host is an A-label of IDNA2008, and no other one has hyphens in its third and fourth place',
+    holds: ({ san }) => hostLabels(san).every(isALabel),
   },
   {
     id: 'X21.mail',

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { readCertificate } from './certificate.js';
 import { der } from './der/write.js';
 import { LINT_RULES, lintCertificate, type LintRules } from './lint.js';
 import { OID } from './oids.js';
@@ -17,6 +18,7 @@ import { BODY_DEFECTS } from './testing/planted-defects.js';
 import { EXTENSION_DEFECTS } from './testing/planted-extension-defects.js';
 import {
   ca,
+  swap,
   rsaDevice,
   edDevice,
   template,
@@ -30,6 +32,8 @@ import {
 
 const DEFECTS = [...BODY_DEFECTS, ...EXTENSION_DEFECTS];
 
+const extensionOf = (tbs: Buffer, oid: string): Buffer | undefined =>
+  readCertificate(signed(tbs)).extensions.get(oid)?.value;
 const idsOf = (tbs: Buffer, by: LintRules): string[] => lintCertificate(signed(tbs), by).map(({ id }) => id);
 
 describe('the linter', () => {
@@ -109,6 +113,52 @@ describe('the linter', () => {
     const planted = new Set(DEFECTS.map(([id]) => id));
     expect(ids.filter((id) => !planted.has(id))).toEqual([]);
     expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it('has rules for every line that bytes can break (X01, X02, X03, X05, X06, X07, X08, X09, X10, X11, X12, X13, X14, X15, X16, X17, X18, X19, X20, X21, X23, X25, X26, X27, X29)', () => {
+    const lines = new Set(LINT_RULES.map(({ id }) => id.split('.')[0]));
+    const wanted = [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 23, 25, 26, 27, 29];
+    expect(wanted.map((n) => `X${String(n).padStart(2, '0')}`).filter((id) => !lines.has(id))).toEqual([]);
+    expect(DEFECTS.length).toBeGreaterThanOrEqual(60);
+  });
+
+  it('takes UTCTime to 2049, GeneralizedTime from 2050, and the end of all days (X05, X07)', () => {
+    const long: LintRules = { ...rootRules(), maxValiditySeconds: Number.MAX_SAFE_INTEGER };
+    for (const [notAfter, tag] of [
+      ['2049-12-31T23:59:59Z', '170d'],
+      ['2050-01-01T00:00:00Z', '180f'],
+      ['9999-12-31T23:59:59Z', '180f'],
+    ] as const) {
+      const tbs = swap('validity', der.sequence(der.time(NOT_BEFORE), der.time(new Date(notAfter))), root);
+      expect(idsOf(tbs, long)).toEqual([]);
+      expect(tbs.toString('hex')).toContain(
+        `${tag}${Buffer.from(der.time(new Date(notAfter)).subarray(2)).toString('hex')}`,
+      );
+    }
+  });
+
+  it('takes ML-DSA keys for signatures, and ML-KEM keys for encipherment alone (P51, P52, X16)', () => {
+    for (const keyType of ['ml-dsa-44', 'ml-dsa-65', 'ml-dsa-87'] as const) {
+      expect(idsOf(from({ publicKey: generateKey(keyType).publicKey }), rules)).toEqual([]);
+    }
+    const kem = generateKey('ml-kem-1024');
+    const mail: LintRules = {
+      ...rules,
+      keyTypes: ['ml-kem-1024'],
+      keyUsage: ['keyEncipherment'],
+      eku: [OID.emailProtection],
+    };
+    const by = { publicKey: kem.publicKey, keyUsage: ['keyEncipherment' as const] };
+    expect(idsOf(from({ ...by, eku: [OID.emailProtection] }), mail)).toEqual([]);
+    expect(idsOf(from({ ...by, eku: [OID.clientAuth] }), { ...mail, eku: [OID.clientAuth] })).toEqual(['X17.usage']);
+  });
+
+  it('takes noRevAvail where nothing else tells of revocation, said by the template or not (X27, RFC 9608)', () => {
+    const none: LintRules = { ...rules, revocation: 'none' };
+    const bare = without('crlUri', 'ocspUri');
+    expect(idsOf(buildTbs(bare), none)).toEqual([]);
+    expect(buildTbs({ ...bare, noRevAvail: true })).toEqual(buildTbs(bare));
+    expect(extensionOf(buildTbs(bare), OID.noRevAvail)).toEqual(Buffer.from('0500', 'hex'));
   });
 
   it('counts both ends of the validity (X06)', () => {

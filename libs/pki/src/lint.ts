@@ -5,6 +5,7 @@ import type { SubjectPublicKey } from './public-key.js';
 import { BODY_RULES } from './lint-body.js';
 import { EXTENSION_RULES } from './lint-extensions.js';
 import { NAME_RULES } from './lint-names.js';
+import { POLICY_RULES } from './lint-policies.js';
 import { PURPOSE_RULES } from './lint-purpose.js';
 import type { KeyType } from './public-key.js';
 
@@ -43,7 +44,13 @@ export interface LintRule extends LintFinding {
 }
 
 /** Every rule, in the order of its findings. */
-export const LINT_RULES: readonly LintRule[] = [...BODY_RULES, ...NAME_RULES, ...EXTENSION_RULES, ...PURPOSE_RULES];
+export const LINT_RULES: readonly LintRule[] = [
+  ...BODY_RULES,
+  ...NAME_RULES,
+  ...EXTENSION_RULES,
+  ...POLICY_RULES,
+  ...PURPOSE_RULES,
+];
 
 /** Findings about a whole certificate, the empty array if there is nothing to say. Never throws for what the bytes hold. */
 export function lintCertificate(der: Buffer, rules: LintRules): LintFinding[] {

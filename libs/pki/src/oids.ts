@@ -77,6 +77,7 @@ export const OID = {
   expiredCertsOnCRL: '2.5.29.60',
   authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
   subjectInfoAccess: '1.3.6.1.5.5.7.1.11',
+  userNotice: '1.3.6.1.5.5.7.2.2',
   adOcsp: '1.3.6.1.5.5.7.48.1',
   adCaIssuers: '1.3.6.1.5.5.7.48.2',
 
@@ -105,10 +106,11 @@ export const OID = {
   ocspPreferredSignatureAlgorithms: '1.3.6.1.5.5.7.48.1.8',
   ocspExtendedRevoke: '1.3.6.1.5.5.7.48.1.9',
 
-  // PKCS#10 attributes (RFC 2985, RFC 6402)
+  // PKCS#10 attributes (RFC 2985, RFC 6402, RFC 9883)
   challengePassword: '1.2.840.113549.1.9.7',
   extensionRequest: '1.2.840.113549.1.9.14',
   changeSubjectName: '1.3.6.1.5.5.7.7.36',
+  statementOfPossession: '1.3.6.1.4.1.22112.2.1',
 
   // CMS content types (RFC 5652)
   data: '1.2.840.113549.1.7.1',

@@ -3,7 +3,6 @@ import { AuthorityError } from '#kernel';
 import { DerReader } from './der/read.js';
 import { TAG } from './der/tags.js';
 import { OID } from './oids.js';
-import { isRocaModulus, smallestPrimeDivisor } from './rsa-modulus.js';
 
 /** `rsa-other` is any other modulus size, `unknown` any other algorithm or curve: such keys can be held but not used. */
 export type KeyType =
@@ -36,7 +35,7 @@ export interface SubjectPublicKey {
 }
 
 /** Octets of a coordinate by curve. */
-const CURVES: ReadonlyMap<string, { keyType: KeyType; octets: number }> = new Map([
+export const CURVES: ReadonlyMap<string, { keyType: KeyType; octets: number }> = new Map([
   [OID.secp256r1, { keyType: 'ec-p256', octets: 32 }],
   [OID.secp384r1, { keyType: 'ec-p384', octets: 48 }],
   [OID.secp521r1, { keyType: 'ec-p521', octets: 66 }],
@@ -95,7 +94,7 @@ function openKey(spki: Buffer): KeyObject {
 
 /**
  * Reads a SubjectPublicKeyInfo (RFC 5280 4.1.2.7) that must be whole and, where its type is known, a key that OpenSSL accepts (a point
- * on its curve). Throws AuthorityError 'malformed'. Strength is `checkKeyStrength`'s matter.
+ * on its curve). Throws AuthorityError 'malformed' (code 'weakKey' for a wrong length). Strength is `checkKeyStrength`'s matter.
  */
 export function readPublicKey(spki: Buffer): SubjectPublicKey {
   const key = parsePublicKey(spki);
@@ -125,7 +124,10 @@ function keyTypeOf(oid: string, algorithm: DerReader, bits: Buffer): KeyType {
   const raw = RAW_KEYS.get(oid);
   if (raw === undefined) return 'unknown';
   if (!algorithm.done) algorithm.fail('has parameters where its algorithm has none');
-  if (bits.length !== raw.octets) algorithm.fail(`has ${bits.length} octets where its algorithm has ${raw.octets}`);
+  if (bits.length !== raw.octets) {
+    const detail = `the public key has ${bits.length} octets where its algorithm has ${raw.octets}; send it whole`;
+    throw new AuthorityError('malformed', detail, { code: 'weakKey' });
+  }
   return raw.keyType;
 }
 
@@ -136,56 +138,10 @@ function rsaType(bits: Buffer): KeyType {
 }
 
 /** RSAPublicKey (RFC 8017 A.1.1). */
-function readRsaKey(bits: Buffer): { modulus: bigint; exponent: bigint } {
+export function readRsaKey(bits: Buffer): { modulus: bigint; exponent: bigint } {
   const key = DerReader.openSequence(bits, 'RSA public key');
   const [modulus, exponent] = [key.bigint(), key.bigint()];
   key.finish();
   if (modulus <= 0n || exponent <= 0n) key.fail('has a number that is not positive');
   return { modulus, exponent };
-}
-
-/**
- * Refuses keys that must not be certified (E73, EX10). Throws AuthorityError 'invalid' with code 'weakKey': RSA outside 2048-4096 bits,
- * with another exponent than 65537, with an even modulus or one with small factors or of the ROCA form; EC on an unknown curve,
- * compressed or at infinity; code 'unsupportedKey' for other algorithms; 'malformed' for values that are no key at all.
- */
-export function checkKeyStrength(key: SubjectPublicKey): void {
-  const info = DerReader.openSequence(key.spki, 'public key');
-  const algorithm = info.sequence();
-  const oid = algorithm.oid();
-  const bits = info.wholeBitString();
-  if (oid === OID.rsaEncryption) checkRsa(bits);
-  else if (oid === OID.ecPublicKey) checkPoint(algorithm, bits);
-  else if (key.keyType === 'unknown') {
-    throw new AuthorityError(
-      'invalid',
-      'the key algorithm is not supported; use EC P-256, P-384 or P-521, RSA, Ed25519 or ML-DSA',
-      {
-        code: 'unsupportedKey',
-      },
-    );
-  }
-  void key.keyObject;
-}
-
-const weak = (problem: string): AuthorityError => new AuthorityError('invalid', problem, { code: 'weakKey' });
-
-function checkRsa(bits: Buffer): void {
-  const { modulus, exponent } = readRsaKey(bits);
-  const length = modulus.toString(2).length;
-  if (length < 2048 || length > 4096) throw weak(`the RSA key has ${length} bits; use 2048 to 4096`);
-  if (exponent !== 65537n) throw weak('the RSA key has another exponent than 65537');
-  if (smallestPrimeDivisor(modulus) !== undefined)
-    throw weak('the RSA modulus is divisible by a small prime; make a new key');
-  if (isRocaModulus(modulus))
-    throw weak('the RSA key has the form of a flawed generator (ROCA, CVE-2017-15361); make a new key elsewhere');
-}
-
-function checkPoint(algorithm: DerReader, bits: Buffer): void {
-  const curve = algorithm.peekTag() === TAG.oid ? CURVES.get(algorithm.oid()) : undefined;
-  if (curve === undefined)
-    throw weak('the EC key is on a curve that is not supported; use P-256, P-384 or P-521 by name');
-  if (bits[0] !== 0x04 || bits.length !== 1 + 2 * curve.octets) {
-    throw weak('the EC point is compressed, at infinity or of the wrong size; send it uncompressed');
-  }
 }

@@ -148,7 +148,7 @@ describe('a key that must not be certified is refused', () => {
     ['secp256k1', () => publicHalf(generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).publicKey), 'weakKey'],
     ['P-192', () => publicHalf(generateKeyPairSync('ec', { namedCurve: 'prime192v1' }).publicKey), 'weakKey'],
     ['Ed448', () => publicHalf(generateKeyPairSync('ed448').publicKey), 'unsupportedKey'],
-    ['ML-DSA-44, which the profile lacks', () => publicHalf(generateKeyPairSync('ml-dsa-44').publicKey), 'keyType'],
+    ['ML-KEM-768, which the profile lacks', () => publicHalf(generateKeyPairSync('ml-kem-768').publicKey), 'keyType'],
   ])('%s', (_, make, code) => {
     const error = refusal(() => decide(withKey(make())));
     expect(error.kind).toBe('invalid');

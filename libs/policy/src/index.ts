@@ -1,4 +1,4 @@
-export { keyUsageOf, lintRules, NAME_TYPES, validity } from './profile.js';
+export { ekuOf, keyUsageOf, lintRules, NAME_TYPES, validity } from './profile.js';
 export type { NameRule, NameType, Profile, Supersede } from './profile.js';
 export { profiles, SHIPPED_PROFILES } from './shipped-profiles.js';
 export type { ShippedProfile } from './shipped-profiles.js';

@@ -53,6 +53,8 @@ export const PERMISSIONS = [
   'audit:read',
   'quota:read',
   'quota:manage',
+  'blockedKey:read',
+  'blockedKey:import',
   'metrics:read',
 ] as const;
 export type Permission = (typeof PERMISSIONS)[number];
@@ -60,8 +62,11 @@ export type Permission = (typeof PERMISSIONS)[number];
 /** Whoever belongs to an organization sees the catalogue and its own entry. */
 const BASIC: readonly Permission[] = ['session', 'organization:read', 'issuer:read', 'profile:read'];
 
-/** `metrics:read` is of the instance, not of an organization. */
-const READ: readonly Permission[] = PERMISSIONS.filter((one) => one.endsWith(':read') && one !== 'metrics:read');
+/** Of the instance, not of an organization. */
+const OF_THE_INSTANCE: readonly Permission[] = ['metrics:read', 'blockedKey:read'];
+const READ: readonly Permission[] = PERMISSIONS.filter(
+  (one) => one.endsWith(':read') && !OF_THE_INSTANCE.includes(one),
+);
 
 /** Own people, own tokens, own receivers of notices; never what these are used for. */
 const ADMIN: readonly Permission[] = ['session', ...READ, 'person:manage', 'token:manage', 'notice:manage'];
@@ -94,10 +99,18 @@ const DEVELOPER: readonly Permission[] = [
 
 const GRANTS: Readonly<Record<OrganizationKind, Partial<Readonly<Record<Role, readonly Permission[]>>>>> = {
   authority: {
-    admin: [...ADMIN, 'organization:create', 'issuer:change', 'profile:change', 'quota:manage', 'metrics:read'],
-    officer: OFFICER,
-    approver: APPROVER,
-    auditor: [...AUDITOR, 'metrics:read'],
+    admin: [
+      ...ADMIN,
+      'organization:create',
+      'issuer:change',
+      'profile:change',
+      'quota:manage',
+      'blockedKey:import',
+      ...OF_THE_INSTANCE,
+    ],
+    officer: [...OFFICER, 'blockedKey:read', 'blockedKey:import'],
+    approver: [...APPROVER, 'blockedKey:read'],
+    auditor: [...AUDITOR, ...OF_THE_INSTANCE],
   },
   testing: { admin: ADMIN, officer: OFFICER, approver: APPROVER, auditor: AUDITOR },
   provider: { admin: ADMIN, checker: [...BASIC, 'key:introspect'], approver: APPROVER, auditor: AUDITOR },

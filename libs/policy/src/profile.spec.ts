@@ -1,7 +1,16 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { addSeconds, loadConfig } from '#kernel';
-import { OID } from '#pki';
-import { lintRules, validity } from './profile.js';
+import {
+  encodeName,
+  newSerial,
+  OID,
+  prepareCertificate,
+  readPublicKey,
+  type KeyType,
+  type SubjectPublicKey,
+} from '#pki';
+import { ekuOf, keyUsageOf, lintRules, validity } from './profile.js';
 import { profiles, SHIPPED_PROFILES } from './shipped-profiles.js';
 
 const NOW = new Date('2026-03-01T12:00:00.900Z');
@@ -44,6 +53,71 @@ describe('profiles', () => {
     const { lifetimes } = loadConfig({ TOUCHMARK_DEVICE_CERTIFICATE_SECONDS: '7200' });
     expect(profiles(lifetimes).device.validitySeconds).toBe(7200);
   });
+});
+
+const generated = (keyType: KeyType): SubjectPublicKey => {
+  const { publicKey } = keyType.startsWith('ec-')
+    ? generateKeyPairSync('ec', { namedCurve: keyType.replace('ec-p', 'P-') })
+    : generateKeyPairSync(keyType as 'ml-dsa-44');
+  return readPublicKey(publicKey.export({ type: 'spki', format: 'der' }));
+};
+const PQ_SIGNATURES = ['ml-dsa-44', 'ml-dsa-65', 'ml-dsa-87'] as const;
+const PQ_KEMS = ['ml-kem-512', 'ml-kem-768', 'ml-kem-1024'] as const;
+
+describe('what a key can be used for', () => {
+  test('ML-DSA signs, whatever else the profile allows (P51)', () => {
+    for (const keyType of PQ_SIGNATURES) {
+      expect(keyUsageOf(all['im-user'], keyType)).toEqual(['digitalSignature']);
+      expect(keyUsageOf(all['issuing-ca'], keyType)).toEqual(['keyCertSign', 'cRLSign']);
+      expect(ekuOf(all['im-user'], keyType)).toEqual(all['im-user'].eku);
+    }
+  });
+
+  test('ML-KEM enciphers keys and nothing else, for purposes that this serves (P52)', () => {
+    for (const keyType of PQ_KEMS) {
+      expect(keyUsageOf(all['im-user'], keyType)).toEqual(['keyEncipherment']);
+      expect(ekuOf(all['im-user'], keyType)).toEqual([OID.emailProtection]);
+    }
+  });
+
+  test.each(['device', 'ra', 'sip-user', 'issuing-ca'] as const)('ML-KEM is no key for the profile %s', (name) => {
+    expect(all[name].keyTypes.filter((keyType) => keyType.startsWith('ml-kem'))).toEqual([]);
+    expect(() => keyUsageOf(all[name], 'ml-kem-768')).toThrow(expect.objectContaining({ code: 'keyType' }));
+  });
+
+  test.each(names.filter((name) => !all[name].ca && !all[name].ocspNoCheck))(
+    'of profile %s every key type passes the linter under an ML-DSA CA (X29, P50, P55)',
+    (name) => {
+      const profile = all[name];
+      const ca = generated('ml-dsa-65');
+      const issuer = {
+        subjectDer: encodeName([[{ type: OID.commonName, value: 'CA' }]]),
+        keyId: ca.keyId,
+        keyType: ca.keyType,
+      };
+      const { notBefore, notAfter } = validity(profile, NOW, undefined);
+      for (const keyType of profile.keyTypes.filter((one) => !one.startsWith('rsa-'))) {
+        const prepared = prepareCertificate(
+          {
+            serial: newSerial(),
+            issuer,
+            subject: [[{ type: OID.commonName, value: 'x' }]],
+            publicKey: generated(keyType),
+            notBefore,
+            notAfter,
+            keyUsage: keyUsageOf(profile, keyType),
+            eku: ekuOf(profile, keyType),
+            san: [{ type: 'dns', value: 'a.example' }],
+            ...(profile.revocation === 'none'
+              ? {}
+              : { crlUri: 'http://a.example/crl', ocspUri: 'http://a.example/ocsp' }),
+          },
+          lintRules(profile, { ...issuer, notAfter }),
+        );
+        expect(prepared.tbs.length).toBeGreaterThan(0);
+      }
+    },
+  );
 });
 
 describe('validity', () => {

@@ -1,4 +1,5 @@
-import type { KeyType, KeyUsage, LintRules } from '#pki';
+import { AuthorityError } from '#kernel';
+import { isKemKey, OID, type KeyType, type KeyUsage, type LintRules } from '#pki';
 
 /** A name that a certificate may carry, by the form in which it stands in subjectAltName. */
 export const NAME_TYPES = [
@@ -77,13 +78,34 @@ function sanRule({ san, subject }: Profile): LintRules['san'] {
   return subject !== 'device' || san.some((rule) => rule.min > 0) ? 'required' : 'optional';
 }
 
-/** Bits of keyUsage that a key of this type can have: RFC 9295 section 3, RFC 8813 section 3, RFC 9881 section 5 (X16). */
-export function keyUsageOf(profile: Pick<Profile, 'keyUsage'>, keyType: KeyType): KeyUsage[] {
-  return profile.keyUsage.filter((bit) => {
+/**
+ * Bits of keyUsage that a key of this type can have: RFC 9295 section 3, RFC 8813 section 3, RFC 9881 section 5, RFC 9935 section 5
+ * (X16, P51, P52). Throws `invalid` (code `keyType`) where nothing of the profile is left.
+ */
+export function keyUsageOf(profile: Pick<Profile, 'name' | 'keyUsage'>, keyType: KeyType): KeyUsage[] {
+  const usage = profile.keyUsage.filter((bit) => {
+    if (isKemKey(keyType)) return bit === 'keyEncipherment';
     if (bit === 'keyEncipherment' || bit === 'dataEncipherment') return keyType.startsWith('rsa-');
     return bit !== 'keyAgreement' || keyType.startsWith('ec-');
   });
+  if (usage.length === 0) throw useless(profile, keyType);
+  return usage;
 }
+
+/** Purposes that keyEncipherment alone makes possible (RFC 5280 section 4.2.1.12). */
+const BY_ENCIPHERMENT: readonly string[] = [OID.serverAuth, OID.emailProtection];
+
+/** Purposes of the profile that a key of this type can serve (X17). Throws as `keyUsageOf`. */
+export function ekuOf(profile: Pick<Profile, 'name' | 'eku'>, keyType: KeyType): string[] {
+  const eku = profile.eku.filter((oid) => !isKemKey(keyType) || BY_ENCIPHERMENT.includes(oid));
+  if (eku.length === 0 && profile.eku.length > 0) throw useless(profile, keyType);
+  return eku;
+}
+
+const useless = ({ name }: Pick<Profile, 'name'>, keyType: KeyType): AuthorityError =>
+  new AuthorityError('invalid', `a key of type ${keyType} can do nothing that the profile ${name} is for`, {
+    code: 'keyType',
+  });
 
 /** The linter's rules for a certificate of this profile under this issuer (undefined: self-signed). */
 export function lintRules(profile: Profile, issuer: LintRules['issuer']): LintRules {

@@ -28,7 +28,12 @@ const END_ENTITY_KEYS: readonly KeyType[] = [
   'rsa-3072',
   'rsa-4096',
   'ed25519',
+  'ml-dsa-44',
+  'ml-dsa-65',
+  'ml-dsa-87',
 ];
+/** Of those whose device has a certificate for signatures already: that one proves them (P54). */
+const KEM_KEYS: readonly KeyType[] = ['ml-kem-512', 'ml-kem-768', 'ml-kem-1024'];
 /** A CA lives long: nothing below 3072 bits of RSA. */
 const CA_KEYS: readonly KeyType[] = [
   'ec-p256',
@@ -181,6 +186,7 @@ export function profiles(lifetimes: Lifetimes): Readonly<Record<ShippedProfile, 
       ...device,
       name: 'im-user',
       description: 'User of mail and instant messaging (S/MIME, RFC 8550)',
+      keyTypes: [...END_ENTITY_KEYS, ...KEM_KEYS],
       keyUsage: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
       eku: [OID.emailProtection, OID.clientAuth],
       subject: 'empty',

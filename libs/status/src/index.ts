@@ -8,6 +8,7 @@ export {
   intentRowMac,
   invitationRowMac,
   invitationSealContext,
+  keyImportRowMac,
   keyRowMac,
   keySealContext,
   passkeyRowMac,

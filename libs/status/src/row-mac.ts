@@ -5,6 +5,7 @@ import type {
   ApprovalRow,
   IntentRow,
   InvitationRow,
+  KeyImport,
   KeyRow,
   OperatorTokenRow,
   PasskeyRow,
@@ -137,6 +138,17 @@ export const policyDocumentMac = (macKey: KeyObject, row: Omit<PolicyDocumentRow
     version: String(row.version),
     document: row.document.toString('base64'),
     approvalId: row.approvalId,
+  });
+
+/** Covers a list of blocked keys as it was imported: none of them is taken out unseen. */
+export const keyImportRowMac = (macKey: KeyObject, row: Omit<KeyImport, 'mac'>): Buffer =>
+  rowMac(macKey, 'blocked_key_imports', {
+    id: row.id,
+    reason: row.reason,
+    actor: row.actor,
+    added: String(row.added),
+    digest: row.digest.toString('hex'),
+    createdAt: row.createdAt.toISOString(),
   });
 
 /** Throws `internal` (code `rowMac`) for a row that somebody without the key wrote or changed. */

@@ -14,6 +14,7 @@ export const OPERATION_NAMES = [
   'device.reenroll',
   'role.grant',
   'person.invite',
+  'blockedkey.revoke',
 ] as const;
 export type OperationName = (typeof OPERATION_NAMES)[number];
 

@@ -58,7 +58,9 @@ const intentStatement = (where: string): string => `
   select serial, $2::uuid, $4::timestamptz, $5::timestamptz, $6, $7::integer, $8::bytea, $9::bytea, $10, $11::text[],
     $12::uuid, $13::uuid, $14::uuid, $15, $16, $17, $18::uuid, $19::uuid, $20::bytea from taken`;
 
-const RECORD_INTENT = `with ${intentStatement('')}`;
+// The last wall for every way to a certificate; a CA carries its own key, and another certificate of it the same one.
+const RECORD_INTENT = `with ${intentStatement(`where not exists (
+  select 1 from blocked_keys b where b.spki_sha256 = $9 and (b.source <> 'ca' or $6::text not like '%-ca'))`)}`;
 
 // The device is locked first, as its revocation does: of the two, the later one sees what the earlier one did.
 const RECORD_BOUND_INTENT = `with device as (

@@ -13,6 +13,8 @@ export interface Figures {
   statusSeq: number;
   intents: { open: number; oldestSeconds: number };
   approvals: number;
+  /** Good certificates with a bad key, and imported lists of blocked keys that are not what they were. */
+  badKeys: { blocked: number; weak: number; alteredLists: number };
   deliveries: { due: number; oldestSeconds: number; failed: number };
   audit: { events: number; leaves: number; unsealedSeconds: number };
   /** By its audit entries, whichever worker ran it; `detail` of the last run as it stands there. */
@@ -52,6 +54,12 @@ export async function readFigures(tx: Tx, limitMs: number): Promise<Figures> {
         `select count(*)::int as open from approvals where state = 'proposed' and expires_at > now()`,
       )
     ).open,
+    badKeys: await one(
+      tx,
+      `select count(*) filter (where problem = 'blocked')::int as blocked, count(*) filter (where problem = 'weak')::int as weak,
+         (select altered from key_scan where id = 1) as "alteredLists"
+       from key_findings where not_after > now()`,
+    ),
     deliveries: await readDeliveries(tx),
     audit: await readAuditFigures(tx),
     canary: await readCanaryFigures(tx),

@@ -24,15 +24,6 @@ export async function markDevicesRevoked(tx: Tx, ids: readonly string[]): Promis
   );
 }
 
-/** `blockKey` for many. */
-export async function blockKeys(tx: Tx, spkiSha256s: readonly Buffer[], reason: string): Promise<void> {
-  await tx.run(
-    `insert into blocked_keys (spki_sha256, reason) select decode(h, 'hex'), $2 from unnest($1::text[]) as k(h)
-     on conflict do nothing`,
-    [spkiSha256s.map((one) => one.toString('hex')), reason],
-  );
-}
-
 export async function countGroupMembers(tx: Tx, groupId: string): Promise<number> {
   const [row] = await tx.rows<{ count: number }>(`select count(*)::int as count from devices where group_id = $1`, [
     groupId,

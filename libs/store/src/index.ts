@@ -13,6 +13,8 @@ export * from './group-members.js';
 export * from './issuers.js';
 export * from './issuer-links.js';
 export * from './imported-crls.js';
+export * from './blocked-keys.js';
+export * from './key-findings.js';
 export * from './certificates.js';
 export * from './list-certificates.js';
 export * from './keys.js';

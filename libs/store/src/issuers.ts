@@ -92,14 +92,3 @@ export async function findCaKey(tx: Tx, id: string): Promise<CaKeyRow | undefine
   );
   return row;
 }
-
-export async function isKeyBlocked(tx: Tx, spkiSha256: Buffer): Promise<boolean> {
-  return (await tx.rows(`select 1 from blocked_keys where spki_sha256 = $1`, [spkiSha256])).length > 0;
-}
-
-export async function blockKey(tx: Tx, spkiSha256: Buffer, reason: string): Promise<void> {
-  await tx.run(`insert into blocked_keys (spki_sha256, reason) values ($1, $2) on conflict do nothing`, [
-    spkiSha256,
-    reason,
-  ]);
-}

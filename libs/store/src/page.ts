@@ -22,6 +22,7 @@ export const CURSOR_PART = {
   /** Ids, and times as microseconds since 1970: a Date would lose the last three digits. */
   number: /^\d{1,17}$/,
   serial: /^([0-9a-f]{2}){1,20}$/,
+  digest: /^[0-9a-f]{64}$/,
   credential: /^[0-9A-Za-z]{14}$/,
 } as const;
 

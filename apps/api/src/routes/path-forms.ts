@@ -39,4 +39,5 @@ export const passkeyId = new PathForm('passkey', (value) => /^[A-Za-z0-9_-]{1,10
 export const webhookId = new PathForm('webhook', isId);
 export const deliveryId = new PathForm('delivery', isId);
 export const subscriptionId = new PathForm('mail subscription', isId);
+export const keyImportId = new PathForm('import of blocked keys', isId);
 export const serialNumber = new PathForm('certificate', (value) => parseSerial(value) !== undefined);

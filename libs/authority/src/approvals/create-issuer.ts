@@ -53,7 +53,7 @@ export const createIssuer: Operation<IssuerCreation> = {
       await recordCa(tx, a, actor, ca);
       return { audits: [caCreatedAudit(a, ca.row)], changes: [], result: { issuerId } };
     }
-    await insertCa(tx, ca.row);
+    await insertCa(tx, actor, ca.row);
     const { name, kind } = ca.row;
     return {
       audits: [issuerAudit(a, 'ca.requested', ca.row, { kind, name })],

@@ -7,6 +7,7 @@ import { grantRoles } from './grant-roles.js';
 import { reinvitePerson } from './invite-person.js';
 import type { Operation } from './operation.js';
 import { reenrollDevice } from './reenroll-device.js';
+import { revokeBlockedKeys } from './revoke-blocked-keys.js';
 import { revokeGroup } from './revoke-group.js';
 import { revokeIssuer } from './revoke-issuer.js';
 import { importIssuer } from './import-issuer.js';
@@ -25,6 +26,7 @@ const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'profile.change': changeProfile,
   'role.grant': grantRoles,
   'person.invite': reinvitePerson,
+  'blockedkey.revoke': revokeBlockedKeys,
 };
 
 /** undefined: this release does not know how to do it, whatever a row says. */

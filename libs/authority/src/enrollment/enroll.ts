@@ -34,6 +34,12 @@ export async function enrollOverEst(a: AuthorityContext, request: EstRequest): P
 
 async function enroll(a: AuthorityContext, request: EstRequest): Promise<EnrollmentOutcome> {
   const principal = await authenticate(a, request);
+  if (request.csr.possession !== undefined && principal.method !== 'certificate') {
+    // RFC 9883 section 4: the path of the certificate that proves the key is validated, which is done for no other caller.
+    throw new AuthorityError('invalid', 'a key that cannot sign is asked for with the certificate that proves it', {
+      code: 'possession',
+    });
+  }
   switch (principal.method) {
     case 'secret':
       return enrollBySecret(a, request, principal.presented);

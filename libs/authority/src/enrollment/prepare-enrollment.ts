@@ -3,7 +3,7 @@ import { encodeParts } from '#credential';
 import { AuthorityError } from '#kernel';
 import { canonicalGeneralName } from '#pki';
 import { decideDevice, DEFAULT_LABEL } from '#policy';
-import type { Certificate } from '#pki';
+import type { Certificate, SubjectPublicKey } from '#pki';
 import type { CertificateRow, Device, DeviceStanding, StatusRow } from '#store';
 import type { AuthorityContext } from '../context.js';
 import { currentProfile } from '../current-profile.js';
@@ -27,12 +27,11 @@ export function checkStanding(a: AuthorityContext, device: Device, standing: Dev
   ];
   if (states.includes('revoked')) throw new AuthorityError('forbidden', 'the device is revoked');
   if (states.includes('suspended')) throw new AuthorityError('forbidden', 'the device or its group is suspended');
-  if (standing.keyBlocked) {
-    throw new AuthorityError('forbidden', 'this key may not be certified any more; make a new one', {
-      code: 'keyBlocked',
-    });
-  }
+  if (standing.keyBlocked) throw keyBlocked();
 }
+
+const keyBlocked = (): AuthorityError =>
+  new AuthorityError('forbidden', 'this key may not be certified any more; make a new one', { code: 'keyBlocked' });
 
 /** A request that is repeated gets its certificate back only while that is good. */
 export function checkBegun(latest: StatusRow | undefined): void {
@@ -52,6 +51,7 @@ export async function prepareDeviceIntent(
   if (device.profile !== profile.name) {
     throw new AuthorityError('forbidden', `the device is registered for another profile: enroll at its own label`);
   }
+  await requireNoCaKey(a, request.csr.publicKey);
   const decision = decideDevice({
     profile,
     device: { suspended: false, revoked: false },
@@ -76,6 +76,12 @@ export async function prepareDeviceIntent(
     ownerOrgId: device.ownerOrgId,
     issuerOrgId: device.issuerOrgId,
   });
+}
+
+/** By the CAs that the log announced, whatever somebody took out of the list of blocked keys. */
+async function requireNoCaKey(a: AuthorityContext, { sha256 }: SubjectPublicKey): Promise<void> {
+  const issuers = await a.issuers.list();
+  if (issuers.some(({ publicKey }) => publicKey.sha256.equals(sha256))) throw keyBlocked();
 }
 
 /** Both paths of the default label are one, so that a retry by the other is a retry. */

@@ -32,7 +32,9 @@ export async function renewCertificate(
   const intent = await a.database.transaction((tx) => openIntent(tx, a, actor, current, request));
   if (intent.der) return { state: 'issued', certificate: intent.der };
   const issuer = await a.issuers.require(intent.issuerId);
-  return { state: 'issued', certificate: await finishIntent(a, actor, intent, issuer, current.row.serial) };
+  // A key that cannot sign is a second one: what proves it goes on.
+  const supersedes = request.csr.possession === undefined ? current.row.serial : null;
+  return { state: 'issued', certificate: await finishIntent(a, actor, intent, issuer, supersedes) };
 }
 
 /** Everything that decides, in one transaction with the device locked: what comes back is committed before it is signed. */
@@ -51,7 +53,7 @@ async function openIntent(
   checkStanding(a, device, await readStanding(tx, device, request.csr.publicKey.sha256));
   if (begun) return begun;
   const intent = await prepareDeviceIntent(a, request, device, {
-    requester: requesterOf(current),
+    requester: requesterOf(current, request),
     secretId: null,
     current: current.certificate,
   });
@@ -69,7 +71,7 @@ async function findBegun(
 ): Promise<CertificateRow | undefined> {
   const begun = await findRepeated(tx, {
     deviceId: current.deviceId,
-    requester: requesterOf(current),
+    requester: requesterOf(current, request),
     label: labelOf(request),
     spkiSha256: request.csr.publicKey.sha256,
     since: addSeconds(a.clock.now(), -REPEAT_SECONDS),
@@ -78,4 +80,6 @@ async function findBegun(
   return begun;
 }
 
-const requesterOf = (current: DeviceCertificate): string => `certificate:${current.certificate.serial}`;
+/** Whoever reconciles the intent reads here what the certificate takes the place of: that of the first form, nothing by the second. */
+const requesterOf = ({ certificate }: DeviceCertificate, { csr }: EstRequest): string =>
+  `${csr.possession === undefined ? 'certificate' : 'possession'}:${certificate.serial}`;

@@ -21,6 +21,10 @@ const KINDS = {
     members: [...CERTIFICATE, ...ENDING],
   },
   'certificate.expired': { description: 'A certificate has ended', members: CERTIFICATE },
+  'certificate.badKey': {
+    description: 'A certificate that is good has a key that is blocked, or found weak since',
+    members: [...CERTIFICATE, 'problem', 'why'],
+  },
   'certificate.revoked': { description: 'A certificate was revoked', members: CERTIFICATE },
   'certificate.held': { description: 'A certificate was put on hold', members: CERTIFICATE },
   'certificate.released': { description: 'The hold of a certificate was lifted', members: CERTIFICATE },

@@ -42,6 +42,26 @@ export const BODY_DEFECTS: PlantedDefect[] = [
   ['X03.serial', 'a serial without epoch octet', from({ serial: `00${'f0'.repeat(16)}` })],
   ['X05.notBefore', 'GeneralizedTime before 2050', validity(der.generalizedTime(NOT_BEFORE), der.time(end))],
   ['X05.notAfter', 'GeneralizedTime before 2050', validity(der.time(NOT_BEFORE), der.generalizedTime(end))],
+  [
+    'X05.notAfter',
+    'GeneralizedTime for 2049',
+    validity(der.time(NOT_BEFORE), der.generalizedTime(new Date('2049-12-31T23:59:59Z'))),
+  ],
+  [
+    'X01.readable',
+    'a time without seconds (X05)',
+    validity(der.tagged(0x17, Buffer.from('3001010000Z')), der.time(end)),
+  ],
+  [
+    'X01.readable',
+    'a time with a fraction (X05)',
+    validity(der.time(NOT_BEFORE), der.tagged(0x18, Buffer.from('20500101000000.5Z'))),
+  ],
+  [
+    'X07.noEnd',
+    'a last day of all days that ends too early',
+    validity(der.time(NOT_BEFORE), der.time(new Date('9999-12-31T00:00:00Z'))),
+  ],
   ['X06.order', 'an end before its beginning', from({ notAfter: secondsLater(NOT_BEFORE, -1) })],
   ['X06.length', 'one second more than 90 days', from({ notAfter: secondsLater(NOT_BEFORE, 90 * DAY_SECONDS) })],
   [
@@ -61,6 +81,7 @@ export const BODY_DEFECTS: PlantedDefect[] = [
   ['X09.caSubject', 'a CA without subject', swap('subject', encodeName([]), root), rootRules()],
   ['X10.strings', 'a TeletexString', swap('subject', rdn(OID.commonName, der.tagged(0x14, Buffer.from('dev'))))],
   ['X10.strings', 'a PrintableString CN', swap('subject', rdn(OID.commonName, der.printableString('dev')))],
+  ['X10.strings', 'a BMPString CN', swap('subject', rdn(OID.commonName, der.tagged(0x1e, Buffer.from('0064', 'hex'))))],
   ['X10.email', 'an emailAddress', from({ subject: [[{ type: OID.emailAddress, value: 'a@example.com' }]] })],
   ['X10.values', 'a control character in the CN', from({ subject: commonName('a\u0007') })],
   ['X10.values', 'a space at the end of the CN', from({ subject: commonName('a ') })],

@@ -2,7 +2,7 @@ import { der } from '../der/write.js';
 import { encodeName } from '../name.js';
 import { OID } from '../oids.js';
 import { buildTbs } from '../template.js';
-import { commonName, rootRules } from './issuing.js';
+import { commonName, generateKey, rootRules } from './issuing.js';
 import {
   ca,
   device,
@@ -27,6 +27,18 @@ function nameConstraints(critical: boolean, base?: Buffer, mailbox = 'example.co
   const value = der.sequence(der.constructed(0, der.sequence(der.primitive(1, Buffer.from(mailbox)))));
   return extension(OID.nameConstraints, { critical, value }, base);
 }
+const kemDevice = generateKey('ml-kem-768');
+const SIGNATURE_ONLY = (['ml-dsa-44', 'ml-dsa-65', 'ml-dsa-87'] as const).map(
+  (keyType) => [keyType, generateKey(keyType)] as const,
+);
+/** A subjectAltName that our encoder would not write. */
+const rawSan = (...names: Buffer[]): Buffer => extension(OID.subjectAltName, { value: der.sequence(...names) });
+const notice = (explicitText: Buffer): Buffer =>
+  extension(OID.certificatePolicies, {
+    value: der.sequence(
+      der.sequence(der.oid('1.2.3.4'), der.sequence(der.sequence(der.oid(OID.userNotice), der.sequence(explicitText)))),
+    ),
+  });
 
 /** Defects in extensions and purposes. */
 export const EXTENSION_DEFECTS: PlantedDefect[] = [
@@ -43,6 +55,8 @@ export const EXTENSION_DEFECTS: PlantedDefect[] = [
     'the SKI of another key',
     extension(OID.subjectKeyIdentifier, { value: der.octetString(ca.publicKey.keyId) }),
   ],
+  ['X13.subjectKeyId', 'no SKI in a CA', extension(OID.subjectKeyIdentifier, undefined, root), rootRules()],
+  ['X13.subjectKeyId', 'a critical SKI', extension(OID.subjectKeyIdentifier, { critical: true })],
   ['X14.ca', 'a CA where a device belongs', from({ basicConstraints: { ca: true }, keyUsage: ['keyCertSign'] })],
   ['X14.ca', 'a root that is no CA', extension(OID.basicConstraints, undefined, root), rootRules()],
   [
@@ -91,6 +105,18 @@ export const EXTENSION_DEFECTS: PlantedDefect[] = [
     'keyAgreement with an Ed25519 key',
     extension(OID.keyUsage, { value: der.namedBits([0, 4]) }, from({ publicKey: edDevice.publicKey })),
   ],
+  ...SIGNATURE_ONLY.flatMap(([keyType, key]): PlantedDefect[] =>
+    [2, 3, 4].map((bit) => [
+      'X16.algorithm',
+      `bit ${bit} of keyUsage with a ${keyType} key (P51)`,
+      extension(OID.keyUsage, { value: der.namedBits([0, bit]) }, from({ publicKey: key.publicKey })),
+    ]),
+  ),
+  ...[0, 1, 3, 4, 5, 6].map((bit): PlantedDefect => [
+    'X16.algorithm',
+    `bit ${bit} of keyUsage with an ML-KEM key (P52)`,
+    extension(OID.keyUsage, { value: der.namedBits([2, bit]) }, from({ publicKey: kemDevice.publicKey })),
+  ]),
   ['X16.agreement', 'encipherOnly without keyAgreement', usage(0, 7)],
   ['X16.agreement', 'encipherOnly and decipherOnly', usage(0, 4, 7, 8)],
   ['X17.profile', 'a purpose that the profile does not have', from({ eku: [OID.clientAuth, OID.serverAuth] })],
@@ -118,6 +144,65 @@ export const EXTENSION_DEFECTS: PlantedDefect[] = [
   ['X19.uri', 'a URI without host', san({ type: 'uri', value: 'https://:443/' })],
   ['S10.uuid', 'an upper-case UUID', san({ type: 'uri', value: 'urn:uuid:6F1C2F0A-54D1-4C5E-9A55-0D6E8A3B9C11' })],
   ['S10.uuid', 'the nil UUID', san({ type: 'uri', value: 'urn:uuid:00000000-0000-0000-0000-000000000000' })],
+  ['X01.readable', 'an iPAddress of five octets (X19)', rawSan(der.primitive(7, Buffer.alloc(5)))],
+  ['X01.readable', 'an iPAddress with a mask (X19, X22)', rawSan(der.primitive(7, Buffer.alloc(8)))],
+  ['X19.uri', 'a URI whose host is no name', san({ type: 'uri', value: 'https://a_b/' })],
+  [
+    'X20.aLabel',
+    'an A-label that stands for a capital letter, which UTS 46 would map',
+    san({ type: 'dns', value: 'xn--bcher-2pa.example' }),
+  ],
+  ['X20.aLabel', 'an A-label that does not decode', san({ type: 'uri', value: 'https://xn--99999999999.example/' })],
+  ['X20.aLabel', 'a label with hyphens where A-labels have theirs', san({ type: 'dns', value: 'ab--c.example' })],
+  ['X20.aLabel', 'such a label behind a mailbox', san({ type: 'email', value: 'a@ab--c.example' })],
+  ['X01.readable', 'an IDN that is not an A-label (X20)', rawSan(der.primitive(2, Buffer.from('bücher.example')))],
+  [
+    'X01.readable',
+    'a mailbox beyond ASCII as rfc822Name (X21)',
+    rawSan(der.primitive(1, Buffer.from('älice@example.com'))),
+  ],
+  [
+    'X21.utf8Mail',
+    'a SmtpUTF8Mailbox with a byte order mark',
+    san({ type: 'other', oid: OID.smtpUtf8Mailbox, value: der.utf8String('\ufeffälice@example.com') }),
+  ],
+  [
+    'X21.utf8Mail',
+    'a SmtpUTF8Mailbox whose host has capitals',
+    san({ type: 'other', oid: OID.smtpUtf8Mailbox, value: der.utf8String('älice@Example.com') }),
+  ],
+  [
+    'X21.utf8Mail',
+    'a SmtpUTF8Mailbox whose host is no A-label',
+    san({ type: 'other', oid: OID.smtpUtf8Mailbox, value: der.utf8String('älice@bücher.example') }),
+  ],
+  ['X23.explicitText', 'an IA5String as explicitText', notice(der.ia5String('text'))],
+  ['X23.explicitText', 'a VisibleString as explicitText', notice(der.tagged(0x1a, Buffer.from('text')))],
+  ['X23.explicitText', 'an explicitText of 201 characters', notice(der.utf8String('x'.repeat(201)))],
+  ['X27.alone', 'noRevAvail beside a CRL distribution point', from({ noRevAvail: true })],
+  [
+    'X27.alone',
+    'noRevAvail beside an OCSP URI',
+    buildTbs({ ...without('crlUri'), noRevAvail: true }),
+    { ...rules, revocation: 'none' },
+  ],
+  [
+    'X27.alone',
+    'noRevAvail beside a freshestCRL',
+    extension(
+      OID.freshestCRL,
+      { value: point(der.constructed(0, der.constructed(0, uri('http://a.example/')))) },
+      buildTbs(without('crlUri', 'ocspUri')),
+    ),
+    { ...rules, revocation: 'none' },
+  ],
+  ['X27.alone', 'noRevAvail in a CA certificate', extension(OID.noRevAvail, { value: der.null() }, root), rootRules()],
+  [
+    'X27.noRevAvail',
+    'noRevAvail left out by the template',
+    buildTbs({ ...without('crlUri', 'ocspUri'), noRevAvail: false }),
+    { ...rules, revocation: 'none' },
+  ],
   ['X21.mail', 'an rfc822Name without host', san({ type: 'email', value: 'alice@' })],
   [
     'X21.utf8Mail',
