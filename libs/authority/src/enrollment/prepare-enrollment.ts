@@ -61,7 +61,10 @@ export async function prepareDeviceIntent(
   });
   return prepareIntent(a, {
     profile,
-    issuer: await a.issuers.issuing(),
+    issuer: await a.issuers.issuingFor(
+      { issuerOrgId: device.issuerOrgId, profile: profile.name, validitySeconds: profile.validitySeconds },
+      a.clock.now(),
+    ),
     ...decision,
     publicKey: request.csr.publicKey,
     deviceId: device.id,
