@@ -3,6 +3,10 @@ import type { KeyType } from '#pki';
 /** What a CA key may be used for; a key made for one purpose refuses the others. */
 export type SigningPurpose = 'certificate' | 'crl';
 
+/** Where a CA key lives: sealed in the database under `secrets/ca.kek`, or in a PKCS#11 token that never gives it away. */
+export const KEY_LOCATIONS = ['sealed', 'pkcs11'] as const;
+export type KeyLocation = (typeof KEY_LOCATIONS)[number];
+
 export interface SignRequest {
   purpose: SigningPurpose;
   keyId: string;
@@ -19,12 +23,17 @@ export interface CaPublicKey {
   spki: Buffer;
 }
 
+export interface KeyOptions {
+  /** Default: what the signer is set up with (`TOUCHMARK_CA_KEYS`). */
+  location?: KeyLocation;
+}
+
 /**
  * The only way to a CA key. Throws `unavailable` when the key cannot be used just now, `forbidden` when it is not for this
  * purpose, `notFound` for an unknown key. Signatures are as they stand in X.509 (ECDSA: DER).
  */
 export interface Signer {
   sign(request: SignRequest): Promise<Buffer>;
-  /** Makes a key pair; only its public half leaves the signer. */
-  createKey(keyType: KeyType): Promise<CaPublicKey>;
+  /** Makes a key pair; only its public half leaves the signer. `invalid` for a type that the location cannot hold. */
+  createKey(keyType: KeyType, options?: KeyOptions): Promise<CaPublicKey>;
 }
