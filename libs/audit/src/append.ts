@@ -31,6 +31,8 @@ export const AUDIT_ACTIONS = [
   'group.suspended',
   'group.resumed',
   'group.revoked',
+  'caKey.created',
+  'signer.refused',
   'ca.created',
   'ca.activated',
   'ca.revoked',

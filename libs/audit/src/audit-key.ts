@@ -1,5 +1,5 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { encodeParts, open, seal } from '#credential';
+import { encodeParts, open, seal, type SealingKey } from '#credential';
 import { AuthorityError } from '#kernel';
 import { findAuditKey, findSealedAuditKey, insertAuditKey, type Tx } from '#store';
 import { ED25519, noteKey, rawPublicKey, type NoteKey } from './signed-note.js';
@@ -13,7 +13,7 @@ export interface AuditSigningKey {
 }
 
 /** Makes the key that checkpoints are signed with, once; its private part is sealed under `kek` (secrets/audit.kek). */
-export async function ensureAuditKey(tx: Tx, authorityId: string, kek: Buffer): Promise<void> {
+export async function ensureAuditKey(tx: Tx, authorityId: string, kek: SealingKey): Promise<void> {
   if ((await findAuditKey(tx)) !== undefined) return;
   const pair = generateKeyPairSync('ed25519');
   const name = auditOrigin(authorityId);
@@ -30,7 +30,7 @@ export async function readAuditVerifier(tx: Tx): Promise<NoteKey | undefined> {
 }
 
 /** Throws `unavailable` where there is none yet, `internal` where the row is not the one that was sealed. */
-export async function openAuditKey(tx: Tx, kek: Buffer): Promise<AuditSigningKey> {
+export async function openAuditKey(tx: Tx, kek: SealingKey): Promise<AuditSigningKey> {
   const row = await findSealedAuditKey(tx);
   if (row === undefined) {
     throw new AuthorityError('unavailable', 'there is no key for audit checkpoints: run "touchmark init" once');

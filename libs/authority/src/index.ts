@@ -107,3 +107,5 @@ export {
   isMailAddress,
   removeMailSubscription,
 } from './notices/mail-subscriptions.js';
+export { GuardedSigner } from './signer/guarded-signer.js';
+export type { SignerContext } from './signer/signer-context.js';

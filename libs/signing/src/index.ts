@@ -7,3 +7,5 @@ export { KEY_LOCATIONS } from './signer.js';
 export type { CaPublicKey, KeyLocation, KeyOptions, Signer, SigningPurpose, SignRequest } from './signer.js';
 export { Token } from './token/token.js';
 export type { TokenLog, TokenSettings } from './token/token.js';
+export { ProcessSigner } from './process-client.js';
+export { SignerServer } from './socket/signer-server.js';

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { open, seal, sealContext } from '#credential';
+import { open, seal, sealContext, type SealingKey } from '#credential';
 import { AuthorityError } from '#kernel';
 import { OID, readCertificate, verifyBytes, type KeyType, type SubjectPublicKey } from '#pki';
 
@@ -24,7 +24,7 @@ export function ocspDelegateName(issuerId: string): string {
  * Bytes of the artifact `ocsp-delegate/<issuerId>` (application/json): the certificate and its private key, sealed under
  * `secrets/ocsp.kek` (32 bytes) to this issuer and this certificate. `pkcs8`: PrivateKeyInfo, DER.
  */
-export function sealOcspDelegate(ocspKek: Buffer, issuerId: string, certificate: Buffer, pkcs8: Buffer): Buffer {
+export function sealOcspDelegate(ocspKek: SealingKey, issuerId: string, certificate: Buffer, pkcs8: Buffer): Buffer {
   const sealedKey = seal(ocspKek, pkcs8, contextOf(issuerId, readCertificate(certificate).sha256));
   const text = JSON.stringify({
     certificate: certificate.toString('base64'),
@@ -38,7 +38,7 @@ export function sealOcspDelegate(ocspKek: Buffer, issuerId: string, certificate:
  * OCSPSigning, private key of the certificate. Throws `internal`, code `sealBroken` or `ocspDelegate`.
  */
 export function openOcspDelegate(
-  ocspKek: Buffer,
+  ocspKek: SealingKey,
   bytes: Buffer,
   issuer: { id: string; publicKey: SubjectPublicKey },
 ): OcspDelegate {

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { open, seal, sealContext } from '#credential';
+import { open, seal, sealContext, type SealingKey } from '#credential';
 import { AuthorityError } from '#kernel';
 import type { Webhook, WebhookSecrets } from '#store';
 import type { AuthorityContext } from '../context.js';
@@ -52,7 +52,7 @@ export function signatureHeaders(
   return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signatures.join(' ') };
 }
 
-function requireKek(a: Pick<AuthorityContext, 'apiKek' | 'plane'>): Buffer {
+function requireKek(a: Pick<AuthorityContext, 'apiKek' | 'plane'>): SealingKey {
   if (!a.apiKek) throw new AuthorityError('internal', `the ${a.plane} plane opens no webhook secrets`);
   return a.apiKek;
 }

@@ -16,6 +16,8 @@ export interface TokenSettings {
   label: string;
   /** Read when the token is opened; what it gives is kept nowhere. */
   readPin: () => string;
+  /** Environment of the process that loads the library; undefined: this process's own. */
+  environment?: Readonly<Record<string, string>>;
 }
 
 type Without<T> = T extends unknown ? Omit<T, 'id'> : never;
@@ -139,16 +141,17 @@ export class Token {
   }
 
   private async start(): Promise<void> {
+    const { module, label, environment } = this.settings;
     const child = fork(CHILD, [], {
       serialization: 'advanced',
       execArgv: [],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      ...(environment && { env: environment }),
     });
     this.child = child;
     child.on('message', (reply: TokenReply) => this.take(child, reply));
     child.on('error', () => this.drop(child, 'its process could not be started'));
     child.on('exit', () => this.drop(child, 'its process ended'));
-    const { module, label } = this.settings;
     try {
       await this.send({ op: 'open', module, token: label, pin: this.settings.readPin(), sessions: SESSIONS }, SLOW_MS);
     } catch (error) {
