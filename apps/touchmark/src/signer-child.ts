@@ -12,6 +12,8 @@ const RESTART_MS = 500;
 
 /** What the child says when it listens. */
 export const LISTENING = 'listening';
+/** What it is told at the end; it takes no signals, which would reach it together with its parent. */
+export const STOP = 'stop';
 
 /** What it is told before: where the embedded database is. Nothing: it finds an external one by its settings. */
 export type DatabasePlace = Pick<DatabaseConnection, 'host' | 'port' | 'database'>;
@@ -47,7 +49,7 @@ export class SignerChild {
     const { child } = this;
     if (child === undefined) return;
     const ended = once(child, 'exit');
-    child.kill('SIGTERM');
+    child.send(STOP);
     const late = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
     await ended;
     clearTimeout(late);

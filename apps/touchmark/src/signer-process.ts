@@ -4,16 +4,21 @@ import { parseDatabaseUrl, type DatabaseConnection } from '#store';
 import { openDatabaseServer, type DatabaseServer } from './database-server.js';
 import { createLogger } from './log.js';
 import { openSecrets, type Secrets } from './secrets.js';
-import { LISTENING, type DatabasePlace } from './signer-child.js';
+import { LISTENING, STOP, type DatabasePlace } from './signer-child.js';
 import { startSigner } from './start-signer.js';
-import { listenForStop } from './stop-signal.js';
 import { watchSecrets } from './watch-secrets.js';
 
 const config = loadConfig();
 const log = createLogger({ level: config.logLevel, production: config.production });
-const stop = listenForStop(log, () => undefined);
-// Whoever started it is gone: so is whoever would stop it.
-process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+const HARD_LIMIT_MS = 10_000;
+
+/** Asked by its parent, or left by it. */
+const stop = new Promise<void>((resolve) => {
+  process.on('disconnect', resolve);
+  process.on('message', (told) => told === STOP && resolve());
+});
+// Ctrl-C and a service manager reach the whole group: the planes of the parent still sign while they end.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => undefined);
 
 const place = await new Promise<Partial<DatabasePlace>>((resolve) =>
   process.once('message', (told) => resolve(told as Partial<DatabasePlace>)),
@@ -23,10 +28,11 @@ try {
   const endWatch = watchSecrets(secrets, log);
   const signer = await startSigner({ config, secrets, server: await serverAt(place, config, secrets), log });
   process.send?.(LISTENING);
-  await stop.requested;
+  await stop;
+  setTimeout(() => process.exit(1), HARD_LIMIT_MS).unref();
   endWatch();
   await signer.stop();
-  process.exit(stop.status());
+  process.exit(0);
 } catch (err) {
   log.fatal({ err }, 'the signer cannot start');
   process.exit(1);

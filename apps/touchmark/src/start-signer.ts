@@ -8,13 +8,16 @@ import { openPlaneDatabase, startFollower } from './plane-context.js';
 
 type SignerParts = Pick<PlaneOptions, 'config' | 'server' | 'secrets' | 'log'>;
 
+/** One listens to the status log; the others look up what is to be signed. */
+const POOL_SIZE = 8;
+
 /** The signer plane. Resolves when it listens on its socket. */
 export async function startSigner(options: SignerParts): Promise<RunningPlane> {
   const { config, secrets } = options;
   const log = options.log.child({ plane: 'signer' });
   const { statusMacKey, authKey } = secrets.of('signerService');
   const macKey = createSecretKey(statusMacKey);
-  const database = await openPlaneDatabase(options, 'signer');
+  const database = await openPlaneDatabase(options, 'signer', POOL_SIZE);
   const token = openToken(config, log);
   try {
     const follower = await startFollower(options, { database, macKey, peppers: undefined }, log);
