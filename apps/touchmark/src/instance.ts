@@ -15,7 +15,8 @@ import { openPlaneDatabase } from './plane-context.js';
 import { ProcessMetrics } from './process-metrics.js';
 import { choosePorts, portProblem, type Listener } from './ports.js';
 import { openToken, signsElsewhere } from './local-signer.js';
-import { openSecrets, type SecretHolder } from './secrets.js';
+import { ALL_PLANES, holdersOf, ORDER, ROLES, type Plane } from './plane-secrets.js';
+import { openSecrets } from './secrets.js';
 import { SignerChild } from './signer-child.js';
 import { startApi } from './start-api.js';
 import { startEst } from './start-est.js';
@@ -25,12 +26,7 @@ import { startWorker } from './start-worker.js';
 import { startTracing } from './tracing.js';
 import { watchSecrets } from './watch-secrets.js';
 
-/** What can run for itself. `status` is the responder. */
-export type Plane = 'est' | 'api' | 'status' | 'worker' | 'signer';
-/** In the order in which they start: each may need those before it. */
-const ORDER: readonly Plane[] = ['signer', 'worker', 'status', 'est', 'api'];
-/** What runs where nobody says what: the signer is part of those that need it. */
-export const ALL_PLANES: readonly Plane[] = ORDER.filter((plane) => plane !== 'signer');
+export type { Plane } from './plane-secrets.js';
 
 export interface Instance {
   urls: Urls;
@@ -39,15 +35,6 @@ export interface Instance {
   /** Graceful: finishes what is in flight, then stops the planes, then the database. At most once. */
   stop(): Promise<void>;
 }
-
-/** Whose database role a plane has, and whether it signs. */
-const ROLES = {
-  est: { role: 'est', signs: true },
-  api: { role: 'api', signs: true },
-  worker: { role: 'worker', signs: true },
-  status: { role: 'responder', signs: false },
-  signer: { role: 'signer', signs: false },
-} as const satisfies Record<Plane, { role: SecretHolder; signs: boolean }>;
 
 const START: Readonly<Record<Plane, (options: PlaneOptions) => Promise<RunningPlane>>> = {
   est: startEst,
@@ -114,18 +101,6 @@ export async function startInstance(options: { config: Config; log: Logger; plan
 function listenersOf(planes: readonly Plane[]): Listener[] {
   const listeners = planes.filter((plane) => plane !== 'worker' && plane !== 'signer');
   return planes.length > 0 ? [...listeners, 'metrics'] : [];
-}
-
-/** Where a signer of its own runs, nobody else opens the CA keys, but whoever makes the first CAs. */
-function holdersOf(config: Config, planes: readonly Plane[], setsUp: boolean): SecretHolder[] {
-  const holders = new Set<SecretHolder>(setsUp ? ['migrate', 'worker', 'signer'] : []);
-  for (const plane of planes) {
-    const { role, signs } = ROLES[plane];
-    holders.add(role);
-    if (plane === 'signer') holders.add('signerService');
-    if (signs) holders.add(signsElsewhere(config) ? 'signerClient' : 'signer');
-  }
-  return [...holders];
 }
 
 /** What clients call; behind a wildcard address that is the first of TOUCHMARK_HOSTNAMES. */
