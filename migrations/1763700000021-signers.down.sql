@@ -15,7 +15,7 @@ drop trigger operator_tokens_resealed on operator_tokens;
 drop trigger enrollment_secrets_resealed on enrollment_secrets;
 drop trigger invitations_resealed on invitations;
 drop function verifiers_are_only_resealed();
-revoke select (id, expires_at, pepper_version, sealed_verifier, person_id, organization_id) on invitations from tm_worker;
+revoke select (id, person_id, organization_id, expires_at, used_at, sealed_verifier, pepper_version) on invitations from tm_worker;
 revoke update (sealed_private) on audit_keys from tm_worker;
 revoke update (sealed_secret, sealed_previous) on webhooks from tm_worker;
 revoke update (sealed_verifier, pepper_version) on keys, operator_tokens, enrollment_secrets, invitations from tm_worker;
@@ -23,7 +23,7 @@ revoke update (sealed_private) on ca_keys from tm_signer;
 revoke select (id) on audit from tm_signer;
 revoke insert on audit from tm_signer;
 revoke select (name, number, seq) on artifacts from tm_signer;
-revoke select on status_changes, status_counter, profile_versions, crl_scopes from tm_signer;
+revoke select on status_changes, status_counter, policy_documents, crl_scopes from tm_signer;
 -- Keys in tokens are not sealed anywhere: a database that has some cannot go back.
 alter table ca_keys drop constraint ca_keys_place;
 alter table ca_keys alter column sealed_private set not null;

@@ -6,7 +6,7 @@ alter table ca_keys alter column sealed_private drop not null;
 alter table ca_keys add constraint ca_keys_place check ((location = 'sealed') = (sealed_private is not null));
 
 -- The signer follows the status log and derives again what it is asked to sign. It tells what it refused.
-grant select on status_changes, status_counter, profile_versions, crl_scopes to tm_signer;
+grant select on status_changes, status_counter, policy_documents, crl_scopes to tm_signer;
 grant select (name, number, seq) on artifacts to tm_signer;
 grant insert on audit to tm_signer;
 grant select (id) on audit to tm_signer;
@@ -16,7 +16,7 @@ grant update (sealed_private) on ca_keys to tm_signer;
 grant update (sealed_verifier, pepper_version) on keys, operator_tokens, enrollment_secrets, invitations to tm_worker;
 grant update (sealed_secret, sealed_previous) on webhooks to tm_worker;
 grant update (sealed_private) on audit_keys to tm_worker;
-grant select (id, expires_at, pepper_version, sealed_verifier, person_id, organization_id) on invitations to tm_worker;
+grant select (id, person_id, organization_id, expires_at, used_at, sealed_verifier, pepper_version) on invitations to tm_worker;
 
 -- A verifier is sealed anew under a later pepper or not at all: who may reseal cannot swap two rows' values back and forth.
 create function verifiers_are_only_resealed() returns trigger language plpgsql as $$

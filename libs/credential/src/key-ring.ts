@@ -13,12 +13,13 @@ export interface KeyVersion {
  * One object for the life of a process: `replace` puts in what its file holds now, and whoever has the ring goes on with it.
  */
 export class KeyRing {
-  private readonly versions = new Map<number, KeyVersion>();
-  private newest: KeyVersion;
+  // Private to the language, not only to the compiler: a ring that gets into a log or an answer says nothing.
+  readonly #versions = new Map<number, KeyVersion>();
+  #newest: KeyVersion;
 
   /** Throws `invalid` where no version is in use or one occurs twice. */
   constructor(versions: readonly KeyVersion[]) {
-    this.newest = this.take(versions);
+    this.#newest = this.take(versions);
   }
 
   static of(key: Buffer): KeyRing {
@@ -27,22 +28,22 @@ export class KeyRing {
 
   /** What new values are sealed under. */
   get current(): KeyVersion {
-    return this.newest;
+    return this.#newest;
   }
 
   /** All, those to come included; the same map for the life of the ring. */
   get byVersion(): ReadonlyMap<number, KeyVersion> {
-    return this.versions;
+    return this.#versions;
   }
 
   /** In the order in which opening is tried: the one in use first, then the newest ones. */
   get keys(): Buffer[] {
-    const others = [...this.versions.values()].filter((one) => one !== this.newest);
-    return [this.newest, ...others.toSorted((one, other) => other.version - one.version)].map(({ key }) => key);
+    const others = [...this.#versions.values()].filter((one) => one !== this.#newest);
+    return [this.#newest, ...others.toSorted((one, other) => other.version - one.version)].map(({ key }) => key);
   }
 
   replace(versions: readonly KeyVersion[]): void {
-    this.newest = this.take(versions);
+    this.#newest = this.take(versions);
   }
 
   private take(versions: readonly KeyVersion[]): KeyVersion {
@@ -52,8 +53,8 @@ export class KeyRing {
     if (new Set(versions.map((one) => one.version)).size < versions.length) {
       throw new AuthorityError('invalid', 'a version of the key occurs twice');
     }
-    this.versions.clear();
-    for (const one of versions) this.versions.set(one.version, one);
+    this.#versions.clear();
+    for (const one of versions) this.#versions.set(one.version, one);
     return newest;
   }
 }

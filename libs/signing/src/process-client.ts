@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { AuthorityError, ERROR_KINDS, type ErrorKind } from '#kernel';
 import type { KeyType } from '#pki';
-import type { CaPublicKey, KeyOptions, Signer, SignRequest } from './signer.js';
+import { signLimitMs, type CaPublicKey, type KeyOptions, type Signer, type SignRequest } from './signer.js';
 import { Channel, greet, newNonce, type Header } from './socket/channel.js';
 import { FrameReader, MAX_FRAME, MAX_GREETING } from './socket/frames.js';
 
@@ -23,13 +23,12 @@ interface Connection {
 }
 
 const CONNECT_MS = 1500;
-const SIGN_MS = 2000;
 /** A token makes an RSA key in seconds. */
 const CREATE_MS = 60_000;
 
 /**
  * A signer in another process, reached over its Unix socket. The connection is made when it is first needed and again
- * whenever it was lost; what was under way then is `unavailable`, and so is what is not answered in 2 s. A connection on
+ * whenever it was lost; what was under way then is `unavailable`, and so is what is not answered in `signLimitMs`. A connection on
  * which an answer is overdue is given up: a signer that hangs is not waited for twice.
  */
 export class ProcessSigner implements Signer {
@@ -44,8 +43,9 @@ export class ProcessSigner implements Signer {
     private readonly secret: Buffer,
   ) {}
 
-  async sign({ purpose, keyId, subject, message }: SignRequest): Promise<Buffer> {
-    const { body } = await this.ask({ op: 'sign', purpose, keyId, ...subject }, message, SIGN_MS);
+  async sign(request: SignRequest): Promise<Buffer> {
+    const { purpose, keyId, subject, message } = request;
+    const { body } = await this.ask({ op: 'sign', purpose, keyId, ...subject }, message, signLimitMs(request));
     return body;
   }
 

@@ -1,6 +1,6 @@
 import { isAuthorityError } from '#kernel';
 import { der, readCertificate, readPublicKey, restoreCertificate, signatureAlgorithm, type Certificate } from '#pki';
-import { lintRules, type Profile, type ProfileName } from '#policy';
+import { lintRules, type Profile } from '#policy';
 import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, listIssuers, type CertificateRow, type IssuerRow } from '#store';
 import { currentProfile } from '../current-profile.js';
@@ -27,8 +27,7 @@ export async function recordedCertificate(s: SignerContext, intentId: string, ke
   if (row.state === 'abandoned') throw overtaken('the request was abandoned');
   const issuer = await issuerOf(s, row, issuers);
   if (issuer.caKeyId !== keyId) throw refusal('the key is not the one of the issuer');
-  const profile = currentProfile(s, row.profile as ProfileName);
-  if (profile === undefined) throw refusal('its profile is not known');
+  const profile = currentProfile(s, row.profile);
   if (profile.version !== row.profileVersion) throw overtaken('its profile has changed');
   checkBytes(s, row, issuer, profile, issuers);
   return row.tbs;
