@@ -1,7 +1,7 @@
 import { createSecretKey } from 'node:crypto';
 import { createSigner } from '#apps/signer';
 import { IssuerDirectory } from '#authority';
-import { systemClock, type Config } from '#kernel';
+import { systemClock } from '#kernel';
 import { localSigner, openToken } from './local-signer.js';
 import type { PlaneOptions, RunningPlane } from './plane.js';
 import { openPlaneDatabase, startFollower } from './plane-context.js';

@@ -32,6 +32,7 @@ export const AUDIT_ACTIONS = [
   'group.resumed',
   'group.revoked',
   'caKey.created',
+  'secret.rotated',
   'signer.refused',
   'ca.created',
   'ca.activated',

@@ -167,14 +167,10 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   const e = parsed.data;
   const lifetimes = lifetimesOf(e);
   checkLifetimes(lifetimes);
-  const home = path.resolve(e.TOUCHMARK_HOME);
-  const secretsDir = path.resolve(e.TOUCHMARK_SECRETS_DIR ?? path.join(home, 'secrets'));
-  const caSecretsDir = path.resolve(e.TOUCHMARK_CA_SECRETS_DIR ?? secretsDir);
+  const places = placesOf(e);
   return {
-    home,
-    secretsDir,
-    caSecretsDir,
-    signer: signerOf(e, home, caSecretsDir),
+    ...places,
+    signer: signerOf(e, places),
     databaseUrl: e.DATABASE_URL,
     planeDatabaseUrls: planeUrls(e),
     redisUrl: e.REDIS_URL,
@@ -217,7 +213,16 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   };
 }
 
-function signerOf(e: z.infer<typeof environment>, home: string, secretsDir: string): Config['signer'] {
+function placesOf(e: z.infer<typeof environment>): Pick<Config, 'home' | 'secretsDir' | 'caSecretsDir'> {
+  const home = path.resolve(e.TOUCHMARK_HOME);
+  const secretsDir = path.resolve(e.TOUCHMARK_SECRETS_DIR ?? path.join(home, 'secrets'));
+  return { home, secretsDir, caSecretsDir: path.resolve(e.TOUCHMARK_CA_SECRETS_DIR ?? secretsDir) };
+}
+
+function signerOf(
+  e: z.infer<typeof environment>,
+  { home, caSecretsDir }: Pick<Config, 'home' | 'caSecretsDir'>,
+): Config['signer'] {
   const { TOUCHMARK_PKCS11_MODULE: module, TOUCHMARK_PKCS11_TOKEN: token, TOUCHMARK_CA_KEYS: newKeys } = e;
   if ((module === undefined) !== (token === undefined) || (newKeys === 'pkcs11' && module === undefined)) {
     const member = module === undefined ? 'TOUCHMARK_PKCS11_MODULE' : 'TOUCHMARK_PKCS11_TOKEN';
@@ -225,7 +230,7 @@ function signerOf(e: z.infer<typeof environment>, home: string, secretsDir: stri
       member,
     });
   }
-  const pinFile = path.resolve(e.TOUCHMARK_PKCS11_PIN_FILE ?? path.join(secretsDir, 'pkcs11.pin'));
+  const pinFile = path.resolve(e.TOUCHMARK_PKCS11_PIN_FILE ?? path.join(caSecretsDir, 'pkcs11.pin'));
   const elsewhere = e.TOUCHMARK_SIGNER_SOCKET !== undefined;
   return {
     mode: e.TOUCHMARK_SIGNER === 'in-process' ? 'in-process' : elsewhere ? 'socket' : 'child',

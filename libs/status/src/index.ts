@@ -19,5 +19,5 @@ export {
 } from './row-mac.js';
 export { announcedIssuers, ISSUER_STATUSES, knownIssuer, vouches } from './known-issuers.js';
 export type { IssuerStatus, KnownIssuer } from './known-issuers.js';
-export { ocspDelegateName, openOcspDelegate, sealOcspDelegate } from './ocsp-delegate.js';
+export { ocspDelegateName, openOcspDelegate, resealOcspDelegate, sealOcspDelegate } from './ocsp-delegate.js';
 export type { OcspDelegate } from './ocsp-delegate.js';
