@@ -8,9 +8,12 @@ import {
   type AuthorityContext,
   type Issuer,
   type SignerContext,
+  currentProfile,
+  systemActor,
 } from '#authority';
 import { addSeconds, AuthorityError, systemClock, wholeSecond } from '#kernel';
-import { CrlTbsWriter, type CrlTemplateHead } from '#pki';
+import { CrlTbsWriter, OID, readPublicKey, type CrlTemplateHead } from '#pki';
+import { prepareIntent, recordOwnIntent } from '../../libs/authority/src/issue.js';
 import { crlName } from '#publication';
 import { InProcessSigner, type Signer, type SignRequest } from '#signing';
 import { findCertificate, nextCrlNumber, type CertificateRow } from '#store';
@@ -93,6 +96,8 @@ async function rowOf(deviceId: string): Promise<CertificateRow> {
   return (await worker.database.transaction((tx) => findCertificate(tx, found!.serial)))!;
 }
 
+const rowBy = (serial: Buffer) => worker.database.transaction((tx) => findCertificate(tx, serial));
+
 const requestOf = (row: CertificateRow, change: Partial<SignRequest> = {}): SignRequest => ({
   purpose: 'certificate',
   keyId: issuing.caKeyId,
@@ -155,6 +160,23 @@ describe('a signer of its own signs a certificate', () => {
     );
     await db.tamper(`update certificates set issuer_id = $1 where serial = $2`, [planted!.id, row.serial]);
     await expectRefusal(requestOf(row), /not written by this authority/);
+  });
+
+  test('and no certificate of a CA for a key that no CA was recorded with', async () => {
+    const root = await est.issuers.root();
+    const intent = prepareIntent(est, {
+      profile: currentProfile(est, 'issuing-ca'),
+      issuer: root,
+      subject: [[{ type: OID.commonName, value: 'My own CA' }]],
+      san: [],
+      publicKey: readPublicKey(newKey().spki),
+      ...{ deviceId: null, appId: null, releaseId: null, secretId: null, requestLabel: '', ownerOrgId: null },
+      requester: 'system:est',
+      issuerOrgId: est.authorityId,
+    });
+    // What a plane that was taken over can do: its role, its MAC key, a profile that exists.
+    const row = await recordOwnIntent(est, systemActor(est, 'taken over'), intent);
+    await expectRefusal(requestOf((await rowBy(row.serial))!, { keyId: root.caKeyId }), /no CA was recorded/);
   });
 
   test('and not once it was abandoned, which is nobody’s fault', async () => {
