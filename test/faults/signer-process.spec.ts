@@ -84,7 +84,8 @@ test('a signer that is killed, over and over: no device loses its secret, nothin
     const devices = await Promise.all(Array.from({ length: 3 }, newDevice));
     const pid = signerPid()!;
     process.kill(pid, 'SIGKILL');
-    for (const device of devices) expect(await untilEnrolled(device)).toBeLessThan(10_000);
+    // A process has to start: on a machine with nothing else to do that takes a second or two.
+    for (const device of devices) expect(await untilEnrolled(device)).toBeLessThan(20_000);
     expect(signerPid()).not.toBe(pid);
   }
   expect(planes.output).toContain('the signer process ended; it is started again');
