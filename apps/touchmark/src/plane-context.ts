@@ -66,6 +66,8 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
     pepper: peppers.current,
     peppers: peppers.byVersion,
     rootsPublicKey: plane === 'api' ? secrets.of('api').rootsPublicKey : undefined,
+    transportPublicKey: plane === 'api' ? secrets.of('api').transportPublicKey : undefined,
+    transportPrivateKey: plane === 'est' ? secrets.of('est').transportPrivateKey : undefined,
     apiKek: plane === 'est' ? undefined : secrets.of(plane).apiKek,
     issuers: new IssuerDirectory(database, follower, log),
     lifetimes: config.lifetimes,

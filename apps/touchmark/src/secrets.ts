@@ -10,6 +10,8 @@ export interface ApiSecrets {
   peppers: Peppers;
   /** X25519: seals derivation roots, opens none. */
   rootsPublicKey: Buffer;
+  /** X25519: seals the symmetric keys of devices, opens none. */
+  transportPublicKey: Buffer;
   statusMacKey: Buffer;
   /** Webhook and OpenID Connect client secrets. */
   apiKek: Buffer;
@@ -22,6 +24,8 @@ export interface ApiSecrets {
 
 export interface EstSecrets {
   peppers: Peppers;
+  /** X25519: opens the symmetric keys of devices. */
+  transportPrivateKey: Buffer;
   statusMacKey: Buffer;
   /** PEM. */
   tlsKey: string;
@@ -103,6 +107,7 @@ const READERS: { [P in PlaneRole]: (directory: string) => SecretsOf[P] } = {
   api: (directory) => ({
     peppers: readPeppers(directory, 'api'),
     rootsPublicKey: readKey(directory, 'roots.pub', 'api'),
+    transportPublicKey: readKey(directory, 'transport.pub', 'api'),
     statusMacKey: readKey(directory, 'status.mac', 'api'),
     apiKek: readKey(directory, 'api.kek', 'api'),
     tlsKey: readTlsKey(directory, 'api'),
@@ -111,6 +116,7 @@ const READERS: { [P in PlaneRole]: (directory: string) => SecretsOf[P] } = {
   }),
   est: (directory) => ({
     peppers: readPeppers(directory, 'est'),
+    transportPrivateKey: readKey(directory, 'transport.key', 'est'),
     statusMacKey: readKey(directory, 'status.mac', 'est'),
     tlsKey: readTlsKey(directory, 'est'),
     databasePassword: readText(directory, 'db-est', 'est'),
