@@ -5,3 +5,8 @@ export type { LineForm } from './base64.js';
 export { CHALLENGE, checkContentEncoding, checkContentType, readBasic } from './headers.js';
 export { certsOnlyResponse, errorResponse, pendingResponse } from './response.js';
 export type { EstResponse } from './response.js';
+export { encodeCsrAttributes } from './csr-attributes.js';
+export type { CsrAttribute, KeyTemplate, RequestTemplate } from './csr-attributes.js';
+export { readCsrAttributes } from './csr-attributes-read.js';
+export { csrAttributesFor } from './csr-demand.js';
+export type { CsrDemand } from './csr-demand.js';

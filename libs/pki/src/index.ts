@@ -16,7 +16,7 @@ export {
   readGeneralNames,
 } from './general-name.js';
 export type { GeneralName } from './general-name.js';
-export { encodeExtension } from './extension.js';
+export { encodeExtension, readExtensions } from './extension.js';
 export type { Extension } from './extension.js';
 
 export { checkKeyStrength, KEY_STRENGTH_RULES } from './key-strength.js';
@@ -25,6 +25,8 @@ export { isKemKey, readPublicKey } from './public-key.js';
 export type { KeyType, SubjectPublicKey } from './public-key.js';
 export { encodePrivateKey, GENERATED_KEY_TYPES, generateKeyPair, readPrivateKey } from './generate-key.js';
 export type { GeneratedKey, GeneratedKeyType } from './generate-key.js';
+export { keyAlgorithm } from './key-algorithm.js';
+export type { KeyAlgorithm } from './key-algorithm.js';
 export { signatureAlgorithm, signatureDigest, signBytes, SUPPORTED_SIGNATURES, verifyBytes } from './signature.js';
 export type { SignatureAlgorithm, SignatureDigest } from './signature.js';
 
@@ -35,7 +37,13 @@ export { assembleCsr, encodeAttribute, encodeCsr, encodeCsrInfo } from './csr-wr
 export type { CsrTemplate } from './csr-write.js';
 export { readCertificate } from './certificate.js';
 export type { Certificate } from './certificate.js';
-export { KEY_USAGES, readExtendedKeyUsage, readKeyUsage } from './certificate-extensions.js';
+export {
+  encodeExtendedKeyUsage,
+  encodeKeyUsage,
+  KEY_USAGES,
+  readExtendedKeyUsage,
+  readKeyUsage,
+} from './certificate-extensions.js';
 export type { KeyUsage } from './certificate-extensions.js';
 export { fromPem, toPem } from './pem.js';
 
