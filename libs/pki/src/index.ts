@@ -58,6 +58,13 @@ export type { PreparedCertificate } from './prepare.js';
 export { newSerial } from './serial.js';
 
 export { certsOnly, readCertsOnly } from './cms.js';
+export { contentInfo, encodeSignedData } from './cms-signed.js';
+export type { CmsSigner } from './cms-signed.js';
+export { readSignedData, verifySigner } from './cms-signed-read.js';
+export type { CmsSignerInfo, SignedMessage } from './cms-signed-read.js';
+export type { ContentCipher } from './cms-enveloped.js';
+export type { CmsRecipient, KeyWrap } from './cms-recipient.js';
+export { sealKeyPackage } from './key-package.js';
 export { sdpFingerprints } from './sdp.js';
 
 export type { CrlEntry, CrlReason } from './crl.js';
