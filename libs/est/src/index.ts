@@ -10,3 +10,14 @@ export type { CsrAttribute, KeyTemplate, RequestTemplate } from './csr-attribute
 export { readCsrAttributes } from './csr-attributes-read.js';
 export { csrAttributesFor } from './csr-demand.js';
 export type { CsrDemand } from './csr-demand.js';
+export { csrAttributesResponse } from './csr-attributes-response.js';
+export { serverKeyResponse } from './key-response.js';
+export type { SentKey } from './key-response.js';
+export { readPkiData } from './cmc/pki-data.js';
+export type { CmcControl, PkiData, TaggedRequest } from './cmc/pki-data.js';
+export { checkIdentityProof, identityWitness, readCmcControls } from './cmc/controls.js';
+export type { CmcControls, IdentityProof, RevocationRequest } from './cmc/controls.js';
+export { failInfoOf } from './cmc/fail-info.js';
+export type { CmcFailInfo, CmcStatus } from './cmc/fail-info.js';
+export { encodePkiResponse, readPkiResponse } from './cmc/pki-response.js';
+export type { CmcStatusInfo, PkiResponse } from './cmc/pki-response.js';

@@ -33,6 +33,9 @@ export type { SignatureAlgorithm, SignatureDigest } from './signature.js';
 export { MAX_CSR_BYTES, readCsr } from './csr.js';
 export type { CertificationRequest } from './csr.js';
 export type { PossessionStatement } from './csr-possession.js';
+export { readKeyRequest } from './csr-keygen.js';
+export type { KeyRequest } from './csr-keygen.js';
+export { readCertReqMsg } from './crmf.js';
 export { assembleCsr, encodeAttribute, encodeCsr, encodeCsrInfo } from './csr-write.js';
 export type { CsrTemplate } from './csr-write.js';
 export { readCertificate } from './certificate.js';
@@ -58,7 +61,7 @@ export type { PreparedCertificate } from './prepare.js';
 export { newSerial } from './serial.js';
 
 export { certsOnly, readCertsOnly } from './cms.js';
-export { contentInfo, encodeSignedData } from './cms-signed.js';
+export { contentInfo, digestByOid, encodeSignedData } from './cms-signed.js';
 export type { CmsSigner } from './cms-signed.js';
 export { readSignedData, verifySigner } from './cms-signed-read.js';
 export type { CmsSignerInfo, SignedMessage } from './cms-signed-read.js';
