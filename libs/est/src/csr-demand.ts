@@ -2,6 +2,7 @@ import {
   encodeExtendedKeyUsage,
   encodeGeneralNames,
   encodeKeyUsage,
+  isKemKey,
   keyAlgorithm,
   OID,
   signatureAlgorithm,
@@ -44,7 +45,7 @@ function* legacyList({ keyTypes, binding, names }: CsrDemand): Iterable<CsrAttri
   if (keyTypes.length === 1 && only !== undefined) {
     yield keyDemand(only);
     // E125: what is insisted upon must be listed; a key that only receives signs nothing.
-    if (canSign(only)) yield { kind: 'oid', oid: signatureAlgorithm(only).oid };
+    if (!isKemKey(only)) yield { kind: 'oid', oid: signatureAlgorithm(only).oid };
   } else if (families.size === 1 && (families.has('ec') || families.has('rsa'))) {
     yield { kind: 'key', algorithm: families.has('ec') ? OID.ecPublicKey : OID.rsaEncryption };
   }
@@ -92,7 +93,6 @@ function wantedExtensions({ keyUsage, eku, san, names }: CsrDemand): RequestTemp
 }
 
 const familyOf = (keyType: KeyType): string => keyType.split('-', 1)[0] ?? keyType;
-const canSign = (keyType: KeyType): boolean => !keyType.startsWith('ml-kem');
 
 function rsaBits(keyType: KeyType): number | undefined {
   const [, bits] = /^rsa-(\d{4})$/.exec(keyType) ?? [];

@@ -4,7 +4,8 @@ import { DerReader } from './der/read.js';
 import { contextConstructedTag, contextTag, TAG } from './der/tags.js';
 import { walkDer } from './der/walk.js';
 import { type Extension, readExtensions } from './extension.js';
-import { checkKeyStrength, readPublicKey } from './public-key.js';
+import { checkKeyStrength } from './key-strength.js';
+import { readPublicKey } from './public-key.js';
 import { signatureDigest, SUPPORTED_SIGNATURES, verifyBytes } from './signature.js';
 
 /**
@@ -39,7 +40,8 @@ export function readCertReqMsg(message: Buffer, tag: number = TAG.sequence): Cer
       { code: 'badSignature' },
     );
   }
-  return { der: message, challengePassword: undefined, changeSubjectName: undefined, attributeTypes: [], ...template };
+  const without = { challengePassword: undefined, changeSubjectName: undefined, possession: undefined };
+  return { der: message, ...without, attributeTypes: [], ...template };
 }
 
 /** The parts of a CertTemplate that a request of ours may hold: subject `[5]`, publicKey `[6]`, extensions `[9]`. */

@@ -3,7 +3,7 @@ import { der } from './der/write.js';
 import { OID } from './oids.js';
 import type { KeyType } from './public-key.js';
 
-/** The algorithm of a SubjectPublicKeyInfo (RFC 3279, 5480, 8410, 9881). */
+/** The algorithm of a SubjectPublicKeyInfo (RFC 3279, 5480, 8410, 9881, 9935). */
 export interface KeyAlgorithm {
   oid: string;
   /** OID of the named curve, of EC keys alone. */
@@ -36,6 +36,9 @@ const ALGORITHMS: ReadonlyMap<KeyType, KeyAlgorithm> = new Map([
   ['ml-dsa-44', bare(OID.mlDsa44)],
   ['ml-dsa-65', bare(OID.mlDsa65)],
   ['ml-dsa-87', bare(OID.mlDsa87)],
+  ['ml-kem-512', bare(OID.mlKem512)],
+  ['ml-kem-768', bare(OID.mlKem768)],
+  ['ml-kem-1024', bare(OID.mlKem1024)],
 ]);
 
 /** How a key of this type names its algorithm. Throws `invalid` (code `unsupportedKey`) for 'unknown'. */
