@@ -18,9 +18,12 @@ import {
 import { AuthorityError } from '#kernel';
 import { readCertificate, readCsr, type Certificate } from '#pki';
 import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, type EstLabel } from '#policy';
+import { answerCsrAttributes } from './answer-csrattrs.js';
+import { answerServerKeygen } from './answer-serverkeygen.js';
 import { checkChannelBinding } from './channel-binding.js';
 import { notServed } from './framework-error.js';
 import { peerCertificate } from './peer-certificate.js';
+import type { ServerSigner } from './server-signer.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -36,11 +39,12 @@ export interface EstRouteDependencies {
   authority: AuthorityContext;
   /** DER of the root and of every CA between it and a device certificate. */
   cacerts: () => Promise<Buffer[]>;
+  server: ServerSigner;
 }
 
 const OPTIONAL: readonly EstOperation[] = OPTIONAL_OPERATIONS;
 /** Those of them that this release has. */
-const SERVED: readonly EstOperation[] = ['cacerts', 'simpleenroll', 'simplereenroll'];
+const SERVED: readonly EstOperation[] = ['cacerts', 'simpleenroll', 'simplereenroll', 'csrattrs', 'serverkeygen'];
 
 /**
  * Every operation at every form of path; three of them cannot be switched off (E08). The path is read raw and decided upon
@@ -101,6 +105,13 @@ async function answer(deps: EstRouteDependencies, request: FastifyRequest, reply
   if (operation === 'cacerts') {
     const bag = certsOnlyResponse(await deps.cacerts(), form, { cacheable: true });
     return isCurrent(request, bag) ? notModified(reply, bag) : sendEst(reply, bag);
+  }
+  if (operation === 'csrattrs') {
+    const attributes = await answerCsrAttributes(deps.authority, label, request, form);
+    return isCurrent(request, attributes) ? notModified(reply, attributes) : sendEst(reply, attributes);
+  }
+  if (operation === 'serverkeygen') {
+    return answerServerKeygen(deps.authority, deps.server, label, request, reply, form);
   }
   if (operation !== 'simpleenroll' && operation !== 'simplereenroll') throw notServed();
   const outcome = await enroll(deps.authority, operation, label, request);
