@@ -19,6 +19,7 @@ import { AuthorityError } from '#kernel';
 import { readCertificate, readCsr, type Certificate } from '#pki';
 import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, type EstLabel } from '#policy';
 import { answerCsrAttributes } from './answer-csrattrs.js';
+import { answerFullCmc } from './answer-fullcmc.js';
 import { answerServerKeygen } from './answer-serverkeygen.js';
 import { checkChannelBinding } from './channel-binding.js';
 import { notServed } from './framework-error.js';
@@ -43,8 +44,6 @@ export interface EstRouteDependencies {
 }
 
 const OPTIONAL: readonly EstOperation[] = OPTIONAL_OPERATIONS;
-/** Those of them that this release has. */
-const SERVED: readonly EstOperation[] = ['cacerts', 'simpleenroll', 'simplereenroll', 'csrattrs', 'serverkeygen'];
 
 /**
  * Every operation at every form of path; three of them cannot be switched off (E08). The path is read raw and decided upon
@@ -81,10 +80,7 @@ function checkRequest(authority: AuthorityContext, request: FastifyRequest, repl
   request.estOperation = operation;
   request.estLabel = label ?? null;
   if (!label) throw new AuthorityError('notFound', 'No CA is configured under this label');
-  if (
-    !SERVED.includes(operation) ||
-    (OPTIONAL.includes(operation) && !label.operations.some((one) => one === operation))
-  ) {
+  if (OPTIONAL.includes(operation) && !label.operations.some((one) => one === operation)) {
     throw new AuthorityError('notFound', `The operation ${operation} is not offered here`);
   }
   const { method, requestType } = EST_OPERATIONS[operation];
@@ -113,7 +109,9 @@ async function answer(deps: EstRouteDependencies, request: FastifyRequest, reply
   if (operation === 'serverkeygen') {
     return answerServerKeygen(deps.authority, deps.server, label, request, reply, form);
   }
-  if (operation !== 'simpleenroll' && operation !== 'simplereenroll') throw notServed();
+  if (operation === 'fullcmc') {
+    return sendEst(reply, await answerFullCmc(deps.authority, deps.server, label, request, form));
+  }
   const outcome = await enroll(deps.authority, operation, label, request);
   if (outcome.state === 'pending') return sendEst(reply, pendingResponse(outcome.retryAfter));
   return sendEst(reply, certsOnlyResponse([outcome.certificate], form, { cacheable: false }));

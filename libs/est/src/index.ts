@@ -21,3 +21,4 @@ export { failInfoOf } from './cmc/fail-info.js';
 export type { CmcFailInfo, CmcStatus } from './cmc/fail-info.js';
 export { encodePkiResponse, readPkiResponse } from './cmc/pki-response.js';
 export type { CmcStatusInfo, PkiResponse } from './cmc/pki-response.js';
+export { cmcResponse } from './cmc/response.js';

@@ -20,7 +20,7 @@ export function enrollOverEst(a: AuthorityContext, request: EstRequest): Promise
 /** What is refused within leaves an audit entry. */
 export async function recordingRefusals<T>(
   a: AuthorityContext,
-  request: Pick<EstRequest, 'operation' | 'presented' | 'address' | 'requestId'>,
+  request: Pick<EstRequest, 'presented' | 'address' | 'requestId'> & { operation: string },
   work: () => Promise<T>,
 ): Promise<T> {
   try {

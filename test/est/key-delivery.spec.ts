@@ -1,0 +1,187 @@
+import 'reflect-metadata';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, webcrypto, type KeyObject } from 'node:crypto';
+import { fromBER } from 'asn1js';
+import * as pkijs from 'pkijs';
+import { currentProfile, revokeCertificate } from '#authority';
+import { decodeBody } from '#est';
+import {
+  contentInfo,
+  der,
+  DerReader,
+  encodeAttribute,
+  fromPem,
+  OID,
+  readCertificate,
+  readCertsOnly,
+  readPublicKey,
+  readSignedData,
+  verifySigner,
+  type KeyUsage,
+} from '#pki';
+import { finishIntent, prepareIntent, recordOwnIntent } from '../../libs/authority/src/issue.js';
+import { readKeyResponse } from '../../libs/est/src/testing/key-response-client.js';
+import { startTestDatabase, type TestDatabase } from '../harness/database.js';
+import { basic, csrOf, newKey } from '../harness/device.js';
+import { makeDevice, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
+import { decideLabel, startEstServer, type EstServer } from './est-server.js';
+import type { HttpsAnswer } from './https-request.js';
+
+const bytes = (buffer: Buffer): ArrayBuffer => new Uint8Array(buffer).buffer;
+let db: TestDatabase;
+let server: EstServer;
+let product: Product;
+
+beforeAll(async () => {
+  pkijs.setEngine('node', new pkijs.CryptoEngine({ name: 'node', crypto: webcrypto as never }));
+  db = await startTestDatabase();
+  product = await makeProduct(await db.context('api'), db.operator);
+  server = await startEstServer(db);
+  await decideLabel(db, 'keys', { operations: ['serverkeygen'] });
+});
+afterAll(async () => {
+  await server.close();
+  await db.stop();
+});
+
+interface Held {
+  certificate: Buffer;
+  privateKey: KeyObject;
+}
+
+/** A certificate of ours to the device, of a profile that this release does not ship: for encryption. */
+async function certifyForEncryption(
+  { device }: TestDevice,
+  pair: { privateKey: KeyObject; publicKey: KeyObject },
+  keyUsage: KeyUsage[],
+): Promise<Held> {
+  const { est } = server;
+  const issuer = await est.issuers.issuing();
+  const actor = { ...db.operator, id: `device:${device.id}` };
+  const intent = prepareIntent(est, {
+    profile: { ...currentProfile(est, 'device'), keyUsage },
+    issuer,
+    subject: [[{ type: OID.commonName, value: device.id }]],
+    san: [{ type: 'uri', value: `urn:uuid:${device.instanceId}` }],
+    publicKey: readPublicKey(pair.publicKey.export({ type: 'spki', format: 'der' })),
+    deviceId: device.id,
+    appId: device.appId,
+    releaseId: device.releaseId,
+    secretId: null,
+    requestLabel: '',
+    requester: actor.id,
+    ownerOrgId: device.ownerOrgId,
+    issuerOrgId: device.issuerOrgId,
+  });
+  const row = await recordOwnIntent(est, actor, intent);
+  return { certificate: await finishIntent(est, actor, row, issuer, null), privateKey: pair.privateKey };
+}
+
+const capability = (oid: string, parameters?: Buffer): Buffer =>
+  der.sequence(der.oid(oid), ...(parameters === undefined ? [] : [parameters]));
+
+function ask(made: TestDevice, keyId: Buffer, capabilities: Buffer[], more: Buffer[] = []): Promise<HttpsAnswer> {
+  const csr = csrOf(made.device, newKey(), {
+    attributes: [
+      encodeAttribute(OID.asymmetricDecryptKeyIdentifier, der.octetString(keyId)),
+      encodeAttribute(OID.smimeCapabilities, der.sequence(...capabilities)),
+      ...more,
+    ],
+  });
+  return server.call('POST', '/.well-known/est/keys/serverkeygen', {
+    headers: { 'content-type': 'application/pkcs10', authorization: basic(made.device.id, made.secret) },
+    body: csr.toString('base64'),
+  });
+}
+
+/** As a device does it: by pkijs, with its own key; then whose signature is on it. */
+async function open(answer: HttpsAnswer, held: Held): Promise<{ key: Buffer; certificate: Buffer }> {
+  expect({ status: answer.status, text: answer.text.slice(0, 2) }).toEqual({ status: 200, text: '--' });
+  const [key, certificate] = readKeyResponse(answer.headers['content-type'], answer.body);
+  expect(key?.type).toBe('application/pkcs7-mime; smime-type=server-generated-key');
+  const info = new pkijs.ContentInfo({ schema: fromBER(bytes(decodeBody(key!.body))).result });
+  const enveloped = new pkijs.EnvelopedData({ schema: info.content });
+  const clear = await enveloped.decrypt(0, {
+    recipientCertificate: pkijs.Certificate.fromBER(bytes(held.certificate)),
+    recipientPrivateKey: bytes(held.privateKey.export({ type: 'pkcs8', format: 'der' })),
+  });
+  const message = readSignedData(contentInfo(OID.signedData, Buffer.from(clear)));
+  const [own] = fromPem(server.tls.cert);
+  expect(message.certificates).toContainEqual(own);
+  expect(verifySigner(message, message.signers[0]!, readCertificate(own!).publicKey)).toBe(true);
+  const [issued] = readCertsOnly(decodeBody(certificate!.body));
+  return { key: DerReader.openSequence(message.content, 'key package').element(), certificate: issued! };
+}
+
+const spkiOf = (pkcs8: Buffer): Buffer => {
+  const key = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
+  return createPublicKey(key).export({ type: 'spki', format: 'der' });
+};
+
+describe('a private key that is encrypted to a certificate of the device', () => {
+  it('goes by RSA-OAEP to an RSA key, signed by the server (E104, E105)', async () => {
+    const made = await makeDevice(db, product);
+    const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const held = await certifyForEncryption(made, pair, ['digitalSignature', 'keyEncipherment']);
+    const keyId = readCertificate(held.certificate).subjectKeyId!;
+    const { key, certificate } = await open(await ask(made, keyId, [capability(OID.rsaesOaep)]), held);
+    expect(readCertificate(certificate).publicKey.spki).toEqual(spkiOf(key));
+    // E107, EX25: what is not offered is not used, and nothing goes in clear in its place.
+    const again = await makeDevice(db, product);
+    const heldAgain = await certifyForEncryption(again, pair, ['digitalSignature', 'keyEncipherment']);
+    const refused = await ask(again, readCertificate(heldAgain.certificate).subjectKeyId!, [
+      capability(OID.aes256Wrap),
+    ]);
+    expect({ status: refused.status, text: refused.text }).toEqual({
+      status: 400,
+      text: expect.stringMatching(/OAEP/),
+    });
+  });
+
+  it.each([
+    ['a wrap alone', capability(OID.aes128Wrap)],
+    ['the wrap of a key agreement', capability(OID.ecdhSha256Kdf, der.sequence(der.oid(OID.aes256Wrap)))],
+  ])('goes by ECDH to an EC key, with %s offered (E104, E105, E107)', async (_, offered) => {
+    const made = await makeDevice(db, product);
+    const held = await certifyForEncryption(made, generateKeyPairSync('ec', { namedCurve: 'P-256' }), [
+      'digitalSignature',
+      'keyAgreement',
+    ]);
+    const keyId = readCertificate(held.certificate).subjectKeyId!;
+    const { key, certificate } = await open(await ask(made, keyId, [offered]), held);
+    expect(readCertificate(certificate).publicKey.spki).toEqual(spkiOf(key));
+  });
+
+  it('is refused for a certificate that must not encrypt (E108)', async () => {
+    const made = await makeDevice(db, product);
+    const held = await certifyForEncryption(made, generateKeyPairSync('ec', { namedCurve: 'P-256' }), [
+      'digitalSignature',
+    ]);
+    const answer = await ask(made, readCertificate(held.certificate).subjectKeyId!, [capability(OID.aes256Wrap)]);
+    expect({ status: answer.status, text: answer.text }).toEqual({
+      status: 400,
+      text: expect.stringMatching(/keyAgreement/),
+    });
+  });
+
+  it('is refused for a revoked certificate, and for that of another device (E106)', async () => {
+    const [made, other] = [await makeDevice(db, product), await makeDevice(db, product)];
+    const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const held = await certifyForEncryption(made, pair, ['digitalSignature', 'keyAgreement']);
+    const { subjectKeyId, serial } = readCertificate(held.certificate);
+    expect((await ask(other, subjectKeyId!, [capability(OID.aes256Wrap)])).status).toBe(400);
+    const { seq } = await revokeCertificate(await db.context('api'), db.operator, serial, { reason: 'superseded' });
+    await server.est.follower.catchUp(seq);
+    const answer = await ask(made, subjectKeyId!, [capability(OID.aes256Wrap)]);
+    expect({ status: answer.status, text: answer.text }).toEqual({
+      status: 400,
+      text: expect.stringMatching(/not known/),
+    });
+  });
+
+  it('is refused for two keys at once', async () => {
+    const made = await makeDevice(db, product);
+    const both = encodeAttribute(OID.decryptKeyIdentifier, der.octetString(Buffer.of(1)));
+    expect((await ask(made, Buffer.of(1), [capability(OID.aes256Wrap)], [both])).status).toBe(400);
+  });
+});
