@@ -1,5 +1,16 @@
-import type { KeyObject } from 'node:crypto';
-import { contentInfo, der, encodeSignedData, OID, readCertificate, type SignatureDigest } from '#pki';
+import { hash, type KeyObject } from 'node:crypto';
+import {
+  contentInfo,
+  der,
+  encodeAttribute,
+  encodeSignedData,
+  OID,
+  readCertificate,
+  readPublicKey,
+  signatureAlgorithm,
+  signBytes,
+  type SignatureDigest,
+} from '#pki';
 import { identityWitness } from '../cmc/controls.js';
 
 /** A full request as a client builds it (RFC 5272 section 3.2.1), for tests. */
@@ -54,5 +65,33 @@ export function signFullRequest(
       signer: { certificate, privateKey: signer.privateKey },
       signingTime,
     }),
+  );
+}
+
+/** Signed by the key that is asked for, which has no certificate yet: named by its identifier (RFC 5272 section 3.2.1.3.3). */
+export function signByNewKey(pkiData: Buffer, key: { spki: Buffer; privateKey: KeyObject }): Buffer {
+  const { keyId, keyType } = readPublicKey(key.spki);
+  const digest = signatureAlgorithm(keyType).digest ?? 'sha512';
+  const digestAlgorithm = der.sequence(der.oid(OID[digest]));
+  const attributes = [
+    encodeAttribute(OID.contentType, der.oid(OID.pkiData)),
+    encodeAttribute(OID.messageDigest, der.octetString(hash(digest, pkiData, 'buffer'))),
+  ].sort(Buffer.compare);
+  const signerInfo = der.sequence(
+    der.integer(3),
+    der.primitive(0, keyId),
+    digestAlgorithm,
+    der.constructed(0, ...attributes),
+    signatureAlgorithm(keyType).der,
+    der.octetString(signBytes(keyType, key.privateKey, der.setOf(...attributes))),
+  );
+  return contentInfo(
+    OID.signedData,
+    der.sequence(
+      der.integer(3),
+      der.setOf(digestAlgorithm),
+      der.sequence(der.oid(OID.pkiData), der.constructed(0, der.octetString(pkiData))),
+      der.setOf(signerInfo),
+    ),
   );
 }
