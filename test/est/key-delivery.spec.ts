@@ -1,9 +1,16 @@
 import 'reflect-metadata';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createPrivateKey, createPublicKey, generateKeyPairSync, webcrypto, type KeyObject } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  webcrypto,
+  type KeyObject,
+} from 'node:crypto';
 import { fromBER } from 'asn1js';
 import * as pkijs from 'pkijs';
-import { currentProfile, revokeCertificate } from '#authority';
+import { currentProfile, registerTransportKey, removeTransportKey, revokeCertificate } from '#authority';
 import { decodeBody } from '#est';
 import {
   contentInfo,
@@ -183,5 +190,71 @@ describe('a private key that is encrypted to a certificate of the device', () =>
     const made = await makeDevice(db, product);
     const both = encodeAttribute(OID.decryptKeyIdentifier, der.octetString(Buffer.of(1)));
     expect((await ask(made, Buffer.of(1), [capability(OID.aes256Wrap)], [both])).status).toBe(400);
+  });
+});
+
+describe('a private key that is encrypted to a symmetric key of the device', () => {
+  const keyIdentifier = Buffer.from('key 7');
+
+  async function register(made: TestDevice, size: 16 | 32): Promise<Buffer> {
+    const key = randomBytes(size);
+    await registerTransportKey(await db.context('api'), db.operator, made.device.id, { keyIdentifier, key });
+    return key;
+  }
+
+  function askFor(made: TestDevice, id: Buffer, capabilities: Buffer[]): Promise<HttpsAnswer> {
+    const csr = csrOf(made.device, newKey(), {
+      attributes: [
+        encodeAttribute(OID.decryptKeyIdentifier, der.octetString(id)),
+        encodeAttribute(OID.smimeCapabilities, der.sequence(...capabilities)),
+      ],
+    });
+    return server.call('POST', '/.well-known/est/keys/serverkeygen', {
+      headers: { 'content-type': 'application/pkcs10', authorization: basic(made.device.id, made.secret) },
+      body: csr.toString('base64'),
+    });
+  }
+
+  it.each([
+    [16, OID.aes128Wrap],
+    [32, OID.aes256Wrap],
+  ] as const)('of %i octets, which an operator registered (E104, E105)', async (size, wrap) => {
+    const made = await makeDevice(db, product);
+    const key = await register(made, size);
+    const answer = await askFor(made, keyIdentifier, [capability(wrap)]);
+    const parts = readKeyResponse(answer.headers['content-type'], answer.body);
+    const info = new pkijs.ContentInfo({ schema: fromBER(bytes(decodeBody(parts[0]!.body))).result });
+    const enveloped = new pkijs.EnvelopedData({ schema: info.content });
+    const clear = await enveloped.decrypt(0, { preDefinedData: bytes(key) });
+    const message = readSignedData(contentInfo(OID.signedData, Buffer.from(clear)));
+    const pkcs8 = DerReader.openSequence(message.content, 'key package').element();
+    const [issued] = readCertsOnly(decodeBody(parts[1]!.body));
+    expect(readCertificate(issued!).publicKey.spki).toEqual(spkiOf(pkcs8));
+  });
+
+  it('is refused under another identifier, for another device, with another wrap, and once the key is removed (E106, E107)', async () => {
+    const [made, other] = [await makeDevice(db, product), await makeDevice(db, product)];
+    await register(made, 32);
+    const refused = async (attempt: Promise<HttpsAnswer>, text: RegExp) => {
+      const answer = await attempt;
+      expect({ status: answer.status, text: answer.text }).toEqual({ status: 400, text: expect.stringMatching(text) });
+    };
+    await refused(askFor(made, Buffer.from('key 8'), [capability(OID.aes256Wrap)]), /not known/);
+    await refused(askFor(other, keyIdentifier, [capability(OID.aes256Wrap)]), /not known/);
+    await refused(askFor(made, keyIdentifier, [capability(OID.aes128Wrap)]), /aes256-wrap/);
+    await removeTransportKey(await db.context('api'), db.operator, made.device.id, keyIdentifier);
+    await refused(askFor(made, keyIdentifier, [capability(OID.aes256Wrap)]), /not known/);
+  });
+
+  it('is not sealed to a key that somebody planted, and the api plane cannot read what it registered', async () => {
+    const [made, other] = [await makeDevice(db, product), await makeDevice(db, product)];
+    await register(made, 32);
+    await db.sql(
+      `insert into device_transport_keys (device_id, key_identifier, bits, sealed, mac, owner_org_id, issuer_org_id)
+       select $2, key_identifier, bits, sealed, mac, owner_org_id, issuer_org_id from device_transport_keys where device_id = $1`,
+      [made.device.id, other.device.id],
+    );
+    expect((await askFor(other, keyIdentifier, [capability(OID.aes256Wrap)])).status).toBe(500);
+    expect((await db.context('api')).transportPrivateKey).toBeUndefined();
   });
 });

@@ -40,6 +40,7 @@ export { enrollWithServerKey } from './enrollment/enroll-with-server-key.js';
 export type { ServerKey, ServerKeyRequest } from './enrollment/enroll-with-server-key.js';
 export { answerFullRequest } from './enrollment/full-request.js';
 export type { FullAnswer, FullRequest } from './enrollment/full-request.js';
+export { registerTransportKey, removeTransportKey } from './transport-keys.js';
 export { csrDemandFor } from './enrollment/csr-demand.js';
 export { recordRefusal } from './enrollment/record-refusal.js';
 export type { EnrollmentOutcome, EstRequest } from './enrollment/est-request.js';

@@ -12,6 +12,7 @@ import {
 import { checkRowMac, intentRowMac } from '#status';
 import { listUnexpiredOfDevice } from '#store';
 import type { AuthorityContext } from '../context.js';
+import { openTransportKey } from '../transport-keys.js';
 
 /** To whom a private key is encrypted, and how. */
 export interface KeyDelivery {
@@ -31,16 +32,17 @@ export async function chooseDelivery(
   deviceId: string,
 ): Promise<KeyDelivery | undefined> {
   const { decryptKeyId, asymmetricDecryptKeyId, capabilities } = asked;
-  if (decryptKeyId === undefined && asymmetricDecryptKeyId === undefined) return undefined;
+  const named = decryptKeyId ?? asymmetricDecryptKeyId;
+  if (named === undefined) return undefined;
   if (decryptKeyId !== undefined && asymmetricDecryptKeyId !== undefined) {
     throw new AuthorityError('invalid', 'the request names a symmetric and an asymmetric key; name one');
   }
   if (capabilities === undefined) {
     throw noSharedWrap('the request asks for encryption without SMIMECapabilities to say how');
   }
-  if (asymmetricDecryptKeyId === undefined) throw unknownKeyId();
-  const certificate = await findEncryptionCertificate(a, deviceId, asymmetricDecryptKeyId);
   const offered = offeredAlgorithms(capabilities);
+  if (asymmetricDecryptKeyId === undefined) return symmetricDelivery(a, deviceId, named, offered);
+  const certificate = await findEncryptionCertificate(a, deviceId, named);
   const wrap = wrapFor(certificate, offered);
   return { recipient: { kind: 'certificate', certificate }, wrap, cipher: cipherFor(wrap, offered) };
 }
@@ -51,6 +53,22 @@ const unknownKeyId = (): AuthorityError =>
   });
 
 const noSharedWrap = (why: string): AuthorityError => new AuthorityError('invalid', why, { code: 'noSharedWrap' });
+
+/** The key that an operator registered for the device under this identifier; it is wrapped with by its whole length. */
+async function symmetricDelivery(
+  a: AuthorityContext,
+  deviceId: string,
+  keyIdentifier: Buffer,
+  offered: ReadonlySet<string>,
+): Promise<KeyDelivery> {
+  const key = await openTransportKey(a, deviceId, keyIdentifier);
+  if (key === undefined) throw unknownKeyId();
+  const [wrap, oid] =
+    key.length === 32 ? (['aes256-wrap', OID.aes256Wrap] as const) : (['aes128-wrap', OID.aes128Wrap] as const);
+  if (!offered.has(oid))
+    throw noSharedWrap(`the SMIMECapabilities do not offer ${wrap}, which the key that is named is for`);
+  return { recipient: { kind: 'symmetric', keyIdentifier, key }, wrap, cipher: cipherFor(wrap, offered) };
+}
 
 /** A certificate of ours to the same device, good now, whose subjectKeyIdentifier is what the request names. */
 async function findEncryptionCertificate(a: AuthorityContext, deviceId: string, keyId: Buffer): Promise<Certificate> {
