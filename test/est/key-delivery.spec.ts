@@ -1,16 +1,9 @@
 import 'reflect-metadata';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  randomBytes,
-  webcrypto,
-  type KeyObject,
-} from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, webcrypto } from 'node:crypto';
 import { fromBER } from 'asn1js';
 import * as pkijs from 'pkijs';
-import { currentProfile, registerTransportKey, removeTransportKey, revokeCertificate } from '#authority';
+import { registerTransportKey, removeTransportKey, revokeCertificate } from '#authority';
 import { decodeBody } from '#est';
 import {
   contentInfo,
@@ -21,16 +14,14 @@ import {
   OID,
   readCertificate,
   readCertsOnly,
-  readPublicKey,
   readSignedData,
   verifySigner,
-  type KeyUsage,
 } from '#pki';
-import { finishIntent, prepareIntent, recordOwnIntent } from '../../libs/authority/src/issue.js';
 import { readKeyResponse } from '../../libs/est/src/testing/key-response-client.js';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { basic, csrOf, newKey } from '../harness/device.js';
 import { makeDevice, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
+import { certifyForEncryption, type Held } from './encryption-certificate.js';
 import { decideLabel, startEstServer, type EstServer } from './est-server.js';
 import type { HttpsAnswer } from './https-request.js';
 
@@ -50,39 +41,6 @@ afterAll(async () => {
   await server.close();
   await db.stop();
 });
-
-interface Held {
-  certificate: Buffer;
-  privateKey: KeyObject;
-}
-
-/** A certificate of ours to the device, of a profile that this release does not ship: for encryption. */
-async function certifyForEncryption(
-  { device }: TestDevice,
-  pair: { privateKey: KeyObject; publicKey: KeyObject },
-  keyUsage: KeyUsage[],
-): Promise<Held> {
-  const { est } = server;
-  const issuer = await est.issuers.issuing();
-  const actor = { ...db.operator, id: `device:${device.id}` };
-  const intent = prepareIntent(est, {
-    profile: { ...currentProfile(est, 'device'), keyUsage },
-    issuer,
-    subject: [[{ type: OID.commonName, value: device.id }]],
-    san: [{ type: 'uri', value: `urn:uuid:${device.instanceId}` }],
-    publicKey: readPublicKey(pair.publicKey.export({ type: 'spki', format: 'der' })),
-    deviceId: device.id,
-    appId: device.appId,
-    releaseId: device.releaseId,
-    secretId: null,
-    requestLabel: '',
-    requester: actor.id,
-    ownerOrgId: device.ownerOrgId,
-    issuerOrgId: device.issuerOrgId,
-  });
-  const row = await recordOwnIntent(est, actor, intent);
-  return { certificate: await finishIntent(est, actor, row, issuer, null), privateKey: pair.privateKey };
-}
 
 const capability = (oid: string, parameters?: Buffer): Buffer =>
   der.sequence(der.oid(oid), ...(parameters === undefined ? [] : [parameters]));
@@ -129,13 +87,13 @@ describe('a private key that is encrypted to a certificate of the device', () =>
   it('goes by RSA-OAEP to an RSA key, signed by the server (E104, E105)', async () => {
     const made = await makeDevice(db, product);
     const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
-    const held = await certifyForEncryption(made, pair, ['digitalSignature', 'keyEncipherment']);
+    const held = await certifyForEncryption(server.est, made, pair, ['digitalSignature', 'keyEncipherment']);
     const keyId = readCertificate(held.certificate).subjectKeyId!;
     const { key, certificate } = await open(await ask(made, keyId, [capability(OID.rsaesOaep)]), held);
     expect(readCertificate(certificate).publicKey.spki).toEqual(spkiOf(key));
     // E107, EX25: what is not offered is not used, and nothing goes in clear in its place.
     const again = await makeDevice(db, product);
-    const heldAgain = await certifyForEncryption(again, pair, ['digitalSignature', 'keyEncipherment']);
+    const heldAgain = await certifyForEncryption(server.est, again, pair, ['digitalSignature', 'keyEncipherment']);
     const refused = await ask(again, readCertificate(heldAgain.certificate).subjectKeyId!, [
       capability(OID.aes256Wrap),
     ]);
@@ -150,7 +108,7 @@ describe('a private key that is encrypted to a certificate of the device', () =>
     ['the wrap of a key agreement', capability(OID.ecdhSha256Kdf, der.sequence(der.oid(OID.aes256Wrap)))],
   ])('goes by ECDH to an EC key, with %s offered (E104, E105, E107)', async (_, offered) => {
     const made = await makeDevice(db, product);
-    const held = await certifyForEncryption(made, generateKeyPairSync('ec', { namedCurve: 'P-256' }), [
+    const held = await certifyForEncryption(server.est, made, generateKeyPairSync('ec', { namedCurve: 'P-256' }), [
       'digitalSignature',
       'keyAgreement',
     ]);
@@ -161,7 +119,7 @@ describe('a private key that is encrypted to a certificate of the device', () =>
 
   it('is refused for a certificate that must not encrypt (E108)', async () => {
     const made = await makeDevice(db, product);
-    const held = await certifyForEncryption(made, generateKeyPairSync('ec', { namedCurve: 'P-256' }), [
+    const held = await certifyForEncryption(server.est, made, generateKeyPairSync('ec', { namedCurve: 'P-256' }), [
       'digitalSignature',
     ]);
     const answer = await ask(made, readCertificate(held.certificate).subjectKeyId!, [capability(OID.aes256Wrap)]);
@@ -174,7 +132,7 @@ describe('a private key that is encrypted to a certificate of the device', () =>
   it('is refused for a revoked certificate, and for that of another device (E106)', async () => {
     const [made, other] = [await makeDevice(db, product), await makeDevice(db, product)];
     const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const held = await certifyForEncryption(made, pair, ['digitalSignature', 'keyAgreement']);
+    const held = await certifyForEncryption(server.est, made, pair, ['digitalSignature', 'keyAgreement']);
     const { subjectKeyId, serial } = readCertificate(held.certificate);
     expect((await ask(other, subjectKeyId!, [capability(OID.aes256Wrap)])).status).toBe(400);
     const { seq } = await revokeCertificate(await db.context('api'), db.operator, serial, { reason: 'superseded' });
