@@ -28,6 +28,8 @@ import {
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { basic, csrOf, newKey, type DeviceKey } from '../harness/device.js';
 import { makeDevice, makeEnrolled, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
+import { seededNumbers } from '../../libs/pki/src/testing/issuing.js';
+import { mutateDer } from './der-mutants.js';
 import { decideLabel, startEstServer, type EstServer } from './est-server.js';
 import type { HttpsAnswer } from './https-request.js';
 import { selfSigned } from './self-signed.js';
@@ -390,8 +392,11 @@ describe('bad input at fullcmc', () => {
       'badRequest',
     ],
     [
-      'a revocation of what is not its own',
-      () => post(signedBy(enrolled, { controls: [revoke(encodeName([]), '0102', 1)] })),
+      'a revocation of another device’s certificate',
+      async () => {
+        const { issuerDer, serial } = readCertificate((await makeEnrolled(db, product)).certificate);
+        return post(signedBy(enrolled, { controls: [revoke(issuerDer, serial, 1)] }));
+      },
       403,
       'badCertId',
     ],
@@ -465,6 +470,28 @@ describe('bad input at fullcmc', () => {
     expect(pkcs10.status).toBe(415);
     expect((await post(Buffer.alloc(60_000))).status).toBe(413);
     expect((await post(signedBy(enrolled, renewal()), {}, '/.well-known/est/fullcmc')).status).toBe(404);
+  });
+
+  it('malformed in any way and signed rightly is answered in CMC, never by a failure of ours (Q03)', async () => {
+    const below = seededNumbers('touchmark-fullcmc-1');
+    const good = encodePkiData({
+      ...renewal(),
+      controls: [
+        control(2, OID.cmcSenderNonce, der.octetString(Buffer.of(1))),
+        control(3, OID.cmcRevokeRequest, der.sequence(encodeName([]), der.integer(9), der.enumerated(1))),
+      ],
+    });
+    const { certificate, key } = enrolled;
+    for (let i = 0; i < 120; i++) {
+      const mutant = mutateDer(good, below);
+      const message = signFullRequest(mutant, { certificate, privateKey: key.privateKey }, new Date());
+      const answer = await post(message);
+      expect({ mutant: mutant.toString('hex'), status: answer.status }).toEqual({
+        mutant: mutant.toString('hex'),
+        status: Math.min(answer.status, 499),
+      });
+      expect(answer.headers['content-type']).toMatch(/CMC-response/);
+    }
   });
 
   it('changed anywhere is refused, or still the same request', async () => {

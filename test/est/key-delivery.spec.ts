@@ -4,6 +4,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, we
 import { fromBER } from 'asn1js';
 import * as pkijs from 'pkijs';
 import { registerTransportKey, removeTransportKey, revokeCertificate } from '#authority';
+import { sealContext, sealToBox } from '#credential';
 import { decodeBody } from '#est';
 import {
   contentInfo,
@@ -204,15 +205,25 @@ describe('a private key that is encrypted to a symmetric key of the device', () 
     await refused(askFor(made, keyIdentifier, [capability(OID.aes256Wrap)]), /not known/);
   });
 
-  it('is not sealed to a key that somebody planted, and the api plane cannot read what it registered', async () => {
+  it('is not sealed to a key that somebody planted, nor to one that was moved to another device', async () => {
     const [made, other] = [await makeDevice(db, product), await makeDevice(db, product)];
+    const { transportPublicKey, transportPrivateKey } = await db.context('api');
+    expect(transportPrivateKey).toBeUndefined();
+    const context = sealContext('transportKey', {
+      deviceId: made.device.id,
+      keyIdentifier: keyIdentifier.toString('hex'),
+    });
+    const plant = `insert into device_transport_keys (device_id, key_identifier, bits, sealed, mac, owner_org_id, issuer_org_id)
+       select id, $2, 256, $3, $4, owner_org_id, issuer_org_id from devices where id = $1`;
+    const sealed = sealToBox(transportPublicKey!, randomBytes(32), context);
+    await db.sql(plant, [made.device.id, keyIdentifier, sealed, randomBytes(32)]);
+    expect((await askFor(made, keyIdentifier, [capability(OID.aes256Wrap)])).status).toBe(500);
     await register(made, 32);
-    await db.sql(
-      `insert into device_transport_keys (device_id, key_identifier, bits, sealed, mac, owner_org_id, issuer_org_id)
-       select $2, key_identifier, bits, sealed, mac, owner_org_id, issuer_org_id from device_transport_keys where device_id = $1`,
-      [made.device.id, other.device.id],
+    const [good] = await db.sql<{ sealed: Buffer; mac: Buffer }>(
+      'select sealed, mac from device_transport_keys where device_id = $1',
+      [made.device.id],
     );
+    await db.sql(plant, [other.device.id, keyIdentifier, good!.sealed, good!.mac]);
     expect((await askFor(other, keyIdentifier, [capability(OID.aes256Wrap)])).status).toBe(500);
-    expect((await db.context('api')).transportPrivateKey).toBeUndefined();
   });
 });

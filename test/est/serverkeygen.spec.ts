@@ -6,7 +6,10 @@ import { encodeAttribute, der, OID, readCertificate, readCertsOnly, toPem } from
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { basic, csrOf, newKey } from '../harness/device.js';
 import { makeDevice, makeEnrolled, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
+import { makeKey } from '../../libs/authority/src/enrollment/key-maker.js';
 import { readKeyResponse } from '../../libs/est/src/testing/key-response-client.js';
+import { seededNumbers } from '../../libs/pki/src/testing/issuing.js';
+import { mutateDer } from './der-mutants.js';
 import { decideLabel, startEstServer, type EstServer } from './est-server.js';
 import type { HttpsAnswer } from './https-request.js';
 
@@ -149,6 +152,19 @@ describe('a key that the server makes', () => {
     ]) {
       expect(dump).not.toContain(form);
     }
+  });
+});
+
+describe('RSA keys', () => {
+  it('are made two at a time; a third request is asked to come back, and other kinds are not held up', async () => {
+    const { est } = server;
+    const three = await Promise.allSettled([1, 2, 3].map(() => makeKey(est, 'rsa-2048')));
+    expect(three.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
+    expect(three[2]).toMatchObject({ reason: { kind: 'unavailable', code: 'keyGenerationBusy', retryAfter: 2 } });
+    const busy = [makeKey(est, 'rsa-2048'), makeKey(est, 'rsa-2048')];
+    expect((await makeKey(est, 'ec-p256')).keyType).toBe('ec-p256');
+    await Promise.all(busy);
+    expect((await makeKey(est, 'rsa-2048')).keyType).toBe('rsa-2048');
   });
 });
 
@@ -310,5 +326,19 @@ describe('bad input at serverkeygen', () => {
   it('by GET is 405 (EX23)', async () => {
     const answer = await server.call('GET', PATH);
     expect({ status: answer.status, allow: answer.headers.allow }).toEqual({ status: 405, allow: 'POST' });
+  });
+
+  it('malformed in any way is answered, never by a failure of ours (Q03)', async () => {
+    const below = seededNumbers('touchmark-serverkeygen-1');
+    const made = await makeDevice(db, product);
+    const good = withKeyId(made, OID.decryptKeyIdentifier, Buffer.of(7), [OID.aes256Wrap]);
+    for (let i = 0; i < 60; i++) {
+      const mutant = mutateDer(good, below);
+      const answer = await bySecret(made, mutant);
+      expect({ mutant: mutant.toString('hex'), status: answer.status }).toEqual({
+        mutant: mutant.toString('hex'),
+        status: Math.min(answer.status, 499),
+      });
+    }
   });
 });
