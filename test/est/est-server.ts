@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { Registry } from 'prom-client';
-import { createEst } from '#apps/est';
+import { createEst, renewTls } from '#apps/est';
 import { canonicalJson } from '#audit';
 import { currentLabel, type AuthorityContext } from '#authority';
 import { loadConfig } from '#kernel';
@@ -18,6 +18,8 @@ export interface EstServer {
   /** PEM of the server's own certificate and key. */
   tls: { key: string; cert: string };
   call(method: string, path: string, options?: Parameters<typeof httpsRequest>[2]): Promise<HttpsAnswer>;
+  /** Another certificate of its own, as when it is renewed. */
+  renew(credentials: { key: string; cert: string }): void;
   close(): Promise<void>;
 }
 
@@ -41,6 +43,7 @@ export async function startEstServer(db: TestDatabase): Promise<EstServer> {
     est,
     tls,
     call: (method, path, options = {}) => httpsRequest(base, path, { method, rejectUnauthorized: false, ...options }),
+    renew: (credentials) => renewTls(app, credentials),
     close: () => app.close(),
   };
 }

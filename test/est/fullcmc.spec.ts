@@ -236,6 +236,17 @@ describe('a full request', () => {
   });
 });
 
+describe('an answer', () => {
+  it('is signed with the certificate that the connection has, also after that was renewed', async () => {
+    const own = async () => readSignedData(decodeBody((await post(Buffer.alloc(0))).body)).certificates;
+    expect(await own()).toEqual(fromPem(server.tls.cert));
+    const renewed = await selfSigned();
+    server.renew(renewed);
+    expect(await own()).toEqual(fromPem(renewed.cert));
+    server.renew(server.tls);
+  });
+});
+
 /** The same message with signingTime taken out and signed again. */
 function withoutTime(message: Buffer, privateKey: DeviceKey['privateKey']): Buffer {
   const info = new pkijs.ContentInfo({ schema: fromBER(new Uint8Array(message).buffer).result });
