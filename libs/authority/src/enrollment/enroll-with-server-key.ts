@@ -40,7 +40,8 @@ export function enrollWithServerKey(a: AuthorityContext, request: ServerKeyReque
     const deviceId = await deviceOf(a, principal);
     const delivery = await chooseDelivery(a, asked, deviceId);
     const { privateKey, publicKey } = await makeKey(a, keyTypeToMake(profile, asked.wantedKeyType));
-    const csr: CertificationRequest = { ...asked, publicKey };
+    // Nobody has to prove a key that is made here.
+    const csr: CertificationRequest = { ...asked, possession: undefined, publicKey };
     const outcome = await enrollAs(a, { ...enrollment, csr }, principal);
     if (outcome.state !== 'issued') throw new AuthorityError('internal', 'a key was made for a request that waits');
     return { certificate: outcome.certificate, pkcs8: encodePrivateKey(privateKey), delivery };

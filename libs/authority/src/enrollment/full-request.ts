@@ -125,7 +125,7 @@ async function bySecret(a: AuthorityContext, request: FullRequest, controls: Cmc
 /** One that cannot be taken fails for itself. */
 function readAsked(one: PkiData['requests'][number], signer: Certificate | undefined): Asked['csr'] {
   try {
-    return one.form === 'pkcs10' ? readCsr(one.der, signer) : readCertReqMsg(one.der, contextConstructedTag(1));
+    return one.form === 'pkcs10' ? readCsr(one.der, () => signer) : readCertReqMsg(one.der, contextConstructedTag(1));
   } catch (error) {
     if (isAuthorityError(error)) return error;
     throw error;
