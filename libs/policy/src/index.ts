@@ -1,5 +1,6 @@
 export { ekuOf, keyUsageOf, lintRules, NAME_TYPES, validity } from './profile.js';
 export type { NameRule, NameType, Profile, Supersede } from './profile.js';
+export { nameTypeOf, subjectOf } from './name-type.js';
 export { profiles, SHIPPED_PROFILES } from './shipped-profiles.js';
 export type { ShippedProfile } from './shipped-profiles.js';
 export { AUTHENTICATION_METHODS, DEFAULT_LABEL, OPTIONAL_OPERATIONS, overEst, shippedLabel } from './est-label.js';
