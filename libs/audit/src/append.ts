@@ -36,6 +36,7 @@ export const AUDIT_ACTIONS = [
   'ca.revoked',
   'ca.expiring',
   'profile.changed',
+  'profile.withdrawn',
   'blockedKeys.imported',
   'blockedKeys.revoked',
   'blockedKeys.altered',

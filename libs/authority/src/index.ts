@@ -8,8 +8,15 @@ export { changeQuotas, readQuotas } from './change-quotas.js';
 export { caIssuersUri, crlUri, IssuerDirectory, ocspUri } from './issuer-directory.js';
 export type { Issuer } from './issuer-directory.js';
 export { ensureHierarchy, readRoot } from './create-ca.js';
-export { currentLabel, currentLabels, currentProfile, currentProfiles } from './current-profile.js';
+export { currentLabel, currentLabels, currentProfile, currentProfiles, findProfile } from './current-profile.js';
+export {
+  proposeProfile,
+  proposeProfileChange,
+  proposeProfileWithdrawal,
+  proposeWholeProfile,
+} from './approvals/propose-profile.js';
 export type { PolicyView } from './current-profile.js';
+export { profileVersion } from './profile-versions.js';
 export {
   ensureAuthority,
   authenticateOperator,
@@ -57,7 +64,6 @@ export {
   proposeIssuer,
   proposeIssuerActivation,
   proposeIssuerRevocation,
-  proposeProfileChange,
 } from './approvals/propose-ca.js';
 export { reconcileIssuers } from './approvals/create-issuer.js';
 export { createPerson } from './people/create-person.js';

@@ -41,6 +41,7 @@ export { fromPem, toPem } from './pem.js';
 
 export type { CertificateTemplate } from './template.js';
 export { LINT_RULES, lintCertificate } from './lint.js';
+export { fitsPurpose } from './lint-purpose.js';
 export type { LintFinding, LintRule, LintRules, LintSeverity } from './lint.js';
 export { assembleCertificate, prepareCertificate, restoreCertificate } from './prepare.js';
 export type { PreparedCertificate } from './prepare.js';

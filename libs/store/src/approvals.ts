@@ -7,6 +7,7 @@ export const OPERATION_NAMES = [
   'ca.activate',
   'ca.revoke',
   'profile.change',
+  'profile.withdraw',
   'group.revoke',
   'device.reenroll',
   'role.grant',

@@ -9,6 +9,7 @@ import { reenrollDevice } from './reenroll-device.js';
 import { revokeBlockedKeys } from './revoke-blocked-keys.js';
 import { revokeGroup } from './revoke-group.js';
 import { revokeIssuer } from './revoke-issuer.js';
+import { withdrawProfile } from './withdraw-profile.js';
 
 /** Every operation that can be proposed. */
 const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
@@ -18,6 +19,7 @@ const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'ca.activate': activateIssuer,
   'ca.revoke': revokeIssuer,
   'profile.change': changeProfile,
+  'profile.withdraw': withdrawProfile,
   'role.grant': grantRoles,
   'person.invite': reinvitePerson,
   'blockedkey.revoke': revokeBlockedKeys,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { encodeParts } from '#credential';
 import { AuthorityError } from '#kernel';
 import { canonicalGeneralName } from '#pki';
-import { decideDevice, DEFAULT_LABEL } from '#policy';
+import { decideCertificate, DEFAULT_LABEL } from '#policy';
 import type { Certificate, SubjectPublicKey } from '#pki';
 import type { CertificateRow, Device, DeviceStanding, StatusRow } from '#store';
 import type { AuthorityContext } from '../context.js';
@@ -45,24 +45,27 @@ export async function prepareDeviceIntent(
   a: AuthorityContext,
   request: EstRequest,
   device: Device,
-  by: { requester: string; secretId: string | null; current: Certificate | undefined },
+  by: { requester: string; secretId: string | null; current: Certificate | undefined; thirdParty?: boolean },
 ): Promise<PreparedIntent> {
   const profile = currentProfile(a, request.label.profile);
   if (device.profile !== profile.name) {
     throw new AuthorityError('forbidden', `the device is registered for another profile: enroll at its own label`);
   }
   await requireNoCaKey(a, request.csr.publicKey);
-  const decision = decideDevice({
+  const { subject, san } = decideCertificate({
     profile,
     device: { suspended: false, revoked: false },
     entitled: entitledNames(profile, device),
     csr: request.csr,
     current: by.current,
+    missingSan: request.label.missingSan,
+    thirdParty: by.thirdParty ?? false,
   });
   return prepareIntent(a, {
     profile,
     issuer: await a.issuers.issuing(),
-    ...decision,
+    subject,
+    san,
     publicKey: request.csr.publicKey,
     deviceId: device.id,
     appId: device.appId,
