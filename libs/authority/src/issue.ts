@@ -13,7 +13,7 @@ import {
   type PreparedCertificate,
   type SubjectPublicKey,
 } from '#pki';
-import { ekuOf, keyUsageOf, lintRules, validity, type Profile } from '#policy';
+import { ekuOf, isPublished, keyUsageOf, lintRules, validity, type Profile } from '#policy';
 import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, recordIntent as insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
@@ -79,7 +79,7 @@ export function prepareIntent(
       ...(hasStatus
         ? {
             crlUri: crlUri(issuer, issuer.kind === 'root' ? undefined : shard),
-            ocspUri: ocspUri(issuer),
+            ...(profile.revocation === 'crl+ocsp' ? { ocspUri: ocspUri(issuer) } : {}),
             caIssuersUri: caIssuersUri(issuer),
           }
         : {}),
@@ -98,6 +98,7 @@ export function prepareIntent(
       notAfter,
       profile: profile.name,
       profileVersion: profile.version,
+      published: isPublished(profile),
       spkiSha256: publicKey.sha256,
       subject: nameToString(request.subject),
       names: request.san.map(canonicalGeneralName),
