@@ -329,6 +329,7 @@ const ROUTES = [
   'post /v1/device-groups/{id}/revoke',
   'post /v1/device-groups/{id}/suspend',
   'post /v1/devices',
+  'post /v1/devices/{id}/dry-run',
   'post /v1/devices/{id}/reset',
   'post /v1/devices/{id}/resume',
   'post /v1/devices/{id}/revoke',

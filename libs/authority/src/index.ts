@@ -28,6 +28,8 @@ export type { Caller } from './operator-access.js';
 export { createApp, createDeviceGroup, createOrganization, createRelease } from './registry.js';
 export { changeDevice, registerDevice, resetDevice } from './register-device.js';
 export type { DeviceRequest, Enrollment } from './register-device.js';
+export { dryRun } from './enrollment/dry-run.js';
+export type { DryRun, DryRunRequest, ExpectedCertificate } from './enrollment/dry-run.js';
 export { deviceStatus, resumeDevice, revokeDevice, suspendDevice } from './device-standing.js';
 export { groupStatus, resumeGroup, suspendGroup } from './group-standing.js';
 export { followGroup } from './follow-group.js';
