@@ -280,6 +280,13 @@ describe("a profile of somebody's own", () => {
   });
 });
 
+test('a profile with CRLs alone names no OCSP responder in its certificates (X25)', async () => {
+  await changed('device', { revocation: 'crl' });
+  const { crlUris, ocspUris, caIssuerUris } = readCertificate((await makeEnrolled(db)).certificate);
+  expect([crlUris, ocspUris, caIssuerUris]).toEqual([[expect.any(String)], [], [expect.any(String)]]);
+  await changed('device', { revocation: 'crl+ocsp' });
+});
+
 describe('a renewal is issued by the profile as it is now', () => {
   test('so that a policy tightened since holds for it', async () => {
     const { keyTypes, validitySeconds } = device();

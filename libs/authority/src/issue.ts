@@ -61,7 +61,6 @@ export function prepareIntent(
   // The first random octet; the octet before it is the epoch.
   const shard = Number.parseInt(serial.slice(2, 6), 16) % issuer.shards;
   const { notBefore, notAfter } = validity(profile, a.clock.now(), issuer.notAfter);
-  const hasStatus = profile.revocation !== 'none';
   const token = prepareCertificate(
     {
       serial,
@@ -76,13 +75,7 @@ export function prepareIntent(
         : {}),
       ...purposesOf(profile, publicKey),
       ...(request.san.length > 0 ? { san: request.san } : {}),
-      ...(hasStatus
-        ? {
-            crlUri: crlUri(issuer, issuer.kind === 'root' ? undefined : shard),
-            ...(profile.revocation === 'crl+ocsp' ? { ocspUri: ocspUri(issuer) } : {}),
-            caIssuersUri: caIssuersUri(issuer),
-          }
-        : {}),
+      ...statusUris(profile, issuer, shard),
       ...(profile.ocspNoCheck ? { ocspNoCheck: true } : {}),
       ...(request.appId !== null ? { appId: request.appId } : {}),
     },
@@ -117,6 +110,16 @@ export function prepareIntent(
 function purposesOf(profile: Profile, { keyType }: SubjectPublicKey): { eku?: string[] } {
   const eku = ekuOf(profile, keyType);
   return eku.length > 0 ? { eku } : {};
+}
+
+/** Where to ask about a certificate, as far as its profile has anybody to ask. */
+function statusUris({ revocation }: Profile, issuer: IntentIssuer, shard: number) {
+  if (revocation === 'none') return {};
+  return {
+    crlUri: crlUri(issuer, issuer.kind === 'root' ? undefined : shard),
+    ...(revocation === 'crl+ocsp' ? { ocspUri: ocspUri(issuer) } : {}),
+    caIssuersUri: caIssuersUri(issuer),
+  };
 }
 
 /** What the linter holds a certificate against. */

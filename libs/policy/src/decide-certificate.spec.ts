@@ -53,7 +53,6 @@ const ask = (request: CertificationRequest, { device: facts, ...rest }: Rest = {
   csr: request,
   current: undefined,
   missingSan: 'refuse',
-  thirdParty: false,
   ...rest,
 });
 const decide = (request: CertificationRequest, rest: Rest = {}) => decideCertificate(ask(request, rest));
@@ -354,11 +353,20 @@ describe('ChangeSubjectName', () => {
   test('of a first request counts where it comes with the certificate of a third party (E86)', () => {
     const from = { subject: cn('Serial 4711'), san: [dns('factory.example')] };
     const asked = csr({ ...from, changeSubjectName: { subject: ownSubject, san: ownSan } });
-    expect(decide(asked, { thirdParty: true })).toMatchObject({ subject: ownSubject, san: ownSan, newIdentity: false });
+    const knownAs = encodeName(from.subject);
+    expect(decide(asked, { knownAs })).toMatchObject({ subject: ownSubject, san: ownSan, newIdentity: false });
     expect(refusal(() => decide(asked)).kind).toBe('forbidden');
     const foreign = csr({ ...from, changeSubjectName: { subject: ownSubject, san: [sip('a.example')] } });
-    expect(refusal(() => decide(foreign, { thirdParty: true })).kind).toBe('forbidden');
+    expect(refusal(() => decide(foreign, { knownAs })).kind).toBe('forbidden');
   });
+});
+
+test('a first request may name the device as a third party knows it, and gets the names of the registry', () => {
+  const known = cn('Serial 4711');
+  const asked = csr({ subject: known });
+  expect(decide(asked, { knownAs: encodeName(known) })).toMatchObject({ subject: ownSubject, san: ownSan });
+  expect(refusal(() => decide(asked)).detail).toMatch(/CN=<device id>/);
+  expect(refusal(() => decide(asked, { knownAs: encodeName(cn('Serial 4712')) })).detail).toMatch(/CN=<device id>/);
 });
 
 test('all objections are told to whoever wants them all', () => {

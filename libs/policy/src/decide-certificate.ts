@@ -36,8 +36,11 @@ export interface CertificateRequest {
   current: Certificate | undefined;
   /** Of the label: what a renewal without subjectAltName is (E81). */
   missingSan: EstLabel['missingSan'];
-  /** Whether a first request comes with a third party's certificate: then it may ask for other names than that has (E86). */
-  thirdParty: boolean;
+  /**
+   * DER of the subject by which a third party knows the device. A first request may name it instead of its own (RFC 7030
+   * section 4.2.1), and may ask for its own names by ChangeSubjectName (E86).
+   */
+  knownAs?: Buffer | undefined;
 }
 
 export interface CertificateDecision extends EntitledNames {
@@ -109,8 +112,10 @@ function* profileObjections({ profile, entitled: { san } }: CertificateRequest):
 }
 
 /** A first request may leave names out; what it names must be the device's own. */
-function* wishedNameObjections({ csr, profile, entitled: { subject, san } }: CertificateRequest): Objections {
-  if (csr.subject.length > 0 && !namesEqual(csr.subjectDer, encodeName(subject))) {
+function* wishedNameObjections({ csr, profile, knownAs, entitled }: CertificateRequest): Objections {
+  const { subject, san } = entitled;
+  const known = knownAs !== undefined && namesEqual(csr.subjectDer, knownAs);
+  if (csr.subject.length > 0 && !known && !namesEqual(csr.subjectDer, encodeName(subject))) {
     const wanted = profile.subject === 'device' ? 'CN=<device id>' : 'the subject that the device will have';
     yield notNames(`the subject of the request must be empty or ${wanted}`);
   }
@@ -121,7 +126,7 @@ function* wishedNameObjections({ csr, profile, entitled: { subject, san } }: Cer
 
 /** E86: subject and SAN are those of the third party's certificate, and say nothing of what is to be issued. */
 function* firstChangeObjections(request: CertificateRequest, change: Change): Objections {
-  if (!request.thirdParty) {
+  if (request.knownAs === undefined) {
     yield notNames(
       'ChangeSubjectName: a first request names what it wants, and has no certificate that names something else',
     );

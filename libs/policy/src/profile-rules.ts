@@ -1,5 +1,5 @@
-import type { Lifetimes } from '#kernel';
-import { fitsPurpose, OID, type KeyUsage } from '#pki';
+import { isAuthorityError, type Lifetimes } from '#kernel';
+import { fitsPurpose, OID, type KeyType, type KeyUsage } from '#pki';
 import { overEst } from './est-label.js';
 import { keyUsageOf, type NameType, type Profile } from './profile.js';
 import { validityBounds } from './profile-bounds.js';
@@ -22,6 +22,16 @@ const END_ENTITY_USAGES: readonly KeyUsage[] = [
   'dataEncipherment',
   'keyAgreement',
 ];
+
+/** Of this type of key; empty where it could do nothing. */
+function usagesOf(profile: Described, keyType: KeyType): KeyUsage[] {
+  try {
+    return keyUsageOf(profile, keyType);
+  } catch (error) {
+    if (!isAuthorityError(error, 'invalid')) throw error;
+    return [];
+  }
+}
 
 const takes = ({ san }: Described, type: NameType): boolean => san.some((rule) => rule.type === type);
 
@@ -60,13 +70,13 @@ const END_ENTITY_RULES: readonly ProfileRule[] = [
   {
     member: 'keyUsage',
     text: 'leaves a key of one of keyTypes without any usage that it can have (X16)',
-    holds: (profile) => profile.keyTypes.every((keyType) => keyUsageOf(profile, keyType).length > 0),
+    holds: (profile) => profile.keyTypes.every((keyType) => usagesOf(profile, keyType).length > 0),
   },
   {
     member: 'keyUsage',
     text: 'has a usage that no key of keyTypes can have (X16)',
     holds: (profile) => {
-      const possible = new Set(profile.keyTypes.flatMap((keyType) => keyUsageOf(profile, keyType)));
+      const possible = new Set(profile.keyTypes.flatMap((keyType) => usagesOf(profile, keyType)));
       return profile.keyUsage.every((usage) => possible.has(usage));
     },
   },
@@ -95,8 +105,10 @@ const END_ENTITY_RULES: readonly ProfileRule[] = [
     text: 'has a purpose that keyUsage makes impossible for a key of one of keyTypes (X17)',
     holds: (profile) =>
       profile.keyTypes.every((keyType) => {
-        const usages = keyUsageOf(profile, keyType);
-        return profile.eku.every((oid) => fitsPurpose(oid, usages));
+        const usages = usagesOf(profile, keyType);
+        // A key that only enciphers serves those purposes alone that this is enough for, and its certificate names no other.
+        const served = profile.eku.filter((oid) => fitsPurpose(oid, usages));
+        return keyType.startsWith('ml-kem-') ? served.length > 0 : served.length === profile.eku.length;
       }),
   },
   {

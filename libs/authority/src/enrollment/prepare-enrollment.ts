@@ -54,8 +54,8 @@ export interface AskedBy {
   requester: string;
   secretId: string | null;
   current: Certificate | undefined;
-  /** Whether it came with the certificate of a third party. */
-  thirdParty?: boolean;
+  /** DER of the subject by which a third party knows the device. */
+  knownAs?: Buffer | undefined;
 }
 
 /** Decides and builds; no database. The names are the registry's, whatever the request wished. */
@@ -99,7 +99,7 @@ export function askedOf(
   a: AuthorityContext,
   { label, csr }: Pick<EstRequest, 'label' | 'csr'>,
   device: Device,
-  { current, thirdParty = false }: Pick<AskedBy, 'current' | 'thirdParty'>,
+  { current, knownAs }: Pick<AskedBy, 'current' | 'knownAs'>,
 ): CertificateRequest {
   const profile = currentProfile(a, label.profile);
   if (device.profile !== profile.name) {
@@ -112,7 +112,7 @@ export function askedOf(
     csr,
     current,
     missingSan: label.missingSan,
-    thirdParty,
+    knownAs,
   };
 }
 
