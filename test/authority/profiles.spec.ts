@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   approve,
@@ -13,10 +14,12 @@ import {
   type Actor,
   type AuthorityContext,
 } from '#authority';
+import { canonicalJson } from '#audit';
 import { addSeconds, type Clock } from '#kernel';
 import { encodeCsr, OID, readCertificate, readCsr, readPublicKey } from '#pki';
-import { profileDocument } from '#policy';
+import { MAX_CUSTOM_PROFILES, profileDocument } from '#policy';
 import { policyDocumentMac } from '#status';
+import { appendStatusChanges, insertPolicyDocument } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
 import { enroll, enrollRequest, makeDevice, makeEnrolled, renewRequest } from '../harness/fixtures.js';
@@ -271,6 +274,31 @@ describe("a profile of somebody's own", () => {
 
   test.each(['device', 'root-ca'])('%s is shipped, and is not withdrawn', async (name) => {
     await expect(proposeProfileWithdrawal(api, admin, name)).rejects.toMatchObject({ kind: 'conflict' });
+  });
+
+  test('is the hundredth or none (tooMany)', async () => {
+    const document = Buffer.from(canonicalJson({ ...CAMERA, eku: [OID.clientAuth] }));
+    const [{ id: approvalId }] = (await db.sql<{ id: string }>(`select id from approvals limit 1`)) as [{ id: string }];
+    const names = Array.from({ length: MAX_CUSTOM_PROFILES }, (_, i) => `many-${i}`);
+    const at = db.clock.now();
+    const reason = createHash('sha256').update(document).digest('hex');
+    const row = (name: string) => ({ kind: 'profile' as const, name, version: 1, document, approvalId });
+    const none = { invalidityDate: null, endsAt: null, issuerId: null, shard: null, notAfter: null };
+    const log = (status: string, hash: string | null) =>
+      names.map((subject) => ({ kind: 'profile' as const, subject, status, reason: hash, at, ...none }));
+    const owner = await db.as('owner');
+    let seq = await owner.transaction(async (tx) => {
+      for (const name of names) {
+        await insertPolicyDocument(tx, { ...row(name), mac: policyDocumentMac(db.macKey, row(name)) });
+      }
+      return appendStatusChanges(tx, db.macKey, log('v1', reason));
+    });
+    await api.follower.catchUp(seq);
+    const attempt = proposeProfile(api, admin, { ...CAMERA, name: 'one-more' });
+    await expect(attempt).rejects.toMatchObject({ kind: 'conflict', code: 'tooMany' });
+    seq = await owner.transaction((tx) => appendStatusChanges(tx, db.macKey, log('withdrawn', null)));
+    await api.follower.catchUp(seq);
+    await expect(proposeProfile(api, admin, { ...CAMERA, name: 'one-more' })).resolves.toHaveProperty('digest');
   });
 
   test('that is not there is not withdrawn, nor is one by an officer', async () => {
