@@ -408,6 +408,8 @@ describe('a version that nobody approved is not believed', () => {
       await expect(attempt).rejects.toMatchObject({ kind: 'unavailable', code: 'profileAltered' });
       // The others are not taken down with it.
       expect(currentProfile(context, 'tls-server').version).toBe(1);
+      const names = currentProfiles(context).map(({ name }) => name);
+      expect([names.includes('device'), names.includes('tls-server')]).toEqual([false, true]);
     } finally {
       await db.tamper(`delete from policy_documents where version = $1`, [version]);
       await db.tamper(

@@ -1,4 +1,4 @@
-import { AuthorityError } from '#kernel';
+import { AuthorityError, isAuthorityError } from '#kernel';
 import {
   overEst,
   SHIPPED_PROFILES,
@@ -34,9 +34,9 @@ export function currentProfile(a: PolicyView, name: string): Profile {
   return profile;
 }
 
-/** Every profile as it is now, the shipped ones first. */
+/** Every profile as it is now, the shipped ones first; without those that are not what was approved. */
 export function currentProfiles(a: PolicyView): Profile[] {
-  return profileNames(a).flatMap((name) => findProfile(a, name) ?? []);
+  return profileNames(a).flatMap((name) => unlessAltered(() => findProfile(a, name)) ?? []);
 }
 
 const profileNames = (a: PolicyView): string[] => [
@@ -53,10 +53,20 @@ export function currentLabel(a: PolicyView, name: string): EstLabel | undefined 
   return profile !== undefined && overEst(profile) ? shippedLabel(profile) : undefined;
 }
 
-/** Every EST label as it is now. */
+/** Every EST label as it is now; without those that are not what was approved. */
 export function currentLabels(a: PolicyView): EstLabel[] {
   const names = new Set([...profileNames(a), ...(a.follower?.index.documents('label').keys() ?? [])]);
-  return [...names].flatMap((name) => currentLabel(a, name) ?? []);
+  return [...names].flatMap((name) => unlessAltered(() => currentLabel(a, name)) ?? []);
+}
+
+/** One that somebody altered takes no list down with it. */
+function unlessAltered<T>(find: () => T | undefined): T | undefined {
+  try {
+    return find();
+  } catch (error) {
+    if (!isAuthorityError(error, 'unavailable')) throw error;
+    return undefined;
+  }
 }
 
 function believed(entry: DocumentEntry, kind: 'profile' | 'label', name: string): unknown {

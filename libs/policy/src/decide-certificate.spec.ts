@@ -132,7 +132,7 @@ describe('a first enrollment', () => {
       /ChangeSubjectName/,
     ],
   ];
-  test.each(refused)('that asks for %s is refused aloud', (_, wishes, text) => {
+  test.each(refused)('that asks for %s is refused aloud (E71)', (_, wishes, text) => {
     const error = refusal(() => decide(csr(wishes)));
     expect(error.kind).toBe('forbidden');
     expect(error.detail).toMatch(text);
