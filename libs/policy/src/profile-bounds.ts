@@ -25,7 +25,10 @@ export function validityBounds(
   { name, revocation, ca }: Pick<Profile, 'name' | 'revocation' | 'ca'>,
   lifetimes: Lifetimes,
 ): { min: number; max: number } {
-  if (ca) return { min: lifetimes.deviceCertificate + 1, max: lifetimes.rootCa - 1 };
+  if (ca) {
+    const max = name === 'issuing-ca' ? lifetimes.rootCa - 1 : lifetimes.rootCa;
+    return { min: lifetimes.deviceCertificate + 1, max };
+  }
   if (name === 'ocsp-responder') {
     return { min: Math.max(SHORTEST, lifetimes.ocspDelegateRenew + 1), max: LONGEST_DELEGATE };
   }

@@ -84,7 +84,8 @@ export async function dryRun(
       : await attempt(reasons, async () => {
           const ofRequest = { operation: 'simpleenroll', label, csr: asked.csr } as const;
           const by = { requester: actor.id, secretId: null, current: undefined };
-          return expected(asked, await prepareDeviceIntent(a, ofRequest, device, by), await a.issuers.issuing());
+          const intent = await prepareDeviceIntent(a, ofRequest, device, by);
+          return expected(asked, intent, await a.issuers.require(intent.row.issuerId));
         });
   return {
     reasons: reasons.map(reasonOf),
