@@ -1,9 +1,9 @@
 import { AuthorityError, type Lifetimes } from '#kernel';
-import { KEY_USAGES, type KeyType } from '#pki';
+import { GENERATED_KEY_TYPES, KEY_USAGES, type KeyType } from '#pki';
 import { NAME_TYPES, type NameRule, type Profile, type Supersede } from './profile.js';
 import { BACKDATE, DELAY, MAX_NAMES_OF_TYPE } from './profile-bounds.js';
 import { ruleFaults } from './profile-rules.js';
-import { END_ENTITY_KEYS, shippedProfile } from './shipped-profiles.js';
+import { shippedProfile } from './shipped-profiles.js';
 
 /** What is wrong with a profile; `member` as in `renewal.sameKey` or `san[1].max`. */
 export interface ProfileFault {
@@ -21,9 +21,7 @@ export type ProfileDocument = { readonly [Member in keyof Plain]: Plain[Member] 
 }>;
 
 /** In this order they stand in a document. */
-export const KEY_TYPES: readonly KeyType[] = [
-  ...new Set<KeyType>([...END_ENTITY_KEYS, 'ml-dsa-44', 'ml-dsa-65', 'ml-dsa-87']),
-];
+export const KEY_TYPES: readonly KeyType[] = GENERATED_KEY_TYPES;
 
 const MAX_RULES = 10;
 const MAX_EKU = 10;

@@ -1,5 +1,5 @@
 import { isAuthorityError, type Lifetimes } from '#kernel';
-import { fitsPurpose, OID, type KeyType, type KeyUsage } from '#pki';
+import { fitsPurpose, isKemKey, OID, type KeyType, type KeyUsage } from '#pki';
 import { overEst } from './est-label.js';
 import { keyUsageOf, type NameType, type Profile } from './profile.js';
 import { validityBounds } from './profile-bounds.js';
@@ -108,7 +108,7 @@ const END_ENTITY_RULES: readonly ProfileRule[] = [
         const usages = usagesOf(profile, keyType);
         // A key that only enciphers serves those purposes alone that this is enough for, and its certificate names no other.
         const served = profile.eku.filter((oid) => fitsPurpose(oid, usages));
-        return keyType.startsWith('ml-kem-') ? served.length > 0 : served.length === profile.eku.length;
+        return isKemKey(keyType) ? served.length > 0 : served.length === profile.eku.length;
       }),
   },
   {
@@ -174,7 +174,7 @@ const OWN_SERVER_RULES: readonly ProfileRule[] = [
 
 /** Of those that only the authority issues by, this alone may differ from what is shipped. */
 const FREE: readonly (keyof Described)[] = ['description', 'validitySeconds', 'backdateSeconds', 'keyTypes'];
-/** Of the keys that we make where nobody asks for another type; of a delegate, the only one. */
+/** Of the keys that we make where nobody asks for another type. */
 const OWN_KEY = 'ec-p256';
 
 /** Everything that the members of a profile together break. `shipped`: the one of its name, if there is one. */
@@ -202,8 +202,8 @@ function fixedFaults(profile: Described, shipped: Profile): ProfileFault[] {
   if (!keyTypes.includes(OWN_KEY) && shipped.name !== 'sub-ca') {
     faults.push({ member: 'keyTypes', text: `must hold ${OWN_KEY} for ${shipped.name}` });
   }
-  if (shipped.ocspNoCheck && keyTypes.length > 1) {
-    faults.push({ member: 'keyTypes', text: `must be ${OWN_KEY} alone for ${shipped.name}` });
+  if (!keyTypes.every((keyType) => shipped.keyTypes.includes(keyType))) {
+    faults.push({ member: 'keyTypes', text: `must be some of ${shipped.keyTypes.join(', ')} for ${shipped.name}` });
   }
   return faults;
 }

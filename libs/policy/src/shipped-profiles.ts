@@ -19,8 +19,7 @@ export const SHIPPED_PROFILES = [
 ] as const;
 export type ShippedProfile = (typeof SHIPPED_PROFILES)[number];
 
-/** What an end entity's key may be. */
-export const END_ENTITY_KEYS: readonly KeyType[] = [
+const END_ENTITY_KEYS: readonly KeyType[] = [
   'ec-p256',
   'ec-p384',
   'ec-p521',

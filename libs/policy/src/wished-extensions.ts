@@ -1,6 +1,6 @@
 import { AuthorityError, isAuthorityError } from '#kernel';
 import { OID, readExtendedKeyUsage, readKeyUsage, type CertificationRequest, type Extension } from '#pki';
-import { keyUsageOf, type Profile } from './profile.js';
+import { ekuOf, keyUsageOf, type Profile } from './profile.js';
 
 /** DER of SEQUENCE {}: cA FALSE is the default and not encoded. */
 const NO_CA = Buffer.from([0x30, 0x00]);
@@ -35,7 +35,7 @@ function objectionTo(
     case OID.keyUsage:
       return beyond('keyUsage', readKeyUsage(value), keyUsageOf(profile, publicKey.keyType));
     case OID.extKeyUsage:
-      return beyond('extendedKeyUsage', readExtendedKeyUsage(value), profile.eku);
+      return beyond('extendedKeyUsage', readExtendedKeyUsage(value), ekuOf(profile, publicKey.keyType));
     default:
       return refused(`the profile ${profile.name} does not allow the extension ${oid}`);
   }

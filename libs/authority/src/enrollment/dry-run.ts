@@ -3,6 +3,7 @@ import {
   canonicalGeneralName,
   der,
   encodeName,
+  isKemKey,
   nameToString,
   readCertificate,
   readCsr,
@@ -78,6 +79,7 @@ export async function dryRun(
   const asked =
     label && csr && (await attempt(reasons, () => askedOf(a, { label, csr }, device, { current: undefined })));
   if (asked !== undefined) reasons.push(...objections(asked));
+  if (csr && isKemKey(csr.publicKey.keyType)) reasons.push(needsCertificate());
   const certificate =
     reasons.length > 0 || !label || !asked
       ? undefined
@@ -123,9 +125,16 @@ async function requestOf({ csr, keyType }: DryRunRequest): Promise<Certification
     san: undefined,
     challengePassword: undefined,
     changeSubjectName: undefined,
+    possession: undefined,
     attributeTypes: [],
   };
 }
+
+/** What a first enrollment cannot prove; with the certificate for signatures that it leads to, a renewal can (RFC 9883). */
+const needsCertificate = (): AuthorityError =>
+  new AuthorityError('invalid', 'an ML-KEM key is proved by the certificate of an earlier key: enroll that first', {
+    code: 'possession',
+  });
 
 /** What the bytes say, not what they were made of. */
 function expected(asked: CertificateRequest, intent: PreparedIntent, issuer: Issuer): ExpectedCertificate {
