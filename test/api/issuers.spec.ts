@@ -75,6 +75,7 @@ describe('what is proposed', () => {
 describe('a request that is no good proposes nothing', () => {
   const id = randomUUID();
   const root = async () => (await api.issuers.root()).id;
+  const issuing = async () => (await api.issuers.issuing()).id;
   const cases: [string, () => Promise<{ status: number; text: string }>, number, string?][] = [
     ['no name', () => plane.post('/v1/issuers', {}, admin), 400, 'name'],
     ['an empty name', () => plane.post('/v1/issuers', { name: '' }, admin), 400, 'name'],
@@ -89,6 +90,41 @@ describe('a request that is no good proposes nothing', () => {
     ['the root', async () => plane.post(`/v1/issuers/${await root()}/revoke`, { reason: 'superseded' }, admin), 409],
     ['no reason', () => plane.post(`/v1/issuers/${id}/revoke`, {}, admin), 400, 'reason'],
     ['a hold', () => plane.post(`/v1/issuers/${id}/revoke`, { reason: 'certificateHold' }, admin), 400, 'reason'],
+    ['a kind that is none', () => plane.post('/v1/issuers', { name: 'x', kind: 'leaf' }, admin), 400, 'kind'],
+    ['a life of a second', () => plane.post('/v1/issuers', { name: 'x', validitySeconds: 1 }, admin), 400, 'validity'],
+    ['an unknown parent', () => plane.post('/v1/issuers', { name: 'x', parentId: id }, admin), 422, 'parentId'],
+    [
+      'a constraint on one mailbox (X22)',
+      () => plane.post('/v1/issuers', { name: 'x', nameConstraints: { permitted: { email: ['a@b.c'] } } }, admin),
+      422,
+      'permitted.email',
+    ],
+    ['an unknown CA to follow', () => plane.post(`/v1/issuers/${id}/rollover`, {}, admin), 404],
+    [
+      'a life beyond the root (CX06)',
+      async () => plane.post(`/v1/issuers/${await issuing()}/rollover`, { validitySeconds: 999_999_999 }, admin),
+      422,
+      'validitySeconds',
+    ],
+    [
+      'nothing to cross-sign',
+      async () => plane.post(`/v1/issuers/${await root()}/cross-sign`, { unconstrained: true }, admin),
+      422,
+      'csr',
+    ],
+    [
+      'no PEM to cross-sign',
+      async () => plane.post(`/v1/issuers/${await root()}/cross-sign`, { csr: 'x', unconstrained: true }, admin),
+      400,
+    ],
+    ['an import without chain', () => plane.post(`/v1/issuers/${id}/import`, { certificate: 'x' }, admin), 400],
+    ['a CRL that is none', async () => plane.post(`/v1/issuers/${await root()}/crl`, { crl: 'x' }, admin), 400],
+    [
+      'the request of a CA that has its certificate',
+      async () => plane.get(`/v1/issuers/${await root()}/csr`, admin),
+      409,
+    ],
+    ['the request of an unknown CA', () => plane.get(`/v1/issuers/${id}/csr`, admin), 404],
     ['an unknown profile', () => patch('/v1/profiles/absent', { validitySeconds: 100 }, admin), 404],
     ['the profile of the root', () => patch('/v1/profiles/root-ca', { validitySeconds: 100 }, admin), 409],
     ['no change', () => patch('/v1/profiles/device', {}, admin), 400],

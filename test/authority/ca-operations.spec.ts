@@ -59,7 +59,7 @@ async function inStep(): Promise<void> {
 
 let counter = 0;
 const create = async (): Promise<string> =>
-  (await decided(proposeIssuer(api, admin, `Issuing CA of a spec ${++counter}`))).issuerId;
+  (await decided(proposeIssuer(api, admin, { name: `Issuing CA of a spec ${++counter}` }))).issuerId;
 const find = async (id: string): Promise<Issuer> => (await est.issuers.find(id))!;
 /** What the worker does when it sees a new CA. */
 const publish = async (id: string) => renewOcspDelegate(worker, (await worker.issuers.find(id))!, { ocspKek });
@@ -88,7 +88,7 @@ async function plant(issuerId: string): Promise<void> {
 
 describe('a new issuing CA', () => {
   test('is proposed, approved by another, certified by the root and announced as retired on every plane', async () => {
-    const proposed = await proposeIssuer(api, admin, 'Second CA');
+    const proposed = await proposeIssuer(api, admin, { name: 'Second CA' });
     expect(await db.sql(`select 1 from issuers where name = 'Second CA'`)).toEqual([]);
     const { issuerId } = await decided(Promise.resolve(proposed));
     for (const one of [api, est, worker]) {
@@ -108,35 +108,35 @@ describe('a new issuing CA', () => {
   });
 
   test('has a name that no other CA has', async () => {
-    await expect(proposeIssuer(api, admin, 'Touchmark Root CA')).rejects.toMatchObject({ kind: 'conflict' });
-    const first = await proposeIssuer(api, admin, 'Twice');
-    const second = await proposeIssuer(api, admin, 'Twice');
+    await expect(proposeIssuer(api, admin, { name: 'Touchmark Root CA' })).rejects.toMatchObject({ kind: 'conflict' });
+    const first = await proposeIssuer(api, admin, { name: 'Twice' });
+    const second = await proposeIssuer(api, admin, { name: 'Twice' });
     await decided(Promise.resolve(first));
     await expect(approve(api, approver, second.approvalId, {})).rejects.toMatchObject({ kind: 'conflict' });
     expect(await db.sql(`select 1 from issuers where name = 'Twice'`)).toHaveLength(1);
   });
 
   test('comes to nothing when it is rejected, approved by its proposer or proposed by whoever may not', async () => {
-    const rejected = await proposeIssuer(api, admin, 'Never');
+    const rejected = await proposeIssuer(api, admin, { name: 'Never' });
     await reject(api, approver, rejected.approvalId);
     await expect(approve(api, approver, rejected.approvalId, {})).rejects.toMatchObject({ kind: 'conflict' });
     const both = await makePerson(db, ['admin', 'approver']);
-    const own = await proposeIssuer(api, both, 'Never');
+    const own = await proposeIssuer(api, both, { name: 'Never' });
     await expect(approve(api, both, own.approvalId, {})).rejects.toMatchObject({ code: 'samePerson' });
     const officer = await makePerson(db, ['officer']);
-    await expect(proposeIssuer(api, officer, 'Never')).rejects.toMatchObject({ kind: 'forbidden' });
+    await expect(proposeIssuer(api, officer, { name: 'Never' })).rejects.toMatchObject({ kind: 'forbidden' });
     expect(await db.sql(`select 1 from issuers where name = 'Never'`)).toEqual([]);
   });
 
   test('is not what a plane wrote in the place of its certificate, before or while it was signed', async () => {
-    const before = await proposeIssuer(api, admin, 'Written before');
+    const before = await proposeIssuer(api, admin, { name: 'Written before' });
     const unsigned = { ...api.signer, createKey: api.signer.createKey.bind(api.signer) };
     const cut = () => Promise.reject(new AuthorityError('unavailable', 'cut off'));
     const { result } = await approve({ ...api, signer: { ...unsigned, sign: cut } }, approver, before.approvalId, {});
     const first = String(result['issuerId']);
     await plant(first);
 
-    const during = await proposeIssuer(api, admin, 'Written meanwhile');
+    const during = await proposeIssuer(api, admin, { name: 'Written meanwhile' });
     const sign: typeof api.signer.sign = async (request) => {
       const [row] = await db.sql<{ id: string }>(`select id from issuers where name = 'Written meanwhile'`);
       await plant(row!.id);
@@ -176,7 +176,7 @@ describe('a new issuing CA', () => {
                   }, options),
               },
             };
-      const { approvalId } = await proposeIssuer(api, admin, `Cut off ${when}`);
+      const { approvalId } = await proposeIssuer(api, admin, { name: `Cut off ${when}` });
       const { result } = await approve(broken, approver, approvalId, {});
       const { issuerId } = result as { issuerId: string };
       await inStep();

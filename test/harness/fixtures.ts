@@ -69,7 +69,9 @@ export function enrollRequest(
   key: DeviceKey,
   rest: Partial<EstRequest> & { wishes?: Partial<CsrTemplate>; basic?: Presented['basic'] } = {},
 ): EstRequest {
-  const { wishes, basic = { user: device.id, password: secret }, ...request } = rest;
+  const { wishes, basic: _, ...request } = rest;
+  // Given as undefined means none.
+  const basic = 'basic' in rest ? rest.basic : { user: device.id, password: secret };
   return {
     operation: 'simpleenroll',
     label: shippedLabel(profiles(loadConfig({}).lifetimes).device),

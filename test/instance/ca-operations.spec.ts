@@ -1,4 +1,6 @@
 import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import nodePath from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -197,4 +199,51 @@ test("a CA's certificate is revoked by two people, by whichever way it is asked 
   expect(await ready()).toEqual([expect.stringMatching(/^200 /), expect.stringMatching(/^200 /)]);
   await activate((await named('Touchmark Issuing CA 1')).id);
   expect(await verifies(await until(() => enroll()))).toBe('Touchmark Issuing CA 1');
+}, 120_000);
+
+test('a root gets another key while everything runs: who knows the old root alone goes on, and status is told of both (Q06, O35)', async () => {
+  const old = await named('Touchmark Root CA');
+  const before = await enroll();
+  const reply = await approved(await instance.api('POST', `/v1/issuers/${old.id}/rollover`, {}));
+  const { issuerId } = reply.json<{ result: { issuerId: string } }>().result;
+  await activate(issuerId);
+  await approved(await instance.api('POST', '/v1/issuers', { name: 'Under the new key' }));
+  const { id } = await named('Under the new key');
+  await activate(id);
+
+  const shown = (await instance.api('GET', `/v1/issuers/${issuerId}`)).json<{
+    status: string;
+    pem: string;
+    links: { form: string; id: string; pem: string }[];
+  }>();
+  expect(shown.status).toBe('active');
+  expect(shown.links.map(({ form }) => form).sort()).toEqual(['newWithOld', 'oldWithNew']);
+  for (const link of shown.links) {
+    const served = await until(async () => {
+      const answer = await instance.status(`/ca/${link.id}.cer`);
+      return answer.status === 200 ? answer : undefined;
+    });
+    expect(served.body.equals(fromPem(link.pem, 'CERTIFICATE')[0]!)).toBe(true);
+  }
+  const discovery = (await instance.status('/.well-known/touchmark')).json<{ links: { id: string }[] }>();
+  expect(discovery.links.map((one) => one.id).sort()).toEqual(shown.links.map((one) => one.id).sort());
+  expect((await instance.status('/ca/root.pem')).text).toBe(shown.pem);
+
+  // The servers change to the new issuing CA; the connections of this test know the old root alone all the time.
+  for (const url of [instance.urls.est, instance.urls.api]) {
+    await until(async () => ((await serverIssuer(url)) === 'Under the new key' ? url : undefined));
+  }
+  const after = await enroll();
+  const under = await named('Under the new key');
+  expect(await until(async () => ocspStatus(after, under))).toBe('good');
+  expect(await ocspStatus(before, await named('Touchmark Issuing CA 1'))).toBe('good');
+  // Each link is a certificate like any other, and its signer tells its status.
+  const link = shown.links.find(({ form }) => form === 'newWithOld')!;
+  expect(await until(async () => ocspStatus(fromPem(link.pem, 'CERTIFICATE')[0]!, old))).toBe('good');
+  expect(await ready()).toEqual([expect.stringMatching(/^200 /), expect.stringMatching(/^200 /)]);
+
+  // The next start writes the new root to its file; who knows the old one alone is served as before.
+  await instance.restart();
+  expect(await readFile(nodePath.join(instance.home, 'root-ca.pem'), 'utf8')).toBe(shown.pem);
+  expect((await instance.api('GET', '/v1/issuers')).status).toBe(200);
 }, 120_000);

@@ -1,8 +1,8 @@
 import { isAuthorityError } from '#kernel';
 import { issuerHashes, readCertificate, toPem, type CertId } from '#pki';
 import { CRL_MEDIA_TYPE, crlName, crlScopes, OcspDelegates } from '#publication';
-import { knownIssuer, vouches, type KnownIssuer } from '#status';
-import { findArtifact, listArtifacts, listIssuers, type Artifact } from '#store';
+import { knownIssuer, knownLink, mainRoot, vouches, type KnownIssuer, type KnownLink } from '#status';
+import { findArtifact, listArtifacts, listIssuerLinks, listIssuers, type Artifact } from '#store';
 import { findCrlProblem, issuerOfCrl } from './check-crl.js';
 import type { ResponderDeps } from './deps.js';
 import { boundedMaxAge, cacheable, type Reply } from './reply.js';
@@ -27,6 +27,7 @@ const REFUSED_MS = 60_000;
 export class ServedState {
   readonly delegates: OcspDelegates;
   private issuerList: ServedIssuer[] = [];
+  private linkList: readonly KnownLink[] = [];
   private readonly byHash = new Map<string, ServedIssuer>();
   private readonly certificates = new Map<string, Reply>();
   private readonly artifacts = new Map<string, ServedArtifact>();
@@ -48,12 +49,17 @@ export class ServedState {
     return this.issuerList;
   }
 
+  /** Further certificates of CA keys. */
+  get links(): readonly KnownLink[] {
+    return this.linkList;
+  }
+
   /** The issuer that a CertID names by both its hashes (O23), of those under SHA-1 and SHA-256. */
   issuerOf(certId: CertId): ServedIssuer | undefined {
     return this.byHash.get(hashKey(certId.hash, certId.issuerNameHash, certId.issuerKeyHash));
   }
 
-  /** `root.pem` or `<issuer id>.cer`. */
+  /** `root.pem`, `<issuer id>.cer` or `<link id>.cer`. */
   certificate(file: string): Reply | undefined {
     return this.certificates.get(file);
   }
@@ -73,16 +79,19 @@ export class ServedState {
   problems(): string[] {
     if (this.issuerList.length === 0) return ['no certification authority is set up'];
     const now = this.deps.clock.now();
-    return this.issuerList.flatMap((issuer) => [
-      ...(!vouches(issuer, now) || this.delegates.current(issuer.id, now)
-        ? []
-        : [`no delegated OCSP signer for issuer ${issuer.id}`]),
-      ...crlScopes(issuer).flatMap((scope) => {
-        const crl = this.crl(crlName(issuer.id, scope));
-        if (crl === undefined) return [`${crlName(issuer.id, scope)} is not published yet`];
-        return crl === 'expired' ? [`${crlName(issuer.id, scope)} is past its nextUpdate`] : [];
-      }),
-    ]);
+    // Nobody here can renew what is signed elsewhere: that a CRL was not brought in takes nobody out of service.
+    return this.issuerList
+      .filter(({ caKeyId }) => caKeyId !== null)
+      .flatMap((issuer) => [
+        ...(!vouches(issuer, now) || this.delegates.current(issuer.id, now)
+          ? []
+          : [`no delegated OCSP signer for issuer ${issuer.id}`]),
+        ...crlScopes(issuer).flatMap((scope) => {
+          const crl = this.crl(crlName(issuer.id, scope));
+          if (crl === undefined) return [`${crlName(issuer.id, scope)} is not published yet`];
+          return crl === 'expired' ? [`${crlName(issuer.id, scope)} is past its nextUpdate`] : [];
+        }),
+      ]);
   }
 
   /** Reads everything once, then goes on following. A database that is down at first only delays it. */
@@ -120,7 +129,10 @@ export class ServedState {
   private async readIssuers(): Promise<void> {
     const { index } = this.deps.follower;
     const seq = index.issuersSeq;
-    const rows = await this.deps.database.transaction(listIssuers);
+    const { rows, links } = await this.deps.database.transaction(async (tx) => ({
+      rows: await listIssuers(tx),
+      links: await listIssuerLinks(tx),
+    }));
     this.issuerList = rows.flatMap((row) => {
       const issuer = knownIssuer(row, index.issuer(row.id));
       if (issuer === undefined && row.certificate !== null) {
@@ -138,10 +150,15 @@ export class ServedState {
         this.byHash.set(hashKey(hash, nameHash, keyHash), issuer);
       }
       this.certificates.set(`${issuer.id}.cer`, certificateReply('application/pkix-cert', issuer.certificate, issuer));
-      if (issuer.kind === 'root' && !this.certificates.has('root.pem')) {
-        const pem = Buffer.from(toPem('CERTIFICATE', issuer.certificate));
-        this.certificates.set('root.pem', certificateReply('application/x-pem-file', pem, issuer));
-      }
+    }
+    this.linkList = links.flatMap((row) => knownLink(row, index.issuer(row.id)) ?? []);
+    for (const link of this.linkList) {
+      this.certificates.set(`${link.id}.cer`, certificateReply('application/pkix-cert', link.certificate, link));
+    }
+    const root = mainRoot(this.issuerList);
+    if (root) {
+      const pem = Buffer.from(toPem('CERTIFICATE', root.certificate));
+      this.certificates.set('root.pem', certificateReply('application/x-pem-file', pem, root));
     }
   }
 
@@ -201,7 +218,7 @@ function hashKey(hash: string, name: Buffer, key: Buffer): string {
   return `${hash}${name.toString('latin1')}${key.toString('latin1')}`;
 }
 
-function certificateReply(mediaType: string, body: Buffer, issuer: ServedIssuer): Reply {
+function certificateReply(mediaType: string, body: Buffer, issuer: { certificate: Buffer }): Reply {
   const lastModified = readCertificate(issuer.certificate).notBefore;
   return cacheable(mediaType, body, { maxAge: CERTIFICATE_MAX_AGE, lastModified, expires: undefined, seq: undefined });
 }

@@ -90,6 +90,10 @@ export class StatusRoutes implements OnModuleInit, OnModuleDestroy {
     });
   }
 
+  private linkBase(id: string | null): string {
+    return this.state.issuers.find((issuer) => issuer.id === id)?.statusUrl ?? '';
+  }
+
   private describe(): object {
     const issuers = this.state.issuers.map(({ id, kind, statusUrl, shards }) => ({
       id,
@@ -100,6 +104,10 @@ export class StatusRoutes implements OnModuleInit, OnModuleDestroy {
         kind === 'root' ? [] : Array.from({ length: shards }, (_, shard) => `${statusUrl}/crl/${id}/${shard}.crl`),
       ocsp: `${statusUrl}/ocsp`,
     }));
-    return { issuers, statusSeq: this.deps.follower.index.seq, ...this.deps.discovery?.() };
+    const links = this.state.links.map(({ id, form, subjectIssuerId, issuerId }) => ({
+      ...{ id, form, subjectIssuerId, issuerId },
+      certificate: `${this.linkBase(issuerId ?? subjectIssuerId)}/ca/${id}.cer`,
+    }));
+    return { issuers, links, statusSeq: this.deps.follower.index.seq, ...this.deps.discovery?.() };
   }
 }

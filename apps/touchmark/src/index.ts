@@ -4,3 +4,7 @@ export type { Urls } from './plane.js';
 export { startEmbeddedPostgres } from './embedded-postgres.js';
 export type { EmbeddedPostgres } from './embedded-postgres.js';
 export { createLogger } from './log.js';
+export { OfflineRoot } from './offline/offline-root.js';
+export { runCeremony } from './offline/ceremony.js';
+export { readScript } from './offline/ceremony-script.js';
+export { verifyCeremony } from './offline/verify-ceremony.js';

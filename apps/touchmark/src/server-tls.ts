@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { renewServerCertificate, type AuthorityContext } from '#authority';
+import { currentProfile, renewServerCertificate, type AuthorityContext, type Issuer } from '#authority';
 import { addSeconds, isAuthorityError, type Config } from '#kernel';
 import { canonicalGeneralName, fromPem, readCertificate, toPem, type Certificate } from '#pki';
 import { replaceFile } from './home.js';
@@ -9,7 +9,7 @@ import { replaceFile } from './home.js';
 export interface ServerTls {
   /** PEM. */
   key: string;
-  /** Leaf and issuing CA, PEM. */
+  /** Leaf, the CAs up to the root without it, and what links other roots to that one, PEM. */
   cert: string;
   notAfter: Date;
 }
@@ -28,7 +28,12 @@ export async function currentServerTls(
   const kept = await readFile(file, 'utf8').catch(() => undefined);
   const keptLeaf = kept === undefined ? undefined : readLeaf(kept);
   const keptTls = kept === undefined || !keptLeaf ? undefined : { key, cert: kept, notAfter: keptLeaf.notAfter };
-  if (keptTls && keptLeaf && (await fits(config, authority, keptLeaf, key))) return { tls: keptTls, renewed: false };
+  if (keptTls && keptLeaf && (await fits(config, authority, keptLeaf, key))) {
+    const cert = await withPath(authority, keptLeaf);
+    if (cert === undefined || cert === keptTls.cert) return { tls: keptTls, renewed: false };
+    await replaceFile(file, cert, 0o644);
+    return { tls: { ...keptTls, cert }, renewed: true };
+  }
   const renewed = await renewServerCertificate(authority, {
     plane,
     privateKey: createPrivateKey(key),
@@ -49,7 +54,7 @@ export async function currentServerTls(
 
 async function fits(config: Config, authority: AuthorityContext, leaf: Certificate, key: string): Promise<boolean> {
   const issuers = (await authority.issuers.chain()).filter(({ kind }) => kind === 'issuing');
-  const active = issuers.filter(({ status }) => status === 'active');
+  const active = await serverIssuers(authority);
   const now = authority.clock.now();
   const spki = createPublicKey(createPrivateKey(key)).export({ type: 'spki', format: 'der' });
   const names = leaf.san.map(canonicalGeneralName);
@@ -61,6 +66,27 @@ async function fits(config: Config, authority: AuthorityContext, leaf: Certifica
     names.length === config.hostnames.length &&
     config.hostnames.every((host) => names.some((name) => name.endsWith(`:${host.toLowerCase()}`)))
   );
+}
+
+/** The CA that issues to servers now; none while none is active. */
+async function serverIssuers(authority: AuthorityContext): Promise<Issuer[]> {
+  const { name, validitySeconds } = currentProfile(authority, 'tls-server');
+  try {
+    const wanted = { issuerOrgId: undefined, profile: name, validitySeconds };
+    return [await authority.issuers.issuingFor(wanted, authority.clock.now())];
+  } catch (error) {
+    if (isAuthorityError(error, 'unavailable') && error.code === 'noActiveIssuer') return [];
+    throw error;
+  }
+}
+
+/** The kept leaf with what is sent behind it now: a root may have been linked to another one since. */
+async function withPath(authority: AuthorityContext, leaf: Certificate): Promise<string | undefined> {
+  const all = await authority.issuers.list();
+  const issuer = all.find((one) => leaf.authorityKeyId?.equals(one.publicKey.keyId));
+  if (issuer === undefined) return undefined;
+  const path = await authority.issuers.pathOf(issuer, authority.clock.now());
+  return [leaf.der, ...path].map((der) => toPem('CERTIFICATE', der)).join('');
 }
 
 function readLeaf(pem: string): Certificate | undefined {

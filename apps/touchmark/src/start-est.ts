@@ -20,7 +20,7 @@ async function runEst(options: PlaneOptions, plane: PlaneContext): Promise<Runni
     config,
     authority,
     tls,
-    cacerts: async () => (await authority.issuers.chain()).map((issuer) => issuer.certificate),
+    cacerts: () => authority.issuers.cacerts(authority.clock.now()),
     registry,
     log: authority.log,
     readiness: () => planeReadiness(plane),

@@ -1,14 +1,16 @@
-import { createHash } from 'node:crypto';
-import type { IssuerStatus } from '#status';
+import { announcedDigest, type IssuerStatus } from '#status';
 import { latestStatus, storeIssuerCertificate, type StatusChange } from '#store';
 import { logStatus, statusChange, type StatusAudit } from './change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
-import type { Issuer } from './issuer-directory.js';
+import type { Issuer } from './hierarchy.js';
+
+/** What is announced: the certificate, and beside it what it does not say. */
+export type Announced = Pick<Issuer, 'id' | 'certificate' | 'termsBytes'>;
 
 /** The row of the log about an issuer: what it is now, and which certificate it is that is so. */
-export function issuerChange(id: string, certificate: Buffer, status: IssuerStatus, at: Date): StatusChange {
-  const reason = createHash('sha256').update(certificate).digest('hex');
-  return statusChange({ kind: 'issuer', subject: id, status, reason, at });
+export function issuerChange(issuer: Announced, status: IssuerStatus, at: Date): StatusChange {
+  const reason = announcedDigest(issuer.certificate, issuer.termsBytes);
+  return statusChange({ kind: 'issuer', subject: issuer.id, status, reason, at });
 }
 
 /**
@@ -18,7 +20,7 @@ export function issuerChange(id: string, certificate: Buffer, status: IssuerStat
 export async function announceIssuer(
   a: Pick<AuthorityContext, 'plane' | 'database' | 'clock' | 'macKey'>,
   actor: Actor,
-  issuer: { id: string; certificate: Buffer; status: IssuerStatus },
+  issuer: Announced & { status: IssuerStatus },
   audits: readonly StatusAudit[] = [],
 ): Promise<number | undefined> {
   const { id, certificate, status } = issuer;
@@ -27,7 +29,7 @@ export async function announceIssuer(
       const stored = await storeIssuerCertificate(tx, id, certificate);
       if (!stored && (await latestStatus(tx, 'issuer', id)) !== undefined) return undefined;
       const at = a.clock.now();
-      return logStatus(tx, a, actor, at, audits, [issuerChange(id, certificate, status, at)]);
+      return logStatus(tx, a, actor, at, audits, [issuerChange(issuer, status, at)]);
     },
     scopeOf(a, actor),
   );

@@ -6,7 +6,7 @@ export { SharedFailures } from './shared-failures.js';
 export { Quotas } from './quota.js';
 export { changeQuotas, readQuotas } from './change-quotas.js';
 export { caIssuersUri, crlUri, IssuerDirectory, ocspUri } from './issuer-directory.js';
-export type { Issuer } from './issuer-directory.js';
+export type { Issuer, Wanted } from './hierarchy.js';
 export { ensureHierarchy, readRoot } from './create-ca.js';
 export { currentLabel, currentLabels, currentProfile, currentProfiles, findProfile } from './current-profile.js';
 export {
@@ -63,11 +63,18 @@ export { readProposal } from './approvals/proposal.js';
 export { expireProposals } from './approvals/expire.js';
 export {
   issuerOfSerial,
+  proposeCrossSigning,
   proposeIssuer,
   proposeIssuerActivation,
+  proposeIssuerImport,
   proposeIssuerRevocation,
+  proposeIssuerRollover,
 } from './approvals/propose-ca.js';
-export { reconcileIssuers } from './approvals/create-issuer.js';
+export { reconcileIssuers } from './complete-ca.js';
+export { externalIssuerId } from './external-chain.js';
+export { importCrl } from './import-crl.js';
+export { issuerRequest } from './requested-ca.js';
+export type { CaWish } from './approvals/check-plan.js';
 export { createPerson } from './people/create-person.js';
 export { createInvitation, hasAccess, invitePerson } from './people/invite.js';
 export type { Invitation } from './people/invite.js';

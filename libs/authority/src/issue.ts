@@ -10,6 +10,7 @@ import {
   type GeneralName,
   type LintRules,
   type Name,
+  type NameConstraintsTemplate,
   type PreparedCertificate,
   type SubjectPublicKey,
 } from '#pki';
@@ -17,13 +18,15 @@ import { ekuOf, isPublished, keyUsageOf, lintRules, validity, type Profile } fro
 import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, recordIntent as insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
-import { caIssuersUri, crlUri, ocspUri, requireUsable, type Issuer } from './issuer-directory.js';
+import { requirePermittedNames, requireUsable, type Issuer } from './hierarchy.js';
+import { caIssuersUri, crlUri, ocspUri } from './issuer-directory.js';
 
 /** What issuing needs to know of a CA; the root is its own issuer before it has a certificate. */
 export type IntentIssuer = Pick<
   Issuer,
   'id' | 'kind' | 'name' | 'caKeyId' | 'subjectDer' | 'publicKey' | 'serial' | 'statusUrl' | 'shards' | 'notAfter'
->;
+> &
+  Partial<Pick<Issuer, 'nameConstraints' | 'above'>>;
 
 export interface IssueRequest {
   profile: Profile;
@@ -31,6 +34,10 @@ export interface IssueRequest {
   subject: Name;
   san: GeneralName[];
   publicKey: SubjectPublicKey;
+  /** Of CAs only. */
+  nameConstraints?: NameConstraintsTemplate | Buffer | undefined;
+  /** Instead of the profile's validity from now on: of a certificate that must begin and end with another one. */
+  period?: { notBefore: Date; notAfter: Date } | undefined;
   deviceId: string | null;
   appId: string | null;
   releaseId: string | null;
@@ -57,10 +64,11 @@ export function prepareIntent(
 ): PreparedIntent {
   const { profile, issuer, publicKey } = request;
   requireUsable(a, issuer);
+  requirePermittedNames(issuer, request);
   const serial = newSerial();
   // The first random octet; the octet before it is the epoch.
   const shard = Number.parseInt(serial.slice(2, 6), 16) % issuer.shards;
-  const { notBefore, notAfter } = validity(profile, a.clock.now(), issuer.notAfter);
+  const { notBefore, notAfter } = request.period ?? validity(profile, a.clock.now(), issuer.notAfter);
   const token = prepareCertificate(
     {
       serial,
@@ -73,6 +81,7 @@ export function prepareIntent(
       ...(profile.ca
         ? { basicConstraints: profile.pathLen === undefined ? { ca: true } : { ca: true, pathLen: profile.pathLen } }
         : {}),
+      ...(request.nameConstraints ? { nameConstraints: request.nameConstraints } : {}),
       ...purposesOf(profile, publicKey),
       ...(request.san.length > 0 ? { san: request.san } : {}),
       ...statusUris(profile, issuer, shard),
@@ -112,7 +121,7 @@ function purposesOf(profile: Profile, { keyType }: SubjectPublicKey): { eku?: st
   return eku.length > 0 ? { eku } : {};
 }
 
-/** Where to ask about a certificate, as far as its profile has anybody to ask. */
+/** Where to ask about a certificate, as far as its profile has anybody to ask; a root has one CRL for all. */
 function statusUris({ revocation }: Profile, issuer: IntentIssuer, shard: number) {
   if (revocation === 'none') return {};
   return {
@@ -184,7 +193,7 @@ export async function finishIntent(
   checkRowMac(row.mac, intentRowMac(a.macKey, row), `intent ${serial.toString('hex')}`);
   const signature = await a.signer.sign({
     purpose: 'certificate',
-    keyId: issuer.caKeyId,
+    keyId: requireKey(issuer),
     subject: { intentId: serial.toString('hex') },
     message: row.tbs,
   });
@@ -202,6 +211,15 @@ export async function finishIntent(
     async (tx) => signedForm(row, await storedByAnother(tx, serial), issuer),
     scopeOf(a, actor),
   );
+}
+
+/** Throws `unavailable` (code `externalKey`) for a CA whose key is kept elsewhere: it is never asked to sign. */
+export function requireKey(issuer: Pick<Issuer, 'name' | 'caKeyId'>): string {
+  if (issuer.caKeyId !== null) return issuer.caKeyId;
+  throw new AuthorityError('unavailable', `the key of ${issuer.name} is not here; it signs where it is kept`, {
+    code: 'externalKey',
+    retryAfter: 3600,
+  });
 }
 
 /**

@@ -7,7 +7,7 @@ import { findArtifact, readLogHead, swapArtifact, type Artifact } from '#store';
 import { systemActor, type AuthorityContext } from './context.js';
 import { currentProfile } from './current-profile.js';
 import { finishIntent, prepareIntent, recordOwnIntent } from './issue.js';
-import type { Issuer } from './issuer-directory.js';
+import type { Issuer } from './hierarchy.js';
 
 /**
  * Makes a new OCSP signing key for the issuer's key, certifies it the way of every certificate and publishes it, sealed,

@@ -18,13 +18,13 @@ import { logStatus } from './change-status.js';
 import { systemActor, type AuthorityContext } from './context.js';
 import { findProfile } from './current-profile.js';
 import { finishIntent, lintIssuer } from './issue.js';
-import type { Issuer } from './issuer-directory.js';
+import type { Issuer } from './hierarchy.js';
 
 /** Older than this, an intent is not signed any more: who asked for it has long gone on. */
 const ABANDON_SECONDS = 600;
 const BATCH = 200;
 /** Finished by whoever makes CAs: the first start, `reconcileIssuers`. */
-const OF_CAS: readonly string[] = ['root-ca', 'issuing-ca'];
+const OF_CAS: readonly string[] = ['root-ca', 'intermediate-ca', 'issuing-ca', 'sub-ca'];
 
 /**
  * Closes what was left open by a crash or a lost signer: signs exactly the stored bytes, after linting them again, or

@@ -8,19 +8,22 @@ import { finishIntent, prepareIntent, recordOwnIntent } from './issue.js';
 
 /**
  * A new certificate for one of our own TLS servers, by the way of every certificate. The plane keeps its key; only the
- * public half is certified. Returns leaf and issuing CA, DER.
+ * public half is certified. Returns the leaf and what is sent behind it, DER.
  */
 export async function renewServerCertificate(
   a: AuthorityContext,
   request: { plane: 'api' | 'est'; privateKey: KeyObject; hostnames: readonly string[] },
 ): Promise<{ chain: Buffer[] }> {
-  const issuer = await a.issuers.issuing();
+  const profile = currentProfile(a, 'tls-server');
+  const { name, validitySeconds } = profile;
+  const now = a.clock.now();
+  const issuer = await a.issuers.issuingFor({ issuerOrgId: undefined, profile: name, validitySeconds }, now);
   const actor = systemActor(a, 'server-certificate');
   const san = request.hostnames.map((name): GeneralName =>
     isIP(name) === 0 ? { type: 'dns', value: name.toLowerCase() } : { type: 'ip', value: name },
   );
   const intent = prepareIntent(a, {
-    profile: currentProfile(a, 'tls-server'),
+    profile,
     issuer,
     subject: [[{ type: OID.commonName, value: (request.hostnames[0] ?? request.plane).slice(0, 64) }]],
     san,
@@ -50,5 +53,5 @@ export async function renewServerCertificate(
       }),
     scopeOf(a, actor),
   );
-  return { chain: [certificate, issuer.certificate] };
+  return { chain: [certificate, ...(await a.issuers.pathOf(issuer, now))] };
 }

@@ -7,8 +7,8 @@ import { encodeExtension, type Extension } from './extension.js';
 import { encodeGeneralName, encodeGeneralNames, type GeneralName } from './general-name.js';
 import { encodeName, type Name } from './name.js';
 import { OID } from './oids.js';
-import type { SubjectPublicKey } from './public-key.js';
-import { signatureAlgorithm, signBytes } from './signature.js';
+import type { KeyType, SubjectPublicKey } from './public-key.js';
+import { signatureAlgorithm, signBytes, verifyBytes } from './signature.js';
 
 /** What a client asks for. */
 export interface CsrTemplate {
@@ -31,17 +31,32 @@ export interface CsrTemplate {
  * 'invalid' for names that cannot be encoded and keys that cannot sign. With `possession` the private key is that of its signer.
  */
 export function encodeCsr(template: CsrTemplate, privateKey: KeyObject): Buffer {
-  const { spki } = template.publicKey;
+  const info = encodeCsrInfo(template);
   const { keyType } = template.possession?.signer.publicKey ?? template.publicKey;
-  const info = der.sequence(
+  return joinCsr(info, keyType, signBytes(keyType, privateKey, info));
+}
+
+/** The CertificationRequestInfo alone, for a key that is somewhere else: what it signs. */
+export function encodeCsrInfo(template: CsrTemplate): Buffer {
+  return der.sequence(
     der.integer(0),
     encodeName(template.subject),
-    spki,
+    template.publicKey.spki,
     der.constructed(0, ...attributesOf(template).sort(Buffer.compare)),
   );
-  const signature = signBytes(keyType, privateKey, info);
-  return der.sequence(info, signatureAlgorithm(keyType).der, der.bitString(signature));
 }
+
+/** The request of a signature that came back. Throws AuthorityError 'internal' (code 'badSignature') if it does not verify. */
+export function assembleCsr(info: Buffer, signature: Buffer, publicKey: SubjectPublicKey): Buffer {
+  const algorithm = signatureAlgorithm(publicKey.keyType).der;
+  if (!verifyBytes(algorithm, publicKey.keyObject, info, signature)) {
+    throw new AuthorityError('internal', 'the signature over the request does not verify', { code: 'badSignature' });
+  }
+  return joinCsr(info, publicKey.keyType, signature);
+}
+
+const joinCsr = (info: Buffer, keyType: KeyType, signature: Buffer): Buffer =>
+  der.sequence(info, signatureAlgorithm(keyType).der, der.bitString(signature));
 
 /** An Attribute (RFC 2986 section 4) with one value. */
 export const encodeAttribute = (type: string, value: Buffer): Buffer => der.sequence(der.oid(type), der.setOf(value));

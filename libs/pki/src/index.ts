@@ -31,7 +31,7 @@ export type { SignatureAlgorithm, SignatureDigest } from './signature.js';
 export { MAX_CSR_BYTES, readCsr } from './csr.js';
 export type { CertificationRequest } from './csr.js';
 export type { PossessionStatement } from './csr-possession.js';
-export { encodeAttribute, encodeCsr } from './csr-write.js';
+export { assembleCsr, encodeAttribute, encodeCsr, encodeCsrInfo } from './csr-write.js';
 export type { CsrTemplate } from './csr-write.js';
 export { readCertificate } from './certificate.js';
 export type { Certificate } from './certificate.js';
@@ -40,6 +40,9 @@ export type { KeyUsage } from './certificate-extensions.js';
 export { fromPem, toPem } from './pem.js';
 
 export type { CertificateTemplate } from './template.js';
+export { NameConstraints } from './name-constraints.js';
+export { encodeNameConstraints } from './name-constraints-write.js';
+export type { ConstrainedNames, NameConstraintsTemplate } from './name-constraints-write.js';
 export { LINT_RULES, lintCertificate } from './lint.js';
 export { fitsPurpose } from './lint-purpose.js';
 export type { LintFinding, LintRule, LintRules, LintSeverity } from './lint.js';

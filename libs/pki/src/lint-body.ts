@@ -140,7 +140,7 @@ export const BODY_RULES: readonly LintRule[] = [
   {
     id: 'X29.critical',
     severity: 'notice',
-    text: 'only keyUsage, basicConstraints and the subjectAltName of an empty subject are critical',
+    text: 'only keyUsage, basicConstraints, nameConstraints and the subjectAltName of an empty subject are critical',
     holds: ({ extensions }) =>
       [...extensions.values()].every(({ oid, critical }) => !critical || MAY_BE_CRITICAL.has(oid)),
   },
@@ -157,7 +157,13 @@ const OURS: ReadonlySet<string> = new Set([
   OID.authorityInfoAccess,
   OID.ocspNoCheck,
   OID.noRevAvail,
+  OID.nameConstraints,
   OID.touchmarkAppId,
 ]);
 
-const MAY_BE_CRITICAL: ReadonlySet<string> = new Set([OID.basicConstraints, OID.keyUsage, OID.subjectAltName]);
+const MAY_BE_CRITICAL: ReadonlySet<string> = new Set([
+  OID.basicConstraints,
+  OID.keyUsage,
+  OID.nameConstraints,
+  OID.subjectAltName,
+]);

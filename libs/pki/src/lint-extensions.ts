@@ -11,6 +11,8 @@ import { DerReader } from './der/read.js';
 import { TAG } from './der/tags.js';
 import { der } from './der/write.js';
 import type { LintRule, LintRules } from './lint.js';
+import { NameConstraints } from './name-constraints.js';
+import { constrainsOneMailbox } from './name-constraints-write.js';
 import { OID } from './oids.js';
 
 const value = (certificate: Certificate, oid: string): Buffer | undefined => certificate.extensions.get(oid)?.value;
@@ -54,6 +56,13 @@ function isPlainInfoAccess(certificate: Certificate): boolean {
 function isNoRevAvailRight(certificate: Certificate, rules: LintRules): boolean {
   const wanted = rules.revocation === 'none' && !rules.ca && !certificate.extensions.has(OID.ocspNoCheck);
   return certificate.extensions.has(OID.noRevAvail) === wanted;
+}
+
+function areNameConstraintsRight(certificate: Certificate): boolean {
+  const encoded = value(certificate, OID.nameConstraints);
+  if (encoded === undefined) return true;
+  new NameConstraints().add(encoded);
+  return !constrainsOneMailbox(encoded);
 }
 
 function isAppIdRight(certificate: Certificate): boolean {
@@ -122,6 +131,19 @@ export const EXTENSION_RULES: readonly LintRule[] = [
     text: 'keyUsage has only named bits and no trailing zero bits',
     holds: (certificate) =>
       value(certificate, OID.keyUsage)?.equals(encodeKeyUsage(certificate.keyUsage ?? [])) !== false,
+  },
+  {
+    id: 'X22.ca',
+    severity: 'error',
+    text: 'name constraints stand in CA certificates only, critical',
+    holds: ({ extensions }, rules) =>
+      extensions.get(OID.nameConstraints)?.critical !== false && (rules.ca || !extensions.has(OID.nameConstraints)),
+  },
+  {
+    id: 'X22.form',
+    severity: 'error',
+    text: 'name constraints constrain something, and no single mailbox',
+    holds: areNameConstraintsRight,
   },
   {
     id: 'X25.plain',

@@ -5,10 +5,19 @@ import { LINT_RULES, lintCertificate, type LintRules } from './lint.js';
 import { OID } from './oids.js';
 import { restoreCertificate } from './prepare.js';
 import { buildTbs } from './template.js';
-import { commonName, DAY_SECONDS, generateKey, NOT_BEFORE, rootRules, secondsLater } from './testing/issuing.js';
+import {
+  commonName,
+  DAY_SECONDS,
+  generateKey,
+  NOT_BEFORE,
+  rootRules,
+  rootTemplate,
+  secondsLater,
+} from './testing/issuing.js';
 import { BODY_DEFECTS } from './testing/planted-defects.js';
 import { EXTENSION_DEFECTS } from './testing/planted-extension-defects.js';
 import {
+  ca,
   swap,
   rsaDevice,
   edDevice,
@@ -64,6 +73,11 @@ describe('the linter', () => {
       idsOf(buildTbs({ ...without('crlUri', 'ocspUri'), eku: [OID.ocspSigning], ocspNoCheck: true }), delegate),
     ).toEqual([]);
     expect(idsOf(buildTbs(without('ocspUri')), { ...rules, revocation: 'crl' })).toEqual([]);
+  });
+
+  it('passes name constraints in a CA (X22)', () => {
+    const constrained = { nameConstraints: { permitted: { dns: ['example.com'], email: ['.example.com'] } } };
+    expect(idsOf(buildTbs({ ...rootTemplate(ca), ...constrained }), rootRules())).toEqual([]);
   });
 
   it('passes an issuing CA under a root', () => {

@@ -11,6 +11,7 @@ import {
 import { der } from './der/write.js';
 import { encodeExtension, type Extension } from './extension.js';
 import { encodeGeneralNames, type GeneralName } from './general-name.js';
+import { encodeNameConstraints, type NameConstraintsTemplate } from './name-constraints-write.js';
 import { encodeName, type Name } from './name.js';
 import { OID } from './oids.js';
 import type { KeyType, SubjectPublicKey } from './public-key.js';
@@ -28,6 +29,8 @@ export interface CertificateTemplate {
   notBefore: Date;
   notAfter: Date;
   basicConstraints?: { ca: true; pathLen?: number };
+  /** Of CAs only; critical (X22). Or the value of the extension, of a certificate that this one follows. */
+  nameConstraints?: NameConstraintsTemplate | Buffer;
   keyUsage: KeyUsage[];
   /** OIDs. */
   eku?: string[];
@@ -74,6 +77,14 @@ function extensionsOf(template: CertificateTemplate): Extension[] {
 
   if (basicConstraints !== undefined) add(OID.basicConstraints, true, encodeBasicConstraints(basicConstraints));
   add(OID.keyUsage, true, encodeKeyUsage(template.keyUsage));
+  if (template.nameConstraints !== undefined) {
+    const { nameConstraints } = template;
+    add(
+      OID.nameConstraints,
+      true,
+      Buffer.isBuffer(nameConstraints) ? nameConstraints : encodeNameConstraints(nameConstraints),
+    );
+  }
   if (eku !== undefined) add(OID.extKeyUsage, false, encodeExtendedKeyUsage(eku));
   add(OID.subjectKeyIdentifier, false, der.octetString(template.publicKey.keyId));
   add(OID.authorityKeyIdentifier, false, encodeAuthorityKeyId(template.issuer.keyId));

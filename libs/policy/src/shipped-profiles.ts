@@ -5,6 +5,7 @@ import type { NameRule, Profile } from './profile.js';
 /** Shipped profiles; the operators may add others. */
 export const SHIPPED_PROFILES = [
   'root-ca',
+  'intermediate-ca',
   'issuing-ca',
   'sub-ca',
   'ocsp-responder',
@@ -76,7 +77,9 @@ const END_ENTITY = {
 const names = (type: NameRule['type'], min: number, max: number): NameRule => ({ type, min, max });
 const ONE_UUID = names('uuid', 1, 1);
 
-function authorities(lifetimes: Lifetimes): Record<'root-ca' | 'issuing-ca' | 'sub-ca' | 'ocsp-responder', Profile> {
+function authorities(
+  lifetimes: Lifetimes,
+): Record<'root-ca' | 'intermediate-ca' | 'issuing-ca' | 'sub-ca' | 'ocsp-responder', Profile> {
   return {
     'root-ca': {
       ...CA,
@@ -85,6 +88,15 @@ function authorities(lifetimes: Lifetimes): Record<'root-ca' | 'issuing-ca' | 's
       keyTypes: CA_KEYS,
       validitySeconds: lifetimes.rootCa,
       revocation: 'none',
+      pathLen: undefined,
+    },
+    'intermediate-ca': {
+      ...CA,
+      name: 'intermediate-ca',
+      description: 'CA between a root and its issuing CAs',
+      keyTypes: CA_KEYS,
+      validitySeconds: lifetimes.rootCa,
+      revocation: 'crl+ocsp',
       pathLen: undefined,
     },
     'issuing-ca': {

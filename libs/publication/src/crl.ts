@@ -18,6 +18,7 @@ import {
   type Tx,
 } from '#store';
 import { checkAgainstLast } from './crl-gate.js';
+import { publishImportedCrl } from './imported-crl.js';
 import {
   CRL_MEDIA_TYPE,
   crlLifetime,
@@ -74,6 +75,7 @@ export async function publishCrl(p: Publisher, issuer: PublishedIssuer, scope: C
  * published.
  */
 export async function publishNeededCrls(p: Publisher, issuer: PublishedIssuer): Promise<number> {
+  if (issuer.caKeyId === null) return publishImportedCrl(p, issuer);
   const { seq: wanted } = await p.database.transaction(readLogHead);
   let count = 0;
   for (const scope of crlScopes(issuer)) {
@@ -106,6 +108,8 @@ async function isCrlNeeded(p: Publisher, issuer: PublishedIssuer, scope: CrlScop
 
 /** Reads log, revoked set and last CRL in one snapshot of the primary and signs what follows from them. */
 async function stage(p: Publisher, issuer: PublishedIssuer, scope: CrlScope, number: number): Promise<StagedCrl> {
+  const { caKeyId: keyId } = issuer;
+  if (keyId === null) throw new AuthorityError('internal', 'the key of this CA is not here; its CRL is brought in');
   const name = crlName(issuer.id, scope);
   const { writer, head, seq, previous, endedBefore } = await p.database.transaction(
     async (tx) => {
@@ -122,7 +126,7 @@ async function stage(p: Publisher, issuer: PublishedIssuer, scope: CrlScope, num
   const tbs = writer.finish();
   const signature = await p.signer.sign({
     purpose: 'crl',
-    keyId: issuer.caKeyId,
+    keyId,
     subject: { artifactId: name },
     message: tbs,
   });

@@ -10,3 +10,4 @@ export { certStatus, signOcspAnswer } from './ocsp-answer.js';
 export type { OcspAnswer } from './ocsp-answer.js';
 export { OcspDelegates } from './ocsp-delegates.js';
 export type { PublishedIssuer, Publisher } from './publisher.js';
+export { publishImportedCrl } from './imported-crl.js';

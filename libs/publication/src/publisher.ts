@@ -3,14 +3,15 @@ import type { Clock, Lifetimes } from '#kernel';
 import type { SubjectPublicKey } from '#pki';
 import type { Signer } from '#signing';
 import type { Follower } from '#status';
-import type { Database } from '#store';
+import type { Database, IssuerKind } from '#store';
 import type { OcspDelegates } from './ocsp-delegates.js';
 
 /** A certification authority as far as publishing needs it; the whole of it is `Issuer` of authority. */
 export interface PublishedIssuer {
   id: string;
-  kind: 'root' | 'issuing';
-  caKeyId: string;
+  kind: IssuerKind;
+  /** null: its key is elsewhere, and its CRL is brought in. */
+  caKeyId: string | null;
   subjectDer: Buffer;
   publicKey: SubjectPublicKey;
   /** Base of the URLs in this issuer's certificates. */

@@ -3,9 +3,9 @@ import { open, seal, sealContext } from '#credential';
 import { AuthorityError, type Clock } from '#kernel';
 import { encodePrivateKey, generateKeyPair, isKemKey, readPrivateKey, signBytes, type KeyType } from '#pki';
 import { findCaKey, insertCaKey, newId, type Database } from '#store';
-import type { CaPublicKey, Signer, SigningPurpose, SignRequest } from './signer.js';
+import type { CaPublicKey, KeyOptions, Signer, SigningPurpose, SignRequest } from './signer.js';
 
-const CA_PURPOSES: readonly SigningPurpose[] = ['certificate', 'crl'];
+const CA_PURPOSES: readonly SigningPurpose[] = ['certificate', 'crl', 'request'];
 
 interface OpenedKey {
   keyType: KeyType;
@@ -33,7 +33,8 @@ export class InProcessSigner implements Signer {
     return signBytes(key.keyType, key.privateKey, request.message);
   }
 
-  async createKey(keyType: KeyType): Promise<CaPublicKey> {
+  async createKey(keyType: KeyType, options: KeyOptions = {}): Promise<CaPublicKey> {
+    if (options.location === 'pkcs11') throw new AuthorityError('invalid', 'no PKCS#11 token is set up here');
     if (isKemKey(keyType)) throw new AuthorityError('invalid', `a key of type ${keyType} cannot sign certificates`);
     const { privateKey, publicKey } = await generateKeyPair(keyType);
     const keyId = newId(this.clock);

@@ -1,4 +1,5 @@
 export { DeadlineSigner } from './deadline.js';
 export { InProcessSigner } from './in-process.js';
 export { MeasuredSigner } from './measured.js';
-export type { CaPublicKey, Signer, SigningPurpose, SignRequest } from './signer.js';
+export { KEY_LOCATIONS } from './signer.js';
+export type { CaPublicKey, KeyLocation, KeyOptions, Signer, SigningPurpose, SignRequest } from './signer.js';

@@ -1,6 +1,6 @@
 import { histogram, inSpan, isAuthorityError, type Clock, type Histogram, type Registry } from '#kernel';
 import type { KeyType } from '#pki';
-import type { CaPublicKey, Signer, SignRequest } from './signer.js';
+import type { CaPublicKey, KeyOptions, Signer, SignRequest } from './signer.js';
 
 /** A signer whose calls are counted, timed and traced; what it answers and throws is the other's. */
 export class MeasuredSigner implements Signer {
@@ -23,8 +23,8 @@ export class MeasuredSigner implements Signer {
     return this.measure(request.purpose, () => this.signer.sign(request));
   }
 
-  createKey(keyType: KeyType): Promise<CaPublicKey> {
-    return this.measure('createKey', () => this.signer.createKey(keyType));
+  createKey(keyType: KeyType, options?: KeyOptions): Promise<CaPublicKey> {
+    return this.measure('createKey', () => this.signer.createKey(keyType, options));
   }
 
   private async measure<T>(purpose: string, work: () => Promise<T>): Promise<T> {

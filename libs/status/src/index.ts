@@ -17,7 +17,18 @@ export {
   tokenRowMac,
   tokenSealContext,
 } from './row-mac.js';
-export { announcedIssuers, ISSUER_STATUSES, knownIssuer, vouches } from './known-issuers.js';
-export type { IssuerStatus, KnownIssuer } from './known-issuers.js';
+export {
+  announcedDigest,
+  announcedIssuers,
+  ISSUER_STATUSES,
+  kindOf,
+  knownIssuer,
+  knownLink,
+  LINKED,
+  mainRoot,
+  REQUESTED,
+  vouches,
+} from './known-issuers.js';
+export type { IssuerStatus, IssuerTerms, KnownIssuer, KnownLink } from './known-issuers.js';
 export { ocspDelegateName, openOcspDelegate, sealOcspDelegate } from './ocsp-delegate.js';
 export type { OcspDelegate } from './ocsp-delegate.js';

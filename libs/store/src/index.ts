@@ -11,6 +11,8 @@ export * from './organizations.js';
 export * from './devices.js';
 export * from './group-members.js';
 export * from './issuers.js';
+export * from './issuer-links.js';
+export * from './imported-crls.js';
 export * from './blocked-keys.js';
 export * from './key-findings.js';
 export * from './certificates.js';

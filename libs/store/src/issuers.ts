@@ -1,11 +1,15 @@
 import type { Tx } from './database.js';
 
+export const ISSUER_KINDS = ['root', 'intermediate', 'issuing'] as const;
+export type IssuerKind = (typeof ISSUER_KINDS)[number];
+
 export interface IssuerRow {
   id: string;
-  kind: 'root' | 'issuing';
+  kind: IssuerKind;
   parentId: string | null;
   name: string;
-  caKeyId: string;
+  /** null: its key is not in our signer. */
+  caKeyId: string | null;
   subjectDer: Buffer;
   spki: Buffer;
   /** DER; null until its own certificate is signed. */
@@ -14,15 +18,19 @@ export interface IssuerRow {
   statusUrl: string;
   shards: number;
   notAfter: Date;
+  /** RFC 8785 JSON of what its certificate does not say; null for one of which there is nothing to say. */
+  terms: Buffer | null;
 }
 
 const COLUMNS = `id, kind, parent_id as "parentId", name, ca_key_id as "caKeyId", subject_der as "subjectDer", spki,
-  certificate, status_url as "statusUrl", shards, not_after as "notAfter"`;
+  certificate, status_url as "statusUrl", shards, not_after as "notAfter",
+  terms`;
 
 export async function insertIssuer(tx: Tx, row: IssuerRow): Promise<void> {
   await tx.run(
-    `insert into issuers (id, kind, parent_id, name, ca_key_id, subject_der, spki, certificate, status_url, shards, not_after)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+    `insert into issuers (id, kind, parent_id, name, ca_key_id, subject_der, spki, certificate, status_url, shards, not_after,
+       terms)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
     [
       row.id,
       row.kind,
@@ -35,6 +43,7 @@ export async function insertIssuer(tx: Tx, row: IssuerRow): Promise<void> {
       row.statusUrl,
       row.shards,
       row.notAfter,
+      row.terms,
     ],
   );
 }
@@ -44,6 +53,12 @@ export async function storeIssuerCertificate(tx: Tx, id: string, der: Buffer): P
   return (await tx.run(`update issuers set certificate = $2 where id = $1 and certificate is null`, [id, der])) === 1;
 }
 
+/** The certificate of a CA that was made elsewhere, with its end; null to value, once. */
+export async function storeImportedCertificate(tx: Tx, id: string, der: Buffer, notAfter: Date): Promise<boolean> {
+  const sql = `update issuers set certificate = $2, not_after = $3 where id = $1 and certificate is null`;
+  return (await tx.run(sql, [id, der, notAfter])) === 1;
+}
+
 /** Until the transaction ends nobody else makes, activates or revokes a CA. */
 export async function lockIssuers(tx: Tx): Promise<void> {
   await tx.rows(`select id from issuers order by id for no key update`);
@@ -51,7 +66,7 @@ export async function lockIssuers(tx: Tx): Promise<void> {
 
 /** Roots first, then in the order they were made. */
 export async function listIssuers(tx: Tx): Promise<IssuerRow[]> {
-  return tx.rows<IssuerRow>(`select ${COLUMNS} from issuers order by kind desc, created_at, id`);
+  return tx.rows<IssuerRow>(`select ${COLUMNS} from issuers order by kind <> 'root', created_at, id`);
 }
 
 export interface CaKeyRow {

@@ -1,21 +1,41 @@
 import { Body, Controller, Get, Param, Post } from '@nestjs/common';
 import type { z } from 'zod';
 import {
+  importCrl,
+  issuerRequest,
+  proposeCrossSigning,
   proposeIssuer,
   proposeIssuerActivation,
+  proposeIssuerImport,
   proposeIssuerRevocation,
+  proposeIssuerRollover,
   type Actor,
   type AuthorityContext,
 } from '#authority';
+import { fromPem, toPem } from '#pki';
 import { Access } from '../access.js';
 import { Answers } from '../answers.js';
 import { By, Http, TheAuthority, type Exchange } from '../authority-module.js';
 import { needsApproval, proposedSchema } from '../proposals.js';
-import { issuerCreation, issuerJson, issuerPage, issuerRevocation } from '../schema/catalogue.js';
+import {
+  blocks,
+  crlImport,
+  crlImported,
+  crossSigning,
+  issuerCreation,
+  issuerImport,
+  issuerJson,
+  issuerPage,
+  issuerRevocation,
+  issuerRollover,
+  issuerWithLinks,
+  issuerWithLinksJson,
+  requestShown,
+} from '../schema/issuers.js';
 import { nothing } from '../schema/values.js';
-import { issuerId } from './path-forms.js';
+import { found, issuerId } from './path-forms.js';
 
-/** A short list that never needs a second page, in the form that every list has. Every change needs a second person. */
+/** A short list that never needs a second page, in the form that every list has. Almost every change needs a second person. */
 @Controller('v1/issuers')
 export class IssuerRoutes {
   constructor(@TheAuthority() private readonly a: AuthorityContext) {}
@@ -27,15 +47,23 @@ export class IssuerRoutes {
     return { items: (await this.a.issuers.list()).map(issuerJson), nextCursor: null };
   }
 
+  @Get(':id')
+  @Access('issuer:read')
+  @Answers('A certification authority, with every other certificate of its key or by it', issuerWithLinks)
+  async show(@Param('id', issuerId) id: string) {
+    const issuer = found(await this.a.issuers.find(id), 'issuer');
+    return issuerWithLinksJson(issuer, await this.a.issuers.links());
+  }
+
   @Post()
   @Access('issuer:change')
-  @Answers('Propose a new issuing CA under the root; it issues once it is activated', proposedSchema, 202)
+  @Answers('Propose a new CA; an issuing one issues once it is activated', proposedSchema, 202)
   create(
     @By() by: Actor,
     @Http() http: Exchange,
     @Body({ schema: issuerCreation }) body: z.infer<typeof issuerCreation>,
   ) {
-    return needsApproval(this.a, by, http, (joined) => proposeIssuer(joined, by, body.name));
+    return needsApproval(this.a, by, http, (joined) => proposeIssuer(joined, by, body));
   }
 
   @Post(':id/activate')
@@ -52,7 +80,7 @@ export class IssuerRoutes {
 
   @Post(':id/revoke')
   @Access('issuer:change')
-  @Answers('Propose to revoke an issuing CA, and with it everything that it issued', proposedSchema, 202)
+  @Answers('Propose to revoke a CA, and with it everything that it issued', proposedSchema, 202)
   revoke(
     @By() by: Actor,
     @Http() http: Exchange,
@@ -60,5 +88,69 @@ export class IssuerRoutes {
     @Body({ schema: issuerRevocation }) body: z.infer<typeof issuerRevocation>,
   ) {
     return needsApproval(this.a, by, http, (joined) => proposeIssuerRevocation(joined, by, id, body.reason));
+  }
+
+  @Post(':id/rollover')
+  @Access('issuer:change')
+  @Answers('Propose another key for this CA, beside the old one and under the same name', proposedSchema, 202)
+  rollover(
+    @By() by: Actor,
+    @Http() http: Exchange,
+    @Param('id', issuerId) id: string,
+    @Body({ schema: issuerRollover }) body: z.infer<typeof issuerRollover>,
+  ) {
+    return needsApproval(this.a, by, http, (joined) => proposeIssuerRollover(joined, by, id, body));
+  }
+
+  @Post(':id/cross-sign')
+  @Access('issuer:change')
+  @Answers('Propose that this CA certifies the key of another one', proposedSchema, 202)
+  crossSign(
+    @By() by: Actor,
+    @Http() http: Exchange,
+    @Param('id', issuerId) id: string,
+    @Body({ schema: crossSigning }) body: z.infer<typeof crossSigning>,
+  ) {
+    const wish = {
+      ...body,
+      csr: body.csr && blocks(body.csr, 'CERTIFICATE REQUEST')[0],
+      certificate: body.certificate && blocks(body.certificate, 'CERTIFICATE')[0],
+    };
+    return needsApproval(this.a, by, http, (joined) => proposeCrossSigning(joined, by, id, wish));
+  }
+
+  @Get(':id/csr')
+  @Access('issuer:change')
+  @Answers('The request (PKCS#10) of a CA that waits for its certificate', requestShown)
+  async request(@By() by: Actor, @Param('id', issuerId) id: string) {
+    return { issuerId: id, pem: toPem('CERTIFICATE REQUEST', await issuerRequest(this.a, by, id)) };
+  }
+
+  @Post(':id/import')
+  @Access('issuer:change')
+  @Answers('Propose the certificate that was made elsewhere for this CA', proposedSchema, 202)
+  import(
+    @By() by: Actor,
+    @Http() http: Exchange,
+    @Param('id', issuerId) id: string,
+    @Body({ schema: issuerImport }) body: z.infer<typeof issuerImport>,
+  ) {
+    const wish = {
+      certificate: blocks(body.certificate, 'CERTIFICATE')[0]!,
+      chain: blocks(body.chain, 'CERTIFICATE'),
+      crls: blocks(body.crls, 'X509 CRL'),
+    };
+    return needsApproval(this.a, by, http, (joined) => proposeIssuerImport(joined, by, id, wish));
+  }
+
+  @Post(':id/crl')
+  @Access('issuer:change')
+  @Answers('Bring in the next CRL of a CA whose key is kept elsewhere', crlImported, 200)
+  importCrl(
+    @By() by: Actor,
+    @Param('id', issuerId) id: string,
+    @Body({ schema: crlImport }) body: z.infer<typeof crlImport>,
+  ) {
+    return importCrl(this.a, by, id, fromPem(body.crl, 'X509 CRL')[0]!);
   }
 }

@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { AuthorityError } from '#kernel';
 import {
   apiCommand,
   connect,
@@ -12,6 +11,9 @@ import {
   type ApiOptions,
   type ListOptions,
 } from './api-command.js';
+import { addCeremonyCommands } from './ceremony.js';
+import { addHierarchyCommands } from './hierarchy.js';
+import { addOfflineRootCommands } from './offline-root.js';
 
 /** What is issued from. Every change is a proposal that a second person approves. */
 export function addIssuerCommands(program: Command): void {
@@ -24,17 +26,9 @@ export function addIssuerCommands(program: Command): void {
     .option('--pem', 'print its certificate alone, as PEM')
     .action(async (id: string, options: ApiOptions & { pem?: boolean }) => {
       const client = await connect(options);
-      const { items = [] } = (await client.get('/v1/issuers')) as { items?: { id?: unknown }[] };
-      const issuer = items.find((item) => item.id === id);
-      if (issuer === undefined) throw new AuthorityError('notFound', `There is no issuer ${id}: "ca list" names them.`);
-      printCertificate(issuer, options);
+      printCertificate(await client.get(`/v1/issuers/${segment(id)}`), options);
     });
-  apiCommand(ca, 'create <name>', 'Propose a new issuing CA', "ca create 'Touchmark Issuing CA 2'").action(
-    async (name: string, options: ApiOptions) => {
-      const client = await connect(options);
-      printRecord(await client.post('/v1/issuers', { name }), options);
-    },
-  );
+  addHierarchyCommands(ca);
   apiCommand(ca, 'activate <id>', 'Propose that this CA issues from now on', 'ca activate 0197b2c0-...').action(
     async (id: string, options: ApiOptions) => {
       const client = await connect(options);
@@ -48,6 +42,8 @@ export function addIssuerCommands(program: Command): void {
       const proposed = await client.post(`/v1/issuers/${segment(id)}/revoke`, { reason: options.reason });
       printRecord(proposed, options);
     });
+  addOfflineRootCommands(ca);
+  addCeremonyCommands(ca, `touchmark ${program.version() ?? ''}`);
 }
 
 const ISSUERS = [

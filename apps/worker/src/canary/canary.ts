@@ -56,7 +56,8 @@ export class Canary {
 
   private async tryOut(): Promise<CanaryRun> {
     const { authority, deps } = this;
-    const root = toPem('CERTIFICATE', (await authority.issuers.root()).certificate);
+    const roots = (await authority.issuers.list()).filter(({ kind }) => kind === 'root');
+    const root = roots.map(({ certificate }) => toPem('CERTIFICATE', certificate)).join('');
     const things = await authority.database.transaction((tx) => findCanaryThings(tx, CANARY_VENDOR));
     if (things === undefined)
       throw new AuthorityError('unavailable', `there is no vendor "${CANARY_VENDOR}": run init`);

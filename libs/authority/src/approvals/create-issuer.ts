@@ -1,87 +1,80 @@
-import { AuthorityError } from '#kernel';
-import { encodeName } from '#pki';
-import { listIssuers, lockIssuers, type IssuerRow, type Tx } from '#store';
-import { announceIssuer } from '../announce-issuer.js';
-import { systemActor, type Actor, type AuthorityContext } from '../context.js';
+import type { KeyType } from '#pki';
+import { lockIssuers, type IssuerRow } from '#store';
+import { issuerAudit } from '../announce-issuer.js';
+import { completeNow } from '../complete-ca.js';
 import {
   caCreatedAudit,
   caSubject,
-  findOwnIntents,
+  insertCa,
+  makeCaKey,
   prepareCa,
   recordCa,
-  requesterOf,
+  type CaPlan,
   type PreparedCa,
-} from '../create-ca.js';
-import { finishIntent, signedForm } from '../issue.js';
+} from '../prepare-ca.js';
+import { requestedChange } from '../requested-ca.js';
+import { checkPlan, checkTerms, findParent, requireCertifier, requireFreeName, type CaWish } from './check-plan.js';
 import type { Operation } from './operation.js';
 
-export type IssuerCreation = Readonly<{ issuerId: string; name: string }>;
+export type IssuerCreation = CaWish & Readonly<{ issuerId: string }>;
+
+/** Its key made and its certificate linted; or only its key, which waits for a certificate from elsewhere. */
+type Prepared = PreparedCa | { row: IssuerRow; intent: undefined };
 
 /**
- * A new issuing CA under the root. Key and certificate come by the way of every certificate; when they are there, the CA
- * is announced as retired: it publishes its status and issues from its activation on.
+ * A new root, a CA in between or an issuing CA. Key and certificate come by the way of every certificate; when they are
+ * there, the CA is announced as retired: it publishes its status and issues from its activation on. With `external` only
+ * the key is made: its certificate comes in by `ca.import`.
  */
 export const createIssuer: Operation<IssuerCreation> = {
   name: 'ca.create',
   permission: 'issuer:change',
   subject: ({ issuerId }) => `issuer:${issuerId}`,
 
-  async check(tx, _a, _actor, { issuerId, name }) {
+  async check(tx, a, _actor, wish) {
     await lockIssuers(tx);
-    const rows = await listIssuers(tx);
-    // Two CAs of one name could not be told apart in a path.
-    const subject = encodeName(caSubject(name));
-    const taken = rows.some((row) => row.id === issuerId || row.name === name || row.subjectDer.equals(subject));
-    if (taken) throw new AuthorityError('conflict', 'name: there is a CA of this name already', { member: 'name' });
+    await requireFreeName(tx, wish.issuerId, wish);
+    const parent = await findParent(a, wish);
+    if (parent !== undefined) requireCertifier(a, parent);
+    checkPlan(a, wish, parent);
+    await checkTerms(tx, a, wish);
   },
 
-  async prepare(a, { issuerId, name }): Promise<PreparedCa> {
-    const parent = await a.issuers.root();
-    return prepareCa(a, { id: issuerId, name, parent, statusUrl: parent.statusUrl });
+  async prepare(a, wish): Promise<Prepared> {
+    const parent = await findParent(a, wish);
+    const plan = planOf(wish, (parent ?? (await a.issuers.root())).statusUrl);
+    if (wish.external !== true) return prepareCa(a, plan, parent);
+    return { row: await makeCaKey(a, plan, undefined), intent: undefined };
   },
 
-  async execute(tx, a, actor, { issuerId }, { prepared }) {
-    const ca = prepared as PreparedCa;
-    await recordCa(tx, a, actor, ca);
-    return { audits: [caCreatedAudit(a, ca.row)], changes: [], result: { issuerId } };
+  async execute(tx, a, actor, { issuerId }, { prepared, at }) {
+    const ca = prepared as Prepared;
+    if (ca.intent !== undefined) {
+      await recordCa(tx, a, actor, ca);
+      return { audits: [caCreatedAudit(a, ca.row)], changes: [], result: { issuerId } };
+    }
+    await insertCa(tx, actor, ca.row);
+    const { name, kind } = ca.row;
+    return {
+      audits: [issuerAudit(a, 'ca.requested', ca.row, { kind, name })],
+      changes: [requestedChange(ca.row, at)],
+      result: { issuerId, status: 'requested' },
+    };
   },
 
   async after(a, actor, { issuerId }) {
-    try {
-      const row = (await a.database.transaction(listIssuers)).find((one) => one.id === issuerId);
-      if (row) await completeIssuer(a, actor, row);
-    } catch (error) {
-      a.log.warn({ err: error, issuer: issuerId }, 'the new CA is not certified yet; the worker goes on with it');
-    }
+    await completeNow(a, actor, [issuerId]);
   },
 };
 
-/**
- * Certifies and announces a CA that was recorded. Safe to call again, and by several at once. False for a row without an
- * intent of this authority, which stays what it is: nothing.
- */
-async function completeIssuer(a: AuthorityContext, actor: Actor, row: IssuerRow): Promise<boolean> {
-  const intents = await findOwnIntents(a, actor, row);
-  const begun = intents.find((intent) => intent.requester === requesterOf(row) && intent.issuerId === row.parentId);
-  if (begun === undefined) return false;
-  const parent = await a.issuers.require(begun.issuerId);
-  const certificate =
-    begun.der === null ? await finishIntent(a, actor, begun, parent, null) : signedForm(begun, begun.der, parent);
-  const seq = await announceIssuer(a, actor, { id: row.id, certificate, status: 'retired' });
-  if (seq !== undefined) await a.follower.catchUp(seq);
-  return seq !== undefined;
-}
-
-/** Certifies and announces every CA whose creation was cut off after its approval. Returns how many. */
-export async function reconcileIssuers(a: AuthorityContext): Promise<number> {
-  const rows = await a.database.transaction((tx: Tx) => listIssuers(tx));
-  let completed = 0;
-  for (const row of rows.filter((one) => one.kind === 'issuing' && one.certificate === null)) {
-    try {
-      if (await completeIssuer(a, systemActor(a, 'reconcile'), row)) completed++;
-    } catch (error) {
-      a.log.warn({ err: error, issuer: row.id }, 'a new CA is not certified yet, next try in a minute');
-    }
-  }
-  return completed;
+function planOf(wish: IssuerCreation, statusUrl: string): CaPlan {
+  const { issuerId, name, kind, subject, keyType, pathLen, nameConstraints, validitySeconds } = wish;
+  const { organizationId, profiles } = wish;
+  return {
+    ...{ id: issuerId, name, kind, statusUrl, pathLen, nameConstraints, validitySeconds },
+    subject: caSubject(name, subject),
+    keyType: keyType as KeyType | undefined,
+    location: wish.location,
+    terms: { ...(organizationId && { organizationId }), ...(profiles && { profiles }) },
+  };
 }

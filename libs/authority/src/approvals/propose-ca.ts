@@ -2,12 +2,51 @@ import type { RevocationReason } from '#policy';
 import { AuthorityError } from '#kernel';
 import { newId } from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
-import type { Issuer } from '../issuer-directory.js';
+import type { Issuer } from '../hierarchy.js';
+import type { CaWish } from './check-plan.js';
+import type { CrossSigning } from './cross-sign.js';
+import type { IssuerImport } from './import-issuer.js';
 import { propose, type Proposed } from './propose.js';
+import type { IssuerRollover } from './rollover-issuer.js';
 
-/** A new issuing CA under the root. `name` becomes the common name of its subject. */
-export function proposeIssuer(a: AuthorityContext, actor: Actor, name: string): Promise<Proposed> {
-  return propose(a, actor, 'ca.create', { issuerId: newId(a.clock), name });
+/** A new CA. `name` becomes the common name of its subject; an issuing one under the main root where nothing else is said. */
+export function proposeIssuer(
+  a: AuthorityContext,
+  actor: Actor,
+  wish: Omit<CaWish, 'kind'> & { kind?: CaWish['kind'] | undefined },
+): Promise<Proposed> {
+  return propose(a, actor, 'ca.create', { issuerId: newId(a.clock), ...wish, kind: wish.kind ?? 'issuing' });
+}
+
+/** A new key beside that of a CA, under the same name; of a root with the certificates that link both. */
+export function proposeIssuerRollover(
+  a: AuthorityContext,
+  actor: Actor,
+  predecessorId: string,
+  wish: Pick<IssuerRollover, 'keyType' | 'location' | 'validitySeconds'> = {},
+): Promise<Proposed> {
+  const [issuerId, oldWithNewId, newWithOldId] = [newId(a.clock), newId(a.clock), newId(a.clock)];
+  return propose(a, actor, 'ca.rollover', { predecessorId, issuerId, oldWithNewId, newWithOldId, ...wish });
+}
+
+/** A certificate of ours for the key of another CA. */
+export function proposeCrossSigning(
+  a: AuthorityContext,
+  actor: Actor,
+  issuerId: string,
+  wish: Omit<CrossSigning, 'linkId' | 'issuerId'>,
+): Promise<Proposed> {
+  return propose(a, actor, 'ca.crossSign', { linkId: newId(a.clock), issuerId, ...wish });
+}
+
+/** The certificate that somebody else made for one of our CAs, with the chain and the CRLs above it. */
+export function proposeIssuerImport(
+  a: AuthorityContext,
+  actor: Actor,
+  issuerId: string,
+  wish: Omit<IssuerImport, 'issuerId'>,
+): Promise<Proposed> {
+  return propose(a, actor, 'ca.import', { issuerId, ...wish });
 }
 
 export function proposeIssuerActivation(a: AuthorityContext, actor: Actor, issuerId: string): Promise<Proposed> {

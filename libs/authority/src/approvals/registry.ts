@@ -2,6 +2,7 @@ import type { OperationName } from '#store';
 import { activateIssuer } from './activate-issuer.js';
 import { changeProfile } from './change-profile.js';
 import { createIssuer } from './create-issuer.js';
+import { crossSign } from './cross-sign.js';
 import { grantRoles } from './grant-roles.js';
 import { reinvitePerson } from './invite-person.js';
 import type { Operation } from './operation.js';
@@ -9,6 +10,8 @@ import { reenrollDevice } from './reenroll-device.js';
 import { revokeBlockedKeys } from './revoke-blocked-keys.js';
 import { revokeGroup } from './revoke-group.js';
 import { revokeIssuer } from './revoke-issuer.js';
+import { importIssuer } from './import-issuer.js';
+import { rolloverIssuer } from './rollover-issuer.js';
 import { withdrawProfile } from './withdraw-profile.js';
 
 /** Every operation that can be proposed. */
@@ -18,6 +21,9 @@ const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'ca.create': createIssuer,
   'ca.activate': activateIssuer,
   'ca.revoke': revokeIssuer,
+  'ca.rollover': rolloverIssuer,
+  'ca.crossSign': crossSign,
+  'ca.import': importIssuer,
   'profile.change': changeProfile,
   'profile.withdraw': withdrawProfile,
   'role.grant': grantRoles,

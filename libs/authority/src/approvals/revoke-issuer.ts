@@ -4,7 +4,7 @@ import { latestStatus, lockCertificate, type CertificateRow, type StatusRow, typ
 import { issuerAudit, issuerChange } from '../announce-issuer.js';
 import { certificateAudit, revocation } from '../certificates.js';
 import type { AuthorityContext } from '../context.js';
-import type { Issuer } from '../issuer-directory.js';
+import type { Issuer } from '../hierarchy.js';
 import { requireIssuer } from './activate-issuer.js';
 import type { Operation } from './operation.js';
 
@@ -28,14 +28,14 @@ export const revokeIssuer: Operation<IssuerRevocation> = {
 
   async execute(tx, a, _actor, { issuerId, reason }, { at }) {
     const { issuer, row, latest } = await requireRevocable(tx, a, issuerId);
-    const { id, name, certificate } = issuer;
+    const { id, name } = issuer;
     const change = { status: 'revoked', reason, at, invalidityDate: null };
     return {
       audits: [
         issuerAudit(a, 'ca.revoked', issuer, { name, reason }),
         certificateAudit(row, 'certificate.revoked', { reason }),
       ],
-      changes: [revocation(row, latest, change), issuerChange(id, certificate, 'revoked', at)],
+      changes: [revocation(row, latest, change), issuerChange(issuer, 'revoked', at)],
       result: { issuerId: id, status: 'revoked', serial: issuer.serial },
     };
   },
@@ -55,6 +55,11 @@ async function requireRevocable(
         code: 'rootNotRevocable',
       },
     );
+  }
+  if (issuer.above[0]?.caKeyId === null) {
+    throw new AuthorityError('conflict', 'its root is kept elsewhere: revoke it there, and import the CRL', {
+      code: 'externalKey',
+    });
   }
   const row = await lockCertificate(tx, Buffer.from(issuer.serial, 'hex'));
   if (!row) throw new AuthorityError('internal', 'the certificate of a CA is gone');

@@ -16,7 +16,7 @@ import { isPublished, objections, type CertificateRequest } from '#policy';
 import { findDevice, isId, readStanding, type Device, type DeviceStanding } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import { currentLabel } from '../current-profile.js';
-import type { Issuer } from '../issuer-directory.js';
+import type { Issuer } from '../hierarchy.js';
 import type { PreparedIntent } from '../issue.js';
 import { notFound } from '../registry.js';
 import { askedOf, prepareDeviceIntent, standingObjections } from './prepare-enrollment.js';

@@ -68,9 +68,13 @@ export async function prepareDeviceIntent(
   const asked = askedOf(a, request, device, by);
   await requireNoCaKey(a, request.csr.publicKey);
   const { subject, san } = decideCertificate(asked);
+  const { profile } = asked;
   return prepareIntent(a, {
-    profile: asked.profile,
-    issuer: await a.issuers.issuing(),
+    profile,
+    issuer: await a.issuers.issuingFor(
+      { issuerOrgId: device.issuerOrgId, profile: profile.name, validitySeconds: profile.validitySeconds },
+      a.clock.now(),
+    ),
     subject,
     san,
     publicKey: request.csr.publicKey,

@@ -23,6 +23,10 @@ import {
 
 import type { PlantedDefect } from './planted-defects.js';
 
+function nameConstraints(critical: boolean, base?: Buffer, mailbox = 'example.com'): Buffer {
+  const value = der.sequence(der.constructed(0, der.sequence(der.primitive(1, Buffer.from(mailbox)))));
+  return extension(OID.nameConstraints, { critical, value }, base);
+}
 const kemDevice = generateKey('ml-kem-768');
 const SIGNATURE_ONLY = (['ml-dsa-44', 'ml-dsa-65', 'ml-dsa-87'] as const).map(
   (keyType) => [keyType, generateKey(keyType)] as const,
@@ -68,6 +72,15 @@ export const EXTENSION_DEFECTS: PlantedDefect[] = [
   ],
   ['X14.der', 'an encoded cA FALSE', extension(OID.basicConstraints, { value: der.sequence(der.boolean(false)) })],
   ['X14.pathLen', 'a path length without CA', extension(OID.basicConstraints, { value: der.sequence(der.integer(0)) })],
+  ['X22.ca', 'name constraints in a device certificate', nameConstraints(true)],
+  ['X22.ca', 'uncritical name constraints', nameConstraints(false, root), rootRules()],
+  [
+    'X22.form',
+    'name constraints that constrain nothing',
+    extension(OID.nameConstraints, { critical: true, value: der.sequence() }, root),
+    rootRules(),
+  ],
+  ['X22.form', 'a constraint on one mailbox', nameConstraints(true, root, 'a@example.com'), rootRules()],
   ['X15.present', 'no keyUsage', extension(OID.keyUsage, undefined)],
   ['X15.present', 'an uncritical keyUsage', extension(OID.keyUsage, { critical: false })],
   ['X15.present', 'a keyUsage without a bit', usage()],
@@ -256,8 +269,8 @@ export const EXTENSION_DEFECTS: PlantedDefect[] = [
   ['X29.extensions', 'an extension that is not ours', extension('1.2.3.4', { value: der.null() })],
   [
     'X29.extensions',
-    'name constraints',
-    extension(OID.nameConstraints, { critical: true, value: der.sequence() }, root),
+    'policy constraints',
+    extension(OID.policyConstraints, { critical: true, value: der.sequence() }, root),
     rootRules(),
   ],
   ['X29.critical', 'a critical extKeyUsage', extension(OID.extKeyUsage, { critical: true })],

@@ -3,7 +3,7 @@ import { OID, readCertificate, validatePath, type Certificate, type TrustAnchor 
 import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, isId, type CertificateRow } from '#store';
 import type { AuthorityContext } from '../../context.js';
-import { requireUsable } from '../../issuer-directory.js';
+import { requireUsable } from '../../hierarchy.js';
 
 /** A device that proved itself with a certificate of ours. */
 export interface DeviceCertificate {
@@ -78,7 +78,7 @@ async function verifyLeaf(a: AuthorityContext, leaves: VerifiedLeaves, der: Buff
   const index = a.follower.index;
   const result = validatePath({
     leaf,
-    intermediates: issuers.filter((issuer) => issuer.kind === 'issuing').map((one) => readCertificate(one.certificate)),
+    intermediates: issuers.filter((issuer) => issuer.kind !== 'root').map((one) => readCertificate(one.certificate)),
     anchors,
     at: a.clock.now(),
     eku: OID.clientAuth,

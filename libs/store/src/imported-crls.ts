@@ -1,0 +1,16 @@
+import type { Tx } from './database.js';
+
+/** False where one of this number is there already. */
+export async function insertImportedCrl(tx: Tx, issuerId: string, number: bigint, der: Buffer): Promise<boolean> {
+  const sql = `insert into imported_crls (issuer_id, number, der) values ($1, $2, $3) on conflict do nothing`;
+  return (await tx.run(sql, [issuerId, String(number), der])) === 1;
+}
+
+/** The newest ones by number, at most `limit`: a row that somebody planted above the right one is passed over. */
+export async function findImportedCrls(tx: Tx, issuerId: string, limit: number): Promise<Buffer[]> {
+  const rows = await tx.rows<{ der: Buffer }>(
+    `select der from imported_crls where issuer_id = $1 order by number desc limit $2`,
+    [issuerId, limit],
+  );
+  return rows.map(({ der }) => der);
+}
