@@ -13,7 +13,7 @@ COPY --from=build /app/migrations ./migrations
 COPY --from=build /app/data ./data
 COPY --from=build /app/dist ./dist
 COPY --from=build /app/node_modules ./node_modules
-RUN install -d -o node -g node -m 0711 /var/lib/touchmark && install -d -o node -g node -m 0700 /secrets
+RUN install -d -o node -g node -m 0711 /var/lib/touchmark && install -d -o node -g node -m 0700 /secrets /ca-secrets /run/touchmark
 USER node
 VOLUME /var/lib/touchmark
 ENTRYPOINT ["node", "--enable-source-maps", "dist/apps/touchmark/src/main.js"]

@@ -6,6 +6,7 @@ import { crl } from './benches/crl.mjs';
 import { simpleEnroll, simpleReenroll } from './benches/enroll.mjs';
 import { introspect } from './benches/introspect.mjs';
 import { ocspGet, ocspPost } from './benches/ocsp.mjs';
+import { pkcs11 } from './benches/pkcs11.mjs';
 
 const BENCHES = {
   'ocsp-get': ocspGet,
@@ -13,6 +14,7 @@ const BENCHES = {
   introspect,
   simpleenroll: simpleEnroll,
   simplereenroll: simpleReenroll,
+  pkcs11,
   crl,
   'audit-verify': auditVerify,
   'audit-cost': auditCost,

@@ -20,4 +20,4 @@ alter table status_changes add constraint status_changes_kind_check check (kind 
 
 -- Which operations there are is known by the code, and a proposal stands under a MAC.
 alter table approvals drop constraint approvals_operation_check;
-alter table approvals add constraint approvals_operation_check check (operation ~ '^[a-z]+(\.[a-z]+(-[a-z]+)*)+$');
+alter table approvals add constraint approvals_operation_check check (operation ~ '^[a-z]+\.[a-zA-Z-]+$');

@@ -1,7 +1,3 @@
-alter table approvals drop constraint approvals_operation_check;
-alter table approvals add constraint approvals_operation_check check (operation in
-  ('ca.create', 'ca.activate', 'ca.revoke', 'profile.change', 'group.revoke', 'device.reenroll', 'role.grant', 'person.invite'))
-  not valid;
 drop table imported_crls, issuer_links;
 drop function issuer_links_write_once;
 revoke update (not_after) on issuers from tm_api;

@@ -47,6 +47,3 @@ create trigger imported_crls_append_only before update or delete on imported_crl
 grant select, insert on imported_crls to tm_api;
 grant select on imported_crls to tm_worker;
 
--- Which operations there are, the program knows: a row with another name is never executed.
-alter table approvals drop constraint approvals_operation_check;
-alter table approvals add constraint approvals_operation_check check (operation ~ '^[a-z]+\.[a-zA-Z]+$');

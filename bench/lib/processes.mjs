@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MAIN = path.join(ROOT, 'dist/apps/touchmark/src/main.js');
 
 /** An instance in a process of its own, as `npm start` runs it, on a fresh home and free ports. */
-export async function startInstance({ planes, home: given } = {}) {
+export async function startInstance({ planes, home: given, env: settings = {} } = {}) {
   const home = given ?? (await mkdtemp(path.join(tmpdir(), 'touchmark-bench-')));
   await chmod(home, 0o711);
   const args = [MAIN, 'serve', ...(planes ? ['--planes', planes] : [])];
@@ -22,6 +22,7 @@ export async function startInstance({ planes, home: given } = {}) {
     TOUCHMARK_STATUS_PORT: '0',
     LOG_LEVEL: 'warn',
     NODE_ENV: 'production',
+    ...settings,
   };
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });
   process.once('exit', () => child.kill('SIGTERM'));

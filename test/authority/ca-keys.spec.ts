@@ -106,12 +106,12 @@ describe('a CA key', () => {
     });
     expect(rows.length).toBeGreaterThan(4);
     for (const row of rows) {
-      const pkcs8 = open(db.caKek, row!.sealedPrivate, contextOf(row!.id, row!.keyType, row!.spki));
+      const pkcs8 = open(db.caKek, row!.sealedPrivate!, contextOf(row!.id, row!.keyType, row!.spki));
       const scalar = Buffer.from(
         createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' }).export({ format: 'jwk' }).d!,
         'base64url',
       );
-      expect(dump).toContain(row!.sealedPrivate.toString('hex'));
+      expect(dump).toContain(row!.sealedPrivate!.toString('hex'));
       for (const secret of [pkcs8, scalar]) {
         for (const encoding of ['hex', 'base64', 'base64url'] as const) {
           expect(dump.includes(secret.toString(encoding))).toBe(false);

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { SealingKey } from '#credential';
 import type { Clock, Config } from '#kernel';
 import type { Follower } from '#status';
 import type { Database } from '#store';
@@ -11,7 +12,7 @@ export interface ResponderDeps {
   /** Started; certificates are enough (no peppers). */
   follower: Follower;
   /** secrets/ocsp.kek, 32 bytes. */
-  ocspKek: Buffer;
+  ocspKek: SealingKey;
   clock: Clock;
   log: Logger;
   /** Further members of `/.well-known/touchmark`: what the other planes can do. */

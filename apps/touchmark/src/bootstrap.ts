@@ -12,10 +12,11 @@ import {
   issueCanaryToken,
   type AuthorityContext,
 } from '#authority';
-import { InProcessSigner } from '#signing';
+import type { Token } from '#signing';
 import { Database, migrate } from '#store';
 import type { DatabaseServer } from './database-server.js';
 import { replaceFile } from './home.js';
+import { localSigner } from './local-signer.js';
 import type { Secrets } from './secrets.js';
 
 export const operatorTokenFile = (config: Config): string => path.join(config.home, 'operator.token');
@@ -32,6 +33,7 @@ export async function bootstrap(
   secrets: Secrets,
   statusUrl: string,
   log: Logger,
+  token?: Token,
 ): Promise<void> {
   const applied = await migrate(
     server.connectionOf('migrate'),
@@ -48,7 +50,7 @@ export async function bootstrap(
     const macKey = createSecretKey(statusMacKey);
     const authorityId = await ensureAuthority(base);
     await owner.transaction((tx) => ensureAuditKey(tx, authorityId, auditKek));
-    const signer = new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock);
+    const signer = localSigner(config, signerDatabase, secrets.of('signer').caKek, token);
     await ensureHierarchy({ ...base, signer, authorityId, macKey }, statusUrl);
     const file = operatorTokenFile(config);
     const context = { ...base, authorityId, macKey, pepper: peppers.current };

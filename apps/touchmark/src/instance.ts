@@ -7,23 +7,26 @@ import { readRoot } from '#authority';
 import type { Config } from '#kernel';
 import { toPem } from '#pki';
 import { bootstrap, operatorTokenFile } from './bootstrap.js';
-import { openDatabaseServer, type DatabaseServer } from './database-server.js';
+import { openDatabaseServer } from './database-server.js';
 import { replaceFile } from './home.js';
 import { startMetrics } from './metrics.js';
 import type { PlaneOptions, RunningPlane, Urls } from './plane.js';
 import { openPlaneDatabase } from './plane-context.js';
 import { ProcessMetrics } from './process-metrics.js';
 import { choosePorts, portProblem, type Listener } from './ports.js';
+import { openToken, signsElsewhere } from './local-signer.js';
+import { ALL_PLANES, holdersOf, ORDER, ROLES, type Plane } from './plane-secrets.js';
 import { openSecrets } from './secrets.js';
+import { SignerChild } from './signer-child.js';
 import { startApi } from './start-api.js';
 import { startEst } from './start-est.js';
+import { startSigner } from './start-signer.js';
 import { startStatus } from './start-status.js';
 import { startWorker } from './start-worker.js';
 import { startTracing } from './tracing.js';
+import { watchSecrets } from './watch-secrets.js';
 
-/** What can run for itself. `status` is the responder. */
-export type Plane = 'est' | 'api' | 'status' | 'worker';
-export const ALL_PLANES: readonly Plane[] = ['worker', 'status', 'est', 'api'];
+export type { Plane } from './plane-secrets.js';
 
 export interface Instance {
   urls: Urls;
@@ -33,21 +36,12 @@ export interface Instance {
   stop(): Promise<void>;
 }
 
-type PlaneSecrets = 'est' | 'api' | 'worker' | 'responder' | 'signer' | 'migrate';
-
-/** Whose secrets a plane opens; the first is its own database role. */
-const ROLES: Readonly<Record<Plane, readonly [Exclude<PlaneSecrets, 'signer' | 'migrate'>, ...PlaneSecrets[]]>> = {
-  est: ['est', 'signer'],
-  api: ['api', 'signer'],
-  worker: ['worker', 'signer'],
-  status: ['responder'],
-};
-
 const START: Readonly<Record<Plane, (options: PlaneOptions) => Promise<RunningPlane>>> = {
   est: startEst,
   api: startApi,
   status: startStatus,
   worker: startWorker,
+  signer: startSigner,
 };
 
 /**
@@ -57,24 +51,38 @@ const START: Readonly<Record<Plane, (options: PlaneOptions) => Promise<RunningPl
  */
 export async function startInstance(options: { config: Config; log: Logger; planes?: Plane[] }): Promise<Instance> {
   const { config, log } = options;
-  const planes = ALL_PLANES.filter((plane) => options.planes === undefined || options.planes.includes(plane));
+  const planes = ORDER.filter((plane) => (options.planes ?? ALL_PLANES).includes(plane));
   const setsUp = options.planes === undefined || planes.length === 0 || config.databaseUrl === undefined;
   const ports = await choosePorts(config, listenersOf(planes));
   const urls = urlsOf(config, ports);
-  const secrets = openSecrets(config, rolesOf(planes, setsUp));
+  const secrets = openSecrets(config, holdersOf(config, planes, setsUp));
   const server = await openDatabaseServer(config, secrets, log);
   const running: RunningPlane[] = [];
   const endTracing = startTracing(config, log);
+  const endWatch = watchSecrets(secrets, log);
+  const holdsKeys = setsUp || !signsElsewhere(config);
+  const token = holdsKeys ? openToken(config, log) : undefined;
+  let child: SignerChild | undefined;
   const stop = once(async () => {
-    await stopAll(running, server, log);
+    await stopAll(running, log);
+    await child?.stop();
+    token?.close();
+    endWatch();
+    await server.stop();
     await endTracing();
   });
   try {
-    if (setsUp) await bootstrap(config, server, secrets, config.statusUrl ?? urls.status, log);
+    if (setsUp) await bootstrap(config, server, secrets, config.statusUrl ?? urls.status, log, token);
+    if (config.signer.mode === 'child' && planes.some((plane) => ROLES[plane].signs)) {
+      child = await SignerChild.start(
+        config.databaseUrl === undefined ? server.connectionOf('migrate') : undefined,
+        log,
+      );
+    }
     const registry = new Registry();
     collectDefaultMetrics({ register: registry });
     const metrics = new ProcessMetrics(registry);
-    const parts: PlaneOptions = { config, server, secrets, log, registry, metrics, urls };
+    const parts: PlaneOptions = { config, server, secrets, log, registry, metrics, urls, token };
     // The worker first: what the others serve exists once it has started.
     for (const plane of planes) running.push(await START[plane](parts));
     for (const { app } of running) if (app) await listen(app.nest, config, app.listener, ports[app.listener] ?? 0);
@@ -91,13 +99,8 @@ export async function startInstance(options: { config: Config; log: Logger; plan
 }
 
 function listenersOf(planes: readonly Plane[]): Listener[] {
-  const listeners = planes.filter((plane) => plane !== 'worker');
+  const listeners = planes.filter((plane) => plane !== 'worker' && plane !== 'signer');
   return planes.length > 0 ? [...listeners, 'metrics'] : [];
-}
-
-function rolesOf(planes: readonly Plane[], setsUp: boolean): PlaneSecrets[] {
-  const setUp: PlaneSecrets[] = setsUp ? ['migrate', 'worker', 'signer'] : [];
-  return [...new Set([...setUp, ...planes.flatMap((plane) => ROLES[plane])])];
 }
 
 /** What clients call; behind a wildcard address that is the first of TOUCHMARK_HOSTNAMES. */
@@ -136,10 +139,11 @@ function readinessOf(planes: readonly Plane[], running: readonly RunningPlane[])
 /** `root-ca.pem` in the home: the one thing that clients must get by another way than this server. */
 async function writeRoot(parts: PlaneOptions, planes: readonly Plane[], setsUp: boolean): Promise<string> {
   const file = path.join(parts.config.home, 'root-ca.pem');
-  const plane = setsUp ? 'worker' : ROLES[planes[0] ?? 'worker'][0];
-  const database = await openPlaneDatabase(parts, plane);
+  const role = setsUp ? 'worker' : ROLES[planes[0] ?? 'worker'].role;
+  const database = await openPlaneDatabase(parts, role);
+  const { statusMacKey } = parts.secrets.of(role === 'signer' ? 'signerService' : role);
   try {
-    const root = await readRoot({ database, macKey: createSecretKey(parts.secrets.of(plane).statusMacKey) });
+    const root = await readRoot({ database, macKey: createSecretKey(statusMacKey) });
     await replaceFile(file, toPem('CERTIFICATE', root.certificate), 0o644);
   } finally {
     await database.close();
@@ -147,14 +151,15 @@ async function writeRoot(parts: PlaneOptions, planes: readonly Plane[], setsUp: 
   return file;
 }
 
-/** Listening planes first, in the order that lets requests end; the worker after them; the database last. */
-async function stopAll(running: readonly RunningPlane[], server: DatabaseServer, log: Logger): Promise<void> {
+/** Listening planes first, in the order that lets requests end; the worker after them; the signer last of the planes. */
+async function stopAll(running: readonly RunningPlane[], log: Logger): Promise<void> {
   const quietly = (plane: RunningPlane) =>
     plane.stop().catch((err: unknown) => log.warn({ err }, 'a plane did not stop cleanly'));
   for (const plane of running) plane.expectStop?.();
   await Promise.all(running.filter((plane) => plane.app).map(quietly));
-  await Promise.all(running.filter((plane) => !plane.app).map(quietly));
-  await server.stop();
+  const others = running.filter((plane) => !plane.app);
+  await Promise.all(others.filter((plane) => plane.last !== true).map(quietly));
+  await Promise.all(others.filter((plane) => plane.last === true).map(quietly));
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

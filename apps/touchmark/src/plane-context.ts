@@ -2,10 +2,11 @@ import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import { FailedAttempts, IssuerDirectory, Quotas, SharedFailures, type AuthorityContext } from '#authority';
 import { AuthorityError, systemClock, type Config, type Registry } from '#kernel';
-import { DeadlineSigner, InProcessSigner, MeasuredSigner } from '#signing';
+import { CircuitBreaker, DeadlineSigner, MeasuredSigner, ProcessSigner, type Signer, type Token } from '#signing';
 import { Follower, type FollowerOptions } from '#status';
 import { Database, findAuthority } from '#store';
 import type { DatabaseServer } from './database-server.js';
+import { localSigner, signsElsewhere } from './local-signer.js';
 import type { Secrets } from './secrets.js';
 
 const POOL_SIZE = { api: 12, est: 12, worker: 12, responder: 6, signer: 2 } as const;
@@ -27,10 +28,15 @@ export interface PlaneParts {
   log: Logger;
   /** One for the process. */
   registry: Registry;
+  /** The PKCS#11 token, where this process holds the CA keys and one is set up. */
+  token?: Token | undefined;
 }
 
+/** All that asks for a connection needs. */
+export type DatabaseParts = Pick<PlaneParts, 'server' | 'log'>;
+
 export function openPlaneDatabase(
-  parts: PlaneParts,
+  parts: DatabaseParts,
   plane: keyof typeof POOL_SIZE,
   poolSize: number = POOL_SIZE[plane],
 ): Promise<Database> {
@@ -45,7 +51,6 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
   const { peppers, statusMacKey } = secrets.of(plane);
   const macKey = createSecretKey(statusMacKey);
   const database = await openPlaneDatabase(parts, plane);
-  const signerDatabase = await openPlaneDatabase(parts, 'signer');
   const authorityId = await readAuthorityId(database, plane);
   // Only the api plane checks keys and tokens.
   const checks =
@@ -54,16 +59,19 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
       : { peppers: undefined };
   const follower = await startFollower(parts, { database, macKey, ...checks }, log);
   const limits = await openLimits(parts, { plane, macKey, authorityId, log });
-  const signer = new InProcessSigner(signerDatabase, secrets.of('signer').caKek, systemClock);
+  const signer = await openSigner(parts);
   const authority: AuthorityContext = {
     plane,
     database,
     independent: database,
     clock: systemClock,
-    signer: new MeasuredSigner(new DeadlineSigner(signer), parts.registry, systemClock),
+    signer: signer.signer,
     follower,
     macKey,
-    pepper: peppers.current,
+    // Asked for at each use: a rotation changes it while the plane runs.
+    get pepper() {
+      return peppers.current;
+    },
     peppers: peppers.byVersion,
     rootsPublicKey: plane === 'api' ? secrets.of('api').rootsPublicKey : undefined,
     apiKek: plane === 'est' ? undefined : secrets.of(plane).apiKek,
@@ -81,9 +89,27 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
     follower,
     close: async () => {
       await Promise.all([follower.stop(), limits.close()]);
-      await Promise.all([database.close(), signerDatabase.close()]);
+      await Promise.all([database.close(), signer.close()]);
     },
   };
+}
+
+/** Whoever holds the keys, behind deadline, circuit breaker and figures. */
+async function openSigner(parts: PlaneParts): Promise<{ signer: Signer; close(): Promise<void> }> {
+  const held = signsElsewhere(parts.config) ? remoteSigner(parts) : await ownSigner(parts);
+  const guarded = new CircuitBreaker(new DeadlineSigner(held.signer), systemClock, parts.registry);
+  return { signer: new MeasuredSigner(guarded, parts.registry, systemClock), close: held.close };
+}
+
+function remoteSigner({ config, secrets }: PlaneParts) {
+  const signer = new ProcessSigner(config.signer.socket, secrets.of('signerClient').authKey);
+  return { signer, close: () => signer.close() };
+}
+
+async function ownSigner(parts: PlaneParts) {
+  const database = await openPlaneDatabase(parts, 'signer');
+  const signer = localSigner(parts.config, database, parts.secrets.of('signer').caKek, parts.token);
+  return { signer, close: () => database.close() };
 }
 
 /** What is limited over all processes together. The worker is asked for nothing by anybody and has nothing to limit. */
@@ -121,7 +147,7 @@ export async function onPlane<T>(
 }
 
 export async function startFollower(
-  parts: PlaneParts,
+  parts: Pick<PlaneParts, 'config'>,
   options: Pick<FollowerOptions, 'database' | 'macKey' | 'peppers' | 'scope'>,
   log: Logger,
 ): Promise<Follower> {

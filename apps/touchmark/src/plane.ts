@@ -17,6 +17,8 @@ export interface RunningPlane {
   app?: { listener: Exclude<Listener, 'metrics'>; nest: NestFastifyApplication };
   /** Told before any plane of the process is stopped. */
   expectStop?: () => void;
+  /** Stopped when every other plane has: they still sign while they end. */
+  last?: true;
   stop(): Promise<void>;
 }
 

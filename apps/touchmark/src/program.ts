@@ -15,6 +15,7 @@ import { addPersonCommands } from './commands/people.js';
 import { addProfileCommands } from './commands/profiles.js';
 import { addRoleCommands } from './commands/roles.js';
 import { addServeCommand } from './commands/serve.js';
+import { addSecretCommands } from './commands/secrets.js';
 import { addSetupCommands } from './commands/setup.js';
 import { addStatusCommand } from './commands/status.js';
 import { addTokenCommands } from './commands/tokens.js';
@@ -31,6 +32,7 @@ export function buildProgram(): Command {
   addServeCommand(program);
   addDemoCommand(program);
   addSetupCommands(program);
+  addSecretCommands(program);
   addStatusCommand(program);
   addOrganizationCommands(program);
   addDeviceCommands(program);

@@ -14,44 +14,60 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
-import { makeBoxKeys, type Pepper } from '#credential';
+import { makeBoxKeys } from '#credential';
 import { AuthorityError } from '#kernel';
 
-/** Peppers by version; rows are sealed under the newest and opened under the one they name. */
-export interface Peppers {
-  current: Pepper;
-  byVersion: ReadonlyMap<number, Pepper>;
-}
-
 /** Names of files that hold 32 random bytes in one line of base64. */
-export const SYMMETRIC_KEYS = ['ca.kek', 'ocsp.kek', 'feed.kek', 'audit.kek', 'api.kek', 'status.mac'] as const;
+export const SYMMETRIC_KEYS = [
+  'ca.kek',
+  'ocsp.kek',
+  'feed.kek',
+  'audit.kek',
+  'api.kek',
+  'status.mac',
+  'signer.auth',
+] as const;
 export const DATABASE_ROLES = ['api', 'est', 'responder', 'worker', 'signer'] as const;
 export const TLS_PLANES = ['est', 'api'] as const;
 
 /** What is sealed or made with these is lost with them: a new file beside old data would hide that. */
-const LASTING = [...SYMMETRIC_KEYS, 'pepper', 'roots.pub', 'roots.key', 'db-superuser'];
+const LASTING = [
+  ...SYMMETRIC_KEYS.filter((name) => name !== 'signer.auth'),
+  'pepper',
+  'roots.pub',
+  'roots.key',
+  'db-superuser',
+];
 
-/** Makes each file that is missing. With `existingData`, a missing file that the data depend on is an error instead. */
-export function createSecretFiles(directory: string, existingData: boolean): void {
-  if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined) chmodSync(directory, 0o700);
-  requirePrivate(directory);
-  const lost = LASTING.find((name) => !existsSync(path.join(directory, name)));
+/**
+ * Makes each file that is missing, `ca.kek` in a directory of its own where one is named. With `existingData`, a missing file
+ * that the data depend on is an error instead.
+ */
+export function createSecretFiles(directory: string, existingData: boolean, caDirectory = directory): void {
+  for (const one of new Set([directory, caDirectory])) {
+    if (mkdirSync(one, { recursive: true, mode: 0o700 }) !== undefined) chmodSync(one, 0o700);
+    requirePrivate(one);
+  }
+  const placeOf = (name: string) => (name === 'ca.kek' ? caDirectory : directory);
+  const lost = LASTING.find((name) => !existsSync(path.join(placeOf(name), name)));
   if (existingData && lost !== undefined) {
     throw new AuthorityError(
       'unavailable',
-      `${path.join(directory, lost)} is missing, and existing data depend on it: restore it from where it was kept.`,
+      `${path.join(placeOf(lost), lost)} is missing, and existing data depend on it: restore it from where it was kept.`,
     );
   }
-  for (const name of SYMMETRIC_KEYS) createFile(directory, name, () => randomBytes(32).toString('base64'));
+  for (const name of SYMMETRIC_KEYS) createFile(placeOf(name), name, () => randomBytes(32).toString('base64'));
   createFile(directory, 'pepper', () => `1:${randomBytes(32).toString('base64')}`);
   createBoxKeys(directory);
   for (const role of [...DATABASE_ROLES, 'superuser']) {
     createFile(directory, `db-${role}`, () => randomBytes(32).toString('base64url'));
   }
   for (const plane of TLS_PLANES) createFile(directory, `tls-${plane}.key`, newTlsKey);
-  const handle = openSync(directory, 'r');
-  fsyncSync(handle);
-  closeSync(handle);
+  for (const one of new Set([directory, caDirectory])) {
+    const handle = openSync(one, 'r');
+    fsyncSync(handle);
+    closeSync(handle);
+  }
 }
 
 /** The two belong together: the public one is written last, and again whenever the private one is new. */
@@ -98,22 +114,6 @@ export function readKey(directory: string, name: string, plane: string): Buffer 
   return keyBytes(readText(directory, name, plane), path.join(directory, name));
 }
 
-export function readPeppers(directory: string, plane: string): Peppers {
-  const file = path.join(directory, 'pepper');
-  const byVersion = new Map<number, Pepper>();
-  for (const line of readText(directory, 'pepper', plane).split('\n')) {
-    const [, number, base64] = /^([1-9]\d{0,8}):(\S+)$/.exec(line.trim()) ?? [];
-    if (number === undefined || base64 === undefined || byVersion.has(Number(number))) {
-      throw new AuthorityError('invalid', `${file}: each line is <version>:<base64 of 32 bytes>, each version once.`);
-    }
-    byVersion.set(Number(number), { version: Number(number), key: keyBytes(base64, file) });
-  }
-  const current = byVersion.get(Math.max(...byVersion.keys()));
-  if (current === undefined)
-    throw new AuthorityError('invalid', `${file} is empty: restore it from where it was kept.`);
-  return { current, byVersion };
-}
-
 /** PEM (PKCS#8), checked to be readable. */
 export function readTlsKey(directory: string, plane: 'api' | 'est'): string {
   const pem = readText(directory, `tls-${plane}.key`, plane);
@@ -135,7 +135,8 @@ export function readText(directory: string, name: string, plane: string): string
   return text;
 }
 
-function requirePrivate(file: string, plane?: string): void {
+/** Throws in one line where the file is missing or open to others. */
+export function requirePrivate(file: string, plane?: string): void {
   const found = statSync(file, { throwIfNoEntry: false });
   if (found === undefined) {
     throw new AuthorityError(
@@ -149,7 +150,8 @@ function requirePrivate(file: string, plane?: string): void {
   throw new AuthorityError('invalid', `${file} is open to other users: run chmod ${mode} '${file}'.`);
 }
 
-function keyBytes(base64: string, file: string): Buffer {
+/** 32 bytes out of base64; `file` is for the error. */
+export function keyBytes(base64: string, file: string): Buffer {
   const bytes = Buffer.from(base64, 'base64');
   // Decoding skips what is not base64: only a text that comes back the same was whole.
   if (bytes.length !== 32 || bytes.toString('base64') !== base64) {

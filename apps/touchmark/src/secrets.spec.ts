@@ -30,6 +30,7 @@ describe('secrets', () => {
     expect(readdirSync(file('')).sort()).toEqual(
       [
         ...['ca.kek', 'ocsp.kek', 'feed.kek', 'audit.kek', 'api.kek', 'status.mac', 'pepper', 'roots.pub', 'roots.key'],
+        'signer.auth',
         ...['db-api', 'db-est', 'db-responder', 'db-worker', 'db-signer', 'db-superuser', 'tls-est.key', 'tls-api.key'],
       ].sort(),
     );
@@ -68,8 +69,8 @@ describe('secrets', () => {
     expect(createPrivateKey(secrets.of('est').tlsKey).asymmetricKeyDetails).toEqual({ namedCurve: 'prime256v1' });
     const sealed = sealToBox(secrets.of('api').rootsPublicKey, Buffer.from('root'), Buffer.from('aad'));
     expect(openBox(secrets.of('worker').rootsPrivateKey, sealed, Buffer.from('aad')).toString()).toBe('root');
-    expect(secrets.of('signer').caKek).toHaveLength(32);
-    expect(secrets.of('responder').ocspKek).toEqual(secrets.of('worker').ocspKek);
+    expect(secrets.of('signer').caKek.current.key).toHaveLength(32);
+    expect(secrets.of('responder').ocspKek.current).toEqual(secrets.of('worker').ocspKek.current);
   });
 
   test('a plane is given its own files and opens with nothing else there', () => {

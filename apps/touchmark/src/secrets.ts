@@ -1,18 +1,18 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import type { KeyRing } from '#credential';
 import { AuthorityError, type Config, type PlaneRole } from '#kernel';
-import { createSecretFiles, readKey, readPeppers, readText, readTlsKey, type Peppers } from './secret-files.js';
-
-export type { Peppers } from './secret-files.js';
+import { readRing, type VersionedSecret } from './key-versions.js';
+import { createSecretFiles, readKey, readText, readTlsKey } from './secret-files.js';
 
 /** 32 bytes each, unless the name says otherwise. */
 export interface ApiSecrets {
-  peppers: Peppers;
+  peppers: KeyRing;
   /** X25519: seals derivation roots, opens none. */
   rootsPublicKey: Buffer;
   statusMacKey: Buffer;
   /** Webhook and OpenID Connect client secrets. */
-  apiKek: Buffer;
+  apiKek: KeyRing;
   /** PEM. */
   tlsKey: string;
   databasePassword: string;
@@ -21,7 +21,7 @@ export interface ApiSecrets {
 }
 
 export interface EstSecrets {
-  peppers: Peppers;
+  peppers: KeyRing;
   statusMacKey: Buffer;
   /** PEM. */
   tlsKey: string;
@@ -30,17 +30,17 @@ export interface EstSecrets {
 
 export interface ResponderSecrets {
   /** Opens delegated OCSP keys. */
-  ocspKek: Buffer;
+  ocspKek: KeyRing;
   statusMacKey: Buffer;
   databasePassword: string;
 }
 
 export interface WorkerSecrets {
-  peppers: Peppers;
-  ocspKek: Buffer;
-  feedKek: Buffer;
-  auditKek: Buffer;
-  apiKek: Buffer;
+  peppers: KeyRing;
+  ocspKek: KeyRing;
+  feedKek: KeyRing;
+  auditKek: KeyRing;
+  apiKek: KeyRing;
   /** X25519: opens derivation roots. */
   rootsPrivateKey: Buffer;
   statusMacKey: Buffer;
@@ -48,9 +48,23 @@ export interface WorkerSecrets {
 }
 
 export interface SignerSecrets {
-  caKek: Buffer;
+  caKek: KeyRing;
   databasePassword: string;
 }
+
+/** Of a signer in a process of its own, besides. */
+export interface SignerServiceSecrets {
+  statusMacKey: Buffer;
+  /** What its clients must show that they hold. */
+  authKey: Buffer;
+}
+
+export interface SignerClientSecrets {
+  authKey: Buffer;
+}
+
+/** Planes, and what a plane is beside them. */
+export type SecretHolder = PlaneRole | 'signerService' | 'signerClient';
 
 export interface MigrateSecrets {
   /** Set for the roles when they are made. */
@@ -65,12 +79,16 @@ interface SecretsOf {
   responder: ResponderSecrets;
   worker: WorkerSecrets;
   signer: SignerSecrets;
+  signerService: SignerServiceSecrets;
+  signerClient: SignerClientSecrets;
   migrate: MigrateSecrets;
 }
 
 export interface Secrets {
   /** What this plane holds and nothing else. `internal` when the plane was not among those opened. */
-  of<P extends PlaneRole>(plane: P): SecretsOf[P];
+  of<P extends SecretHolder>(plane: P): SecretsOf[P];
+  /** The versioned keys that were opened, by the file they come from: one ring per file, whoever asked for it. */
+  readonly rings: ReadonlyMap<string, KeyRing>;
 }
 
 /**
@@ -78,19 +96,44 @@ export interface Secrets {
  * missing first: the directory with 0700, files with 0600; where data exist already, a missing file they depend on is
  * `unavailable` instead. A missing file, one that others may read, or one of another form is one line naming it.
  */
-export function openSecrets(config: Config, planes: readonly PlaneRole[], options: { create?: boolean } = {}): Secrets {
-  const { secretsDir, home, databaseUrl } = config;
+export function openSecrets(
+  config: Config,
+  planes: readonly SecretHolder[],
+  options: { create?: boolean } = {},
+): Secrets {
+  const { secretsDir, caSecretsDir, home, databaseUrl } = config;
   const embedded = databaseUrl === undefined;
-  if (options.create ?? embedded) createSecretFiles(secretsDir, embedded && existsSync(path.join(home, 'pg')));
+  if (options.create ?? embedded) {
+    createSecretFiles(secretsDir, embedded && existsSync(path.join(home, 'pg')), caSecretsDir);
+  }
+  const files = new SecretFiles(secretsDir, caSecretsDir);
   const opened: Partial<SecretsOf> = {};
-  for (const plane of planes) Object.assign(opened, { [plane]: READERS[plane](secretsDir) });
+  for (const plane of planes) Object.assign(opened, { [plane]: READERS[plane](files) });
   return {
-    of<P extends PlaneRole>(plane: P): SecretsOf[P] {
+    of<P extends SecretHolder>(plane: P): SecretsOf[P] {
       const secrets: SecretsOf[P] | undefined = opened[plane];
       if (secrets === undefined) throw new AuthorityError('internal', `The secrets of plane ${plane} were not opened`);
       return secrets;
     },
+    rings: files.rings,
   };
+}
+
+class SecretFiles {
+  readonly rings = new Map<string, KeyRing>();
+
+  constructor(
+    readonly directory: string,
+    private readonly caDirectory: string,
+  ) {}
+
+  ring(name: VersionedSecret, plane: string): KeyRing {
+    const directory = name === 'ca.kek' ? this.caDirectory : this.directory;
+    const file = path.join(directory, name);
+    const ring = this.rings.get(file) ?? readRing(directory, name, plane);
+    this.rings.set(file, ring);
+    return ring;
+  }
 }
 
 function readOidc(directory: string): ApiSecrets['oidc'] {
@@ -99,51 +142,56 @@ function readOidc(directory: string): ApiSecrets['oidc'] {
 }
 
 /** Who holds what: this table is the only place where a plane is given a file. */
-const READERS: { [P in PlaneRole]: (directory: string) => SecretsOf[P] } = {
-  api: (directory) => ({
-    peppers: readPeppers(directory, 'api'),
-    rootsPublicKey: readKey(directory, 'roots.pub', 'api'),
-    statusMacKey: readKey(directory, 'status.mac', 'api'),
-    apiKek: readKey(directory, 'api.kek', 'api'),
-    tlsKey: readTlsKey(directory, 'api'),
-    databasePassword: readText(directory, 'db-api', 'api'),
-    oidc: readOidc(directory),
+const READERS: { [P in SecretHolder]: (files: SecretFiles) => SecretsOf[P] } = {
+  api: (files) => ({
+    peppers: files.ring('pepper', 'api'),
+    rootsPublicKey: readKey(files.directory, 'roots.pub', 'api'),
+    statusMacKey: readKey(files.directory, 'status.mac', 'api'),
+    apiKek: files.ring('api.kek', 'api'),
+    tlsKey: readTlsKey(files.directory, 'api'),
+    databasePassword: readText(files.directory, 'db-api', 'api'),
+    oidc: readOidc(files.directory),
   }),
-  est: (directory) => ({
-    peppers: readPeppers(directory, 'est'),
-    statusMacKey: readKey(directory, 'status.mac', 'est'),
-    tlsKey: readTlsKey(directory, 'est'),
-    databasePassword: readText(directory, 'db-est', 'est'),
+  est: (files) => ({
+    peppers: files.ring('pepper', 'est'),
+    statusMacKey: readKey(files.directory, 'status.mac', 'est'),
+    tlsKey: readTlsKey(files.directory, 'est'),
+    databasePassword: readText(files.directory, 'db-est', 'est'),
   }),
-  responder: (directory) => ({
-    ocspKek: readKey(directory, 'ocsp.kek', 'responder'),
-    statusMacKey: readKey(directory, 'status.mac', 'responder'),
-    databasePassword: readText(directory, 'db-responder', 'responder'),
+  responder: (files) => ({
+    ocspKek: files.ring('ocsp.kek', 'responder'),
+    statusMacKey: readKey(files.directory, 'status.mac', 'responder'),
+    databasePassword: readText(files.directory, 'db-responder', 'responder'),
   }),
-  worker: (directory) => ({
-    peppers: readPeppers(directory, 'worker'),
-    ocspKek: readKey(directory, 'ocsp.kek', 'worker'),
-    feedKek: readKey(directory, 'feed.kek', 'worker'),
-    auditKek: readKey(directory, 'audit.kek', 'worker'),
-    apiKek: readKey(directory, 'api.kek', 'worker'),
-    rootsPrivateKey: readKey(directory, 'roots.key', 'worker'),
-    statusMacKey: readKey(directory, 'status.mac', 'worker'),
-    databasePassword: readText(directory, 'db-worker', 'worker'),
+  worker: (files) => ({
+    peppers: files.ring('pepper', 'worker'),
+    ocspKek: files.ring('ocsp.kek', 'worker'),
+    feedKek: files.ring('feed.kek', 'worker'),
+    auditKek: files.ring('audit.kek', 'worker'),
+    apiKek: files.ring('api.kek', 'worker'),
+    rootsPrivateKey: readKey(files.directory, 'roots.key', 'worker'),
+    statusMacKey: readKey(files.directory, 'status.mac', 'worker'),
+    databasePassword: readText(files.directory, 'db-worker', 'worker'),
   }),
-  signer: (directory) => ({
-    caKek: readKey(directory, 'ca.kek', 'signer'),
-    databasePassword: readText(directory, 'db-signer', 'signer'),
+  signer: (files) => ({
+    caKek: files.ring('ca.kek', 'signer'),
+    databasePassword: readText(files.directory, 'db-signer', 'signer'),
   }),
-  migrate: (directory) => ({
+  signerService: ({ directory }) => ({
+    statusMacKey: readKey(directory, 'status.mac', 'signer'),
+    authKey: readKey(directory, 'signer.auth', 'signer'),
+  }),
+  signerClient: ({ directory }) => ({ authKey: readKey(directory, 'signer.auth', 'signing') }),
+  migrate: (files) => ({
     databasePasswords: {
-      api: readText(directory, 'db-api', 'migrate'),
-      est: readText(directory, 'db-est', 'migrate'),
-      responder: readText(directory, 'db-responder', 'migrate'),
-      worker: readText(directory, 'db-worker', 'migrate'),
-      signer: readText(directory, 'db-signer', 'migrate'),
+      api: readText(files.directory, 'db-api', 'migrate'),
+      est: readText(files.directory, 'db-est', 'migrate'),
+      responder: readText(files.directory, 'db-responder', 'migrate'),
+      worker: readText(files.directory, 'db-worker', 'migrate'),
+      signer: readText(files.directory, 'db-signer', 'migrate'),
     },
-    superuserPassword: existsSync(path.join(directory, 'db-superuser'))
-      ? readText(directory, 'db-superuser', 'migrate')
+    superuserPassword: existsSync(path.join(files.directory, 'db-superuser'))
+      ? readText(files.directory, 'db-superuser', 'migrate')
       : undefined,
   }),
 };

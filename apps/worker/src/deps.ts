@@ -1,4 +1,5 @@
 import type { AuthorityContext } from '#authority';
+import type { SealingKey } from '#credential';
 import type { Config, Registry } from '#kernel';
 import type { Follower } from '#status';
 import type { Database, DatabaseConnection } from '#store';
@@ -16,9 +17,9 @@ export interface WorkerDeps {
   /** As tm_worker: BullMQ makes its own connections, to the schema `bull`, where no `config.redisUrl` is set. */
   connection: DatabaseConnection;
   /** secrets/ocsp.kek, 32 bytes. */
-  ocspKek: Buffer;
+  ocspKek: SealingKey;
   /** secrets/audit.kek, 32 bytes. */
-  auditKek: Buffer;
+  auditKek: SealingKey;
   /** Replaces a file as a whole or not at all, also across a power cut. */
   replaceFile: (file: string, content: string, mode: number) => Promise<void>;
   /** undefined: no inner canary. */

@@ -10,6 +10,7 @@ import {
   type AuthorityContext,
   type Issuer,
 } from '#authority';
+import type { SealingKey } from '#credential';
 import { AuthorityError } from '#kernel';
 import { publishNeededCrls, publishOcspAnswer, refreshOcspAnswers, type Publisher } from '#publication';
 import { vouches } from '#status';
@@ -21,7 +22,7 @@ import type { NoticeJobs } from './notice-jobs.js';
 export interface JobContext {
   authority: AuthorityContext;
   publisher: Publisher;
-  ocspKek: Buffer;
+  ocspKek: SealingKey;
   canary?: Canary | undefined;
   notices: NoticeJobs;
 }

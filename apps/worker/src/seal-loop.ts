@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { BATCH, openAuditKey, Sealer, type CheckpointMemory } from '#audit';
+import type { SealingKey } from '#credential';
 import { isAuthorityError, type Clock } from '#kernel';
 import type { Database } from '#store';
 
@@ -8,7 +9,7 @@ export interface SealLoopParts {
   clock: Clock;
   log: Logger;
   /** secrets/audit.kek, 32 bytes. */
-  auditKek: Buffer;
+  auditKek: SealingKey;
   memory: CheckpointMemory;
   /** An event is sealed within this time. */
   sealMs: number;

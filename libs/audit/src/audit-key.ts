@@ -1,7 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { encodeParts, open, seal } from '#credential';
+import { encodeParts, open, seal, reseal, type KeyRing, type SealingKey } from '#credential';
 import { AuthorityError } from '#kernel';
-import { findAuditKey, findSealedAuditKey, insertAuditKey, type Tx } from '#store';
+import { findAuditKey, findSealedAuditKey, insertAuditKey, replaceSealedAuditKey, type Tx } from '#store';
 import { ED25519, noteKey, rawPublicKey, type NoteKey } from './signed-note.js';
 
 /** The name of the log: first line of its checkpoints, and name of its key. */
@@ -13,7 +13,7 @@ export interface AuditSigningKey {
 }
 
 /** Makes the key that checkpoints are signed with, once; its private part is sealed under `kek` (secrets/audit.kek). */
-export async function ensureAuditKey(tx: Tx, authorityId: string, kek: Buffer): Promise<void> {
+export async function ensureAuditKey(tx: Tx, authorityId: string, kek: SealingKey): Promise<void> {
   if ((await findAuditKey(tx)) !== undefined) return;
   const pair = generateKeyPairSync('ed25519');
   const name = auditOrigin(authorityId);
@@ -30,7 +30,7 @@ export async function readAuditVerifier(tx: Tx): Promise<NoteKey | undefined> {
 }
 
 /** Throws `unavailable` where there is none yet, `internal` where the row is not the one that was sealed. */
-export async function openAuditKey(tx: Tx, kek: Buffer): Promise<AuditSigningKey> {
+export async function openAuditKey(tx: Tx, kek: SealingKey): Promise<AuditSigningKey> {
   const row = await findSealedAuditKey(tx);
   if (row === undefined) {
     throw new AuthorityError('unavailable', 'there is no key for audit checkpoints: run "touchmark init" once');
@@ -39,6 +39,15 @@ export async function openAuditKey(tx: Tx, kek: Buffer): Promise<AuditSigningKey
   const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   der.fill(0);
   return { key: noteKey(row.name, ED25519, row.publicKey), privateKey };
+}
+
+/** Seals the key under the version in use. False where it is already; throws `internal` where it opens under none. */
+export async function resealAuditKey(tx: Tx, ring: KeyRing): Promise<boolean> {
+  const row = await findSealedAuditKey(tx);
+  const sealed = row && reseal(ring, row.sealedPrivate, context(row.name, row.publicKey));
+  if (sealed === undefined) return false;
+  await replaceSealedAuditKey(tx, sealed);
+  return true;
 }
 
 function context(name: string, publicKey: Buffer): Buffer {

@@ -12,7 +12,7 @@ export { cosignedText, verifyCosignature } from './cosignature.js';
 export * from './tiles.js';
 export { verifyExport } from './verify-export.js';
 export { addCheckpointBody, readCosignatures, readKnownSize } from './witness-protocol.js';
-export { auditOrigin, ensureAuditKey, openAuditKey, readAuditVerifier } from './audit-key.js';
+export { auditOrigin, ensureAuditKey, openAuditKey, resealAuditKey, readAuditVerifier } from './audit-key.js';
 export type { AuditSigningKey } from './audit-key.js';
 export { growTree, storedHashes } from './stored-hashes.js';
 export { BATCH, requireContinuation, Sealer } from './seal.js';

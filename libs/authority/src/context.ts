@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { Pepper } from '#credential';
+import type { Pepper, SealingKey } from '#credential';
 import type { Clock, Config, Lifetimes } from '#kernel';
 import type { Signer } from '#signing';
 import type { Follower } from '#status';
@@ -44,7 +44,7 @@ export interface AuthorityContext {
   /** Seals derivation roots; api only. */
   rootsPublicKey: Buffer | undefined;
   /** Seals webhook secrets and what a sign-in must come back with; api and worker only. */
-  apiKek: Buffer | undefined;
+  apiKek: SealingKey | undefined;
   issuers: IssuerDirectory;
   lifetimes: Lifetimes;
   settings: Pick<Config, 'singleOperator' | 'access' | 'quotas' | 'webhooks' | 'mail'>;

@@ -122,3 +122,9 @@ export {
   isMailAddress,
   removeMailSubscription,
 } from './notices/mail-subscriptions.js';
+export { GuardedSigner } from './signer/guarded-signer.js';
+export type { SignerContext } from './signer/signer-context.js';
+export { rewrapVerifiers } from './rewrap/rewrap-verifiers.js';
+export type { Rewrapped } from './rewrap/rewrap-verifiers.js';
+export { rewrapAuditKey, rewrapCaKeys, rewrapOcspDelegates, rewrapWebhooks } from './rewrap/rewrap-keys.js';
+export { recordRotation } from './rewrap/record-rotation.js';

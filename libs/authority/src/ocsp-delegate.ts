@@ -1,5 +1,6 @@
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { appendAudit } from '#audit';
+import type { SealingKey } from '#credential';
 import { addSeconds, wholeSecond } from '#kernel';
 import { OID, readCertificate, readPublicKey } from '#pki';
 import { ocspDelegateName, sealOcspDelegate } from '#status';
@@ -16,7 +17,7 @@ import type { Issuer } from './hierarchy.js';
 export async function renewOcspDelegate(
   a: AuthorityContext,
   issuer: Issuer,
-  keys: { ocspKek: Buffer },
+  keys: { ocspKek: SealingKey },
 ): Promise<boolean> {
   const present = await a.database.transaction((tx) => findArtifact(tx, ocspDelegateName(issuer.id)));
   const renewBefore = addSeconds(a.clock.now(), a.lifetimes.ocspDelegateRenew);

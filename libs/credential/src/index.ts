@@ -13,6 +13,8 @@ export { openVerifier, sealContext, sealVerifier, verifierHash, verifierMatches 
 export type { Pepper } from './verifier.js';
 export { derivationRoot, derivedSecret, feedVerifier } from './derive.js';
 export { makeBoxKeys, openBox, sealToBox } from './box.js';
-export { answerKey, open, seal } from './seal.js';
+export { answerKey, open, reseal, seal } from './seal.js';
+export { KeyRing } from './key-ring.js';
+export type { KeyVersion, SealingKey } from './key-ring.js';
 export { CHAIN_START, chainMac, chainMacRow, rowMac } from './mac.js';
 export { CREDENTIAL_PATTERN, redactCredentials } from './redact.js';

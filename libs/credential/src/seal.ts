@@ -1,25 +1,43 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import { AuthorityError } from '#kernel';
 import { encodeParts } from './fields.js';
+import { KeyRing, type SealingKey } from './key-ring.js';
 
 const KEY_BYTES = 32;
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
 /**
- * AES-256-GCM under a random nonce. `key` has 32 bytes; output: iv (12) | ciphertext | tag (16). Random nonces hold for
+ * AES-256-GCM under a random nonce. `key` has 32 bytes, of a ring the version in use; output: iv (12) | ciphertext | tag (16). Random nonces hold for
  * 2^32 values per key (NIST SP 800-38D 8.3), far above what one key seals here.
  */
-export function seal(key: Buffer, plain: Buffer, aad: Buffer): Buffer {
-  checkKey(key);
+export function seal(key: SealingKey, plain: Buffer, aad: Buffer): Buffer {
+  const bytes = key instanceof KeyRing ? key.current.key : key;
+  checkKey(bytes);
   const iv = randomBytes(IV_BYTES);
-  const cipher = createCipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES });
+  const cipher = createCipheriv('aes-256-gcm', bytes, iv, { authTagLength: TAG_BYTES });
   cipher.setAAD(aad);
   return Buffer.concat([iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
 }
 
-/** Reverses `seal`; `internal` with code `sealBroken` for another key, other associated data or altered bytes. */
-export function open(key: Buffer, sealed: Buffer, aad: Buffer): Buffer {
+/**
+ * Reverses `seal`; `internal` with code `sealBroken` for another key, other associated data or altered bytes. Of a ring, each
+ * version is tried: the tag tells which one it was, so that nothing has to be stored beside the value.
+ */
+export function open(key: SealingKey, sealed: Buffer, aad: Buffer): Buffer {
+  if (Buffer.isBuffer(key)) return openUnder(key, sealed, aad);
+  const keys = key.keys;
+  for (const one of keys.slice(0, -1)) {
+    try {
+      return openUnder(one, sealed, aad);
+    } catch {
+      // Sealed under another version, or not at all: the last one tells.
+    }
+  }
+  return openUnder(keys.at(-1) ?? Buffer.alloc(0), sealed, aad);
+}
+
+function openUnder(key: Buffer, sealed: Buffer, aad: Buffer): Buffer {
   checkKey(key);
   if (sealed.length < IV_BYTES + TAG_BYTES) throw sealBroken();
   const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES });
@@ -33,6 +51,22 @@ export function open(key: Buffer, sealed: Buffer, aad: Buffer): Buffer {
     throw sealBroken(cause);
   }
   return plain;
+}
+
+/**
+ * A stored value under the version in use, whatever version it was sealed under: undefined where it is that one already.
+ * Same errors as `open`.
+ */
+export function reseal(ring: KeyRing, sealed: Buffer, aad: Buffer): Buffer | undefined {
+  try {
+    openUnder(ring.current.key, sealed, aad).fill(0);
+    return undefined;
+  } catch {
+    const plain = open(ring, sealed, aad);
+    const renewed = seal(ring, plain, aad);
+    plain.fill(0);
+    return renewed;
+  }
 }
 
 /**

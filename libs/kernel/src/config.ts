@@ -84,6 +84,13 @@ const environment = z.object({
   TOUCHMARK_QUOTA_REQUESTS_PER_MINUTE: count.default(60_000),
   TOUCHMARK_QUOTA_ISSUANCE_PER_MINUTE: count.default(60_000),
   OTEL_EXPORTER_OTLP_ENDPOINT: z.url({ protocol: /^https?$/, error: 'must be an http(s):// URL' }).optional(),
+  TOUCHMARK_SIGNER: z.enum(['in-process', 'process'], 'must be in-process or process').default('in-process'),
+  TOUCHMARK_SIGNER_SOCKET: z.string().min(1).optional(),
+  TOUCHMARK_CA_SECRETS_DIR: z.string().min(1).optional(),
+  TOUCHMARK_CA_KEYS: z.enum(['sealed', 'pkcs11'], 'must be sealed or pkcs11').default('sealed'),
+  TOUCHMARK_PKCS11_MODULE: z.string().min(1).optional(),
+  TOUCHMARK_PKCS11_TOKEN: z.string().min(1).max(32, 'must be the label of a token, 32 characters at most').optional(),
+  TOUCHMARK_PKCS11_PIN_FILE: z.string().min(1).optional(),
   TOUCHMARK_FAILED_AUTH_PER_ADDRESS: count.default(100),
   TOUCHMARK_FAILED_AUTH_PER_SECRET: count.default(5),
 });
@@ -92,6 +99,16 @@ const environment = z.object({
 export interface Config {
   home: string;
   secretsDir: string;
+  /** Where `ca.kek` lies; `secretsDir`, unless the signer is to be the only one that sees it. */
+  caSecretsDir: string;
+  signer: Readonly<{
+    /** `child`: started by whoever serves. `socket`: somebody else runs it. */
+    mode: 'in-process' | 'child' | 'socket';
+    socket: string;
+    /** Where new CA keys are made unless their maker says otherwise. */
+    newKeys: 'sealed' | 'pkcs11';
+    pkcs11: Readonly<{ module: string; token: string; pinFile: string }> | undefined;
+  }>;
   /** undefined: embedded Postgres in `home/pg`. */
   databaseUrl: string | undefined;
   planeDatabaseUrls: Readonly<Record<PlaneRole, string | undefined>>;
@@ -150,10 +167,10 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   const e = parsed.data;
   const lifetimes = lifetimesOf(e);
   checkLifetimes(lifetimes);
-  const home = path.resolve(e.TOUCHMARK_HOME);
+  const places = placesOf(e);
   return {
-    home,
-    secretsDir: path.resolve(e.TOUCHMARK_SECRETS_DIR ?? path.join(home, 'secrets')),
+    ...places,
+    signer: signerOf(e, places),
     databaseUrl: e.DATABASE_URL,
     planeDatabaseUrls: planeUrls(e),
     redisUrl: e.REDIS_URL,
@@ -193,6 +210,33 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       issuancePerMinute: e.TOUCHMARK_QUOTA_ISSUANCE_PER_MINUTE,
     },
     otlpEndpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT,
+  };
+}
+
+function placesOf(e: z.infer<typeof environment>): Pick<Config, 'home' | 'secretsDir' | 'caSecretsDir'> {
+  const home = path.resolve(e.TOUCHMARK_HOME);
+  const secretsDir = path.resolve(e.TOUCHMARK_SECRETS_DIR ?? path.join(home, 'secrets'));
+  return { home, secretsDir, caSecretsDir: path.resolve(e.TOUCHMARK_CA_SECRETS_DIR ?? secretsDir) };
+}
+
+function signerOf(
+  e: z.infer<typeof environment>,
+  { home, caSecretsDir }: Pick<Config, 'home' | 'caSecretsDir'>,
+): Config['signer'] {
+  const { TOUCHMARK_PKCS11_MODULE: module, TOUCHMARK_PKCS11_TOKEN: token, TOUCHMARK_CA_KEYS: newKeys } = e;
+  if ((module === undefined) !== (token === undefined) || (newKeys === 'pkcs11' && module === undefined)) {
+    const member = module === undefined ? 'TOUCHMARK_PKCS11_MODULE' : 'TOUCHMARK_PKCS11_TOKEN';
+    throw new AuthorityError('invalid', `${member} must be set too: a token is named by its module and its label`, {
+      member,
+    });
+  }
+  const pinFile = path.resolve(e.TOUCHMARK_PKCS11_PIN_FILE ?? path.join(caSecretsDir, 'pkcs11.pin'));
+  const elsewhere = e.TOUCHMARK_SIGNER_SOCKET !== undefined;
+  return {
+    mode: e.TOUCHMARK_SIGNER === 'in-process' ? 'in-process' : elsewhere ? 'socket' : 'child',
+    socket: path.resolve(e.TOUCHMARK_SIGNER_SOCKET ?? path.join(home, 'signer', 'signer.sock')),
+    newKeys,
+    pkcs11: module === undefined || token === undefined ? undefined : { module: path.resolve(module), token, pinFile },
   };
 }
 

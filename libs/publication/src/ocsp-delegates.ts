@@ -1,3 +1,4 @@
+import type { SealingKey } from '#credential';
 import type { SubjectPublicKey } from '#pki';
 import { ocspDelegateName, openOcspDelegate, type OcspDelegate } from '#status';
 import { findArtifact, findPublished, type Database } from '#store';
@@ -8,7 +9,7 @@ export class OcspDelegates {
 
   /** `ocspKek`: secrets/ocsp.kek, 32 bytes. `onUnusable` hears of a published delegate that does not open; the last one stays. */
   constructor(
-    private readonly ocspKek: Buffer,
+    private readonly ocspKek: SealingKey,
     private readonly onUnusable: (issuerId: string, error: unknown) => void,
   ) {}
 

@@ -16,6 +16,14 @@ export interface SignRequest {
   message: Buffer;
 }
 
+const SIGN_MS = 2000;
+const MS_PER_MIB = 250;
+const MIB = 1024 * 1024;
+
+/** How long a signature may take: 2 s, and for what is large (a CRL, which nobody waits for) a quarter of a second per MiB more. */
+export const signLimitMs = ({ message }: Pick<SignRequest, 'message'>): number =>
+  SIGN_MS + Math.floor(message.length / MIB) * MS_PER_MIB;
+
 export interface CaPublicKey {
   keyId: string;
   keyType: KeyType;

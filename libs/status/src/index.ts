@@ -30,5 +30,5 @@ export {
   vouches,
 } from './known-issuers.js';
 export type { IssuerStatus, IssuerTerms, KnownIssuer, KnownLink } from './known-issuers.js';
-export { ocspDelegateName, openOcspDelegate, sealOcspDelegate } from './ocsp-delegate.js';
+export { ocspDelegateName, openOcspDelegate, resealOcspDelegate, sealOcspDelegate } from './ocsp-delegate.js';
 export type { OcspDelegate } from './ocsp-delegate.js';

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { open, seal, sealContext } from '#credential';
+import { open, reseal, seal, sealContext, type KeyRing, type SealingKey } from '#credential';
 import { AuthorityError } from '#kernel';
 import { OID, readCertificate, verifyBytes, type KeyType, type SubjectPublicKey } from '#pki';
 
@@ -24,13 +24,9 @@ export function ocspDelegateName(issuerId: string): string {
  * Bytes of the artifact `ocsp-delegate/<issuerId>` (application/json): the certificate and its private key, sealed under
  * `secrets/ocsp.kek` (32 bytes) to this issuer and this certificate. `pkcs8`: PrivateKeyInfo, DER.
  */
-export function sealOcspDelegate(ocspKek: Buffer, issuerId: string, certificate: Buffer, pkcs8: Buffer): Buffer {
+export function sealOcspDelegate(ocspKek: SealingKey, issuerId: string, certificate: Buffer, pkcs8: Buffer): Buffer {
   const sealedKey = seal(ocspKek, pkcs8, contextOf(issuerId, readCertificate(certificate).sha256));
-  const text = JSON.stringify({
-    certificate: certificate.toString('base64'),
-    sealedKey: sealedKey.toString('base64'),
-  });
-  return Buffer.from(text);
+  return artifactOf(certificate, sealedKey);
 }
 
 /**
@@ -38,7 +34,7 @@ export function sealOcspDelegate(ocspKek: Buffer, issuerId: string, certificate:
  * OCSPSigning, private key of the certificate. Throws `internal`, code `sealBroken` or `ocspDelegate`.
  */
 export function openOcspDelegate(
-  ocspKek: Buffer,
+  ocspKek: SealingKey,
   bytes: Buffer,
   issuer: { id: string; publicKey: SubjectPublicKey },
 ): OcspDelegate {
@@ -55,6 +51,19 @@ export function openOcspDelegate(
   if (!spki.equals(parsed.publicKey.spki)) throw unusable('has another private key than its certificate says');
   const { keyId, keyType } = parsed.publicKey;
   return { certificate, keyId, keyType, privateKey, notBefore: parsed.notBefore, notAfter: parsed.notAfter };
+}
+
+/** The bytes with the key sealed under the version in use; undefined where it is already. Throws as `openOcspDelegate` does. */
+export function resealOcspDelegate(ring: KeyRing, bytes: Buffer, issuerId: string): Buffer | undefined {
+  const { certificate, sealedKey } = readArtifact(bytes);
+  const renewed = reseal(ring, sealedKey, contextOf(issuerId, readCertificate(certificate).sha256));
+  return renewed && artifactOf(certificate, renewed);
+}
+
+function artifactOf(certificate: Buffer, sealedKey: Buffer): Buffer {
+  return Buffer.from(
+    JSON.stringify({ certificate: certificate.toString('base64'), sealedKey: sealedKey.toString('base64') }),
+  );
 }
 
 function readArtifact(bytes: Buffer): { certificate: Buffer; sealedKey: Buffer } {

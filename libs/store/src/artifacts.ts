@@ -111,3 +111,16 @@ export async function findAgingOcspAnswers(tx: Tx, before: Date, limit: number):
   );
   return rows.map((row) => row.serial);
 }
+
+/** Of one CRL: the number that was last given out, and the one that stands published; 0 for none. */
+export async function readCrlNumbers(
+  tx: Tx,
+  crl: { issuerId: string; scope: string; name: string },
+): Promise<{ reserved: number; published: number }> {
+  const [row] = await tx.rows<{ reserved: number; published: number }>(
+    `select coalesce((select number from crl_scopes where issuer_id = $1 and scope = $2), 0)::float8 as reserved,
+       coalesce((select number from artifacts where name = $3), 0)::float8 as published`,
+    [crl.issuerId, crl.scope, crl.name],
+  );
+  return row!;
+}

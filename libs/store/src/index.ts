@@ -44,3 +44,4 @@ export * from './mail-subscriptions.js';
 export * from './notices.js';
 export * from './deliveries.js';
 export * from './expiry-warnings.js';
+export * from './rewrap.js';

@@ -73,22 +73,35 @@ export interface CaKeyRow {
   id: string;
   keyType: string;
   spki: Buffer;
-  sealedPrivate: Buffer;
+  /** null: in a token. */
+  sealedPrivate: Buffer | null;
+  /** `sealed`, or `pkcs11:` and the label of the token. */
+  location: string;
 }
 
 export async function insertCaKey(tx: Tx, row: CaKeyRow): Promise<void> {
-  await tx.run(`insert into ca_keys (id, key_type, spki, sealed_private) values ($1, $2, $3, $4)`, [
+  await tx.run(`insert into ca_keys (id, key_type, spki, sealed_private, location) values ($1, $2, $3, $4, $5)`, [
     row.id,
     row.keyType,
     row.spki,
     row.sealedPrivate,
+    row.location,
   ]);
 }
 
 export async function findCaKey(tx: Tx, id: string): Promise<CaKeyRow | undefined> {
   const [row] = await tx.rows<CaKeyRow>(
-    `select id, key_type as "keyType", spki, sealed_private as "sealedPrivate" from ca_keys where id = $1`,
+    `select id, key_type as "keyType", spki, sealed_private as "sealedPrivate", location from ca_keys where id = $1`,
     [id],
   );
   return row;
+}
+
+/** Keys made since then of which no CA came; whoever can ask for keys is held to a few. */
+export async function countUnusedCaKeys(tx: Tx, since: Date): Promise<number> {
+  const [row] = await tx.rows<{ n: number }>(
+    `select count(*)::int as n from ca_keys k where created_at > $1 and not exists (select 1 from issuers where ca_key_id = k.id)`,
+    [since],
+  );
+  return row!.n;
 }

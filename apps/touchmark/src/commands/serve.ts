@@ -10,14 +10,14 @@ import { listenForStop, type StopSignal } from '../stop-signal.js';
 import { withExample } from './api-command.js';
 import { readConfig } from './local-command.js';
 
-const PLANE_NAMES: readonly Plane[] = ['est', 'api', 'status', 'worker'];
+const PLANE_NAMES: readonly Plane[] = ['est', 'api', 'status', 'worker', 'signer'];
 
 export function addServeCommand(program: Command): void {
   withExample(
     program.command('serve').description('Run the planes in this process, until SIGTERM or Ctrl-C'),
     'serve --planes est,status',
   )
-    .option('--planes <names>', 'which of est,api,status,worker (default: all)', parsePlanes)
+    .option('--planes <names>', 'which of est,api,status,worker,signer (default: all but signer)', parsePlanes)
     .addHelpText(
       'after',
       'Settings come from the environment (TOUCHMARK_HOME, DATABASE_URL, TOUCHMARK_EST_PORT, ...).\n' +

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { open, seal, sealContext } from '#credential';
+import { open, seal, sealContext, type SealingKey } from '#credential';
 import { AuthorityError } from '#kernel';
 import type { Webhook, WebhookSecrets } from '#store';
 import type { AuthorityContext } from '../context.js';
@@ -17,11 +17,11 @@ export function mintWebhookSecret(): { text: string; bytes: Buffer } {
 
 /** Bound to its row: moved to another webhook it does not open. */
 export function sealWebhookSecret(a: Pick<AuthorityContext, 'apiKek' | 'plane'>, of: Owner, bytes: Buffer): Buffer {
-  return seal(requireKek(a), bytes, contextOf(of));
+  return seal(requireKek(a), bytes, webhookSealContext(of));
 }
 
 export function openWebhookSecret(a: Pick<AuthorityContext, 'apiKek' | 'plane'>, of: Owner, sealed: Buffer): Buffer {
-  return open(requireKek(a), sealed, contextOf(of));
+  return open(requireKek(a), sealed, webhookSealContext(of));
 }
 
 /** The secrets that sign at this time: the present one, and the one before it for as long as it is still good. */
@@ -52,11 +52,12 @@ export function signatureHeaders(
   return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signatures.join(' ') };
 }
 
-function requireKek(a: Pick<AuthorityContext, 'apiKek' | 'plane'>): Buffer {
+function requireKek(a: Pick<AuthorityContext, 'apiKek' | 'plane'>): SealingKey {
   if (!a.apiKek) throw new AuthorityError('internal', `the ${a.plane} plane opens no webhook secrets`);
   return a.apiKek;
 }
 
-function contextOf({ id, organizationId }: Owner): Buffer {
+/** To what a secret is sealed: its row. */
+export function webhookSealContext({ id, organizationId }: Owner): Buffer {
   return sealContext('webhook', { id, organizationId });
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, seal, sealContext } from '#credential';
+import { open, seal, sealContext, type SealingKey } from '#credential';
 import { addSeconds, AuthorityError, isAuthorityError } from '#kernel';
 import {
   dropExpiredSignInAttempts,
@@ -72,7 +72,7 @@ function contextOf({ id, kind, expiresAt }: Omit<SignInAttemptRow, 'sealed'>): B
   return sealContext('sign-in-attempt', { id, kind, expiresAt: expiresAt.toISOString() });
 }
 
-function kekOf({ apiKek, plane }: AuthorityContext): Buffer {
+function kekOf({ apiKek, plane }: AuthorityContext): SealingKey {
   if (apiKek === undefined) throw new AuthorityError('internal', `nobody signs in on the ${plane} plane`);
   return apiKek;
 }
