@@ -108,6 +108,8 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
     pepper: { version: 1, key: randomBytes(32) },
     peppers: new Map(),
     rootsPublicKey: undefined,
+    transportPublicKey: undefined,
+    transportPrivateKey: undefined,
     apiKek: undefined,
     issuers: new IssuerDirectory(database as unknown as Database, { index: noIssuers }, pino({ level: 'silent' })),
     lifetimes: config.lifetimes,

@@ -260,6 +260,7 @@ describe('the plane itself', () => {
 });
 
 const ROUTES = [
+  'delete /v1/devices/{id}/transport-keys/{keyIdentifier}',
   'delete /v1/mail-subscriptions/{id}',
   'delete /v1/passkeys/{id}',
   'delete /v1/people/{id}',
@@ -289,6 +290,7 @@ const ROUTES = [
   'get /v1/device-groups/{id}',
   'get /v1/devices',
   'get /v1/devices/{id}',
+  'get /v1/devices/{id}/transport-keys',
   'get /v1/event-types',
   'get /v1/issuers',
   'get /v1/issuers/{id}',
@@ -364,6 +366,7 @@ const ROUTES = [
   'post /v1/webhooks/{id}/deliveries/{deliveryId}/replay',
   'post /v1/webhooks/{id}/rotate',
   'post /v1/webhooks/{id}/test',
+  'put /v1/devices/{id}/transport-keys/{keyIdentifier}',
   'put /v1/organizations/{id}/quotas',
   'put /v1/profiles/{name}',
 ];

@@ -107,7 +107,7 @@ describe('bad input at EST', () => {
     csrOf(device, newKey(), { extensions: [{ oid, critical: true, value }] }).toString('base64');
   const wishing = (wishes: Parameters<typeof csrOf>[2]): string => csrOf(device, newKey(), wishes).toString('base64');
   const withPurpose = (oid: string): string => withExtension(OID.extKeyUsage, der.sequence(der.oid(oid)));
-  function withAttribute(...attributes: Buffer[]): string {
+  function withEncoded(...attributes: Buffer[]): string {
     const key = newKey();
     const subject = [[{ type: OID.commonName, value: device.id }]];
     return encodeCsr({ subject, publicKey: readPublicKey(key.spki), attributes }, key.privateKey).toString('base64');
@@ -116,7 +116,14 @@ describe('bad input at EST', () => {
   /** One list of both extensions; two lists where one of them is missing. */
   const requested = (first: Buffer, second: Buffer | undefined): string => {
     const lists = second === undefined ? [der.sequence(first), der.sequence(first)] : [der.sequence(first, second)];
-    return withAttribute(der.sequence(der.oid(OID.extensionRequest), der.setOf(...lists)));
+    return withEncoded(der.sequence(der.oid(OID.extensionRequest), der.setOf(...lists)));
+  };
+  const withAttribute = (type: string, ...values: Buffer[]): string =>
+    csrOf(device, newKey(), { attributes: [der.sequence(der.oid(type), der.setOf(...values))] }).toString('base64');
+  const deep = (levels: number): Buffer => {
+    let nested = der.null();
+    for (let level = 0; level < levels; level++) nested = der.sequence(nested);
+    return nested;
   };
   function emptySan(): string {
     const key = newKey();
@@ -135,6 +142,20 @@ describe('bad input at EST', () => {
       415,
       /application\/pkcs10/,
     ],
+    ['nested too deeply (EX07)', () => send(deep(200).toString('base64')), 400, /CSR/],
+    [
+      'a length that is not there (EX07)',
+      () => send(Buffer.from('3084ffffffff', 'hex').toString('base64')),
+      400,
+      /CSR/,
+    ],
+    ['PEM (E24)', () => send(toPem('CERTIFICATE REQUEST', good())), 400, /PEM/],
+    [
+      'a compressed body (EX28)',
+      () => send(good().toString('base64'), { 'content-encoding': 'gzip' }),
+      415,
+      /Content-Encoding/,
+    ],
     ['empty (EX05)', () => send(''), 400, /empty/],
     ['over 64 KiB (EX06)', () => send('A'.repeat(65_540)), 413, /65536/],
     ['signature wrong (EX08)', () => send(wrongSignature()), 400, /signature/],
@@ -150,7 +171,7 @@ describe('bad input at EST', () => {
     ['two lists of extensions (E72)', () => send(requested(noCa, undefined)), 400, /CSR/],
     [
       'ChangeSubjectName that changes nothing (EX21, E83)',
-      () => send(withAttribute(encodeAttribute(OID.changeSubjectName, der.sequence()))),
+      () => send(withEncoded(encodeAttribute(OID.changeSubjectName, der.sequence()))),
       400,
       /ChangeSubjectName/,
     ],
@@ -196,6 +217,42 @@ describe('bad input at EST', () => {
       () => send(good().toString('base64'), { authorization: basic(device.username, `${device.secret}x`) }),
       401,
       /./,
+    ],
+    [
+      'a label of another profile (EX16)',
+      () =>
+        instance.est('/.well-known/est/tls-server/simpleenroll', {
+          method: 'POST',
+          headers: { authorization: basic(device.username, device.secret), 'content-type': 'application/pkcs10' },
+          body: good().toString('base64'),
+        }),
+      403,
+      /another profile/,
+    ],
+    [
+      'an empty ChangeSubjectName (E83, EX21)',
+      () => send(withAttribute(OID.changeSubjectName, der.sequence())),
+      400,
+      /ChangeSubjectName/,
+    ],
+    [
+      'a control character in a name (EX30)',
+      () =>
+        send(csrOf(device, newKey(), { subject: [[{ type: OID.commonName, value: 'a\u0000b' }]] }).toString('base64')),
+      400,
+      /control character/,
+    ],
+    [
+      'two values of challengePassword (EX22)',
+      () => send(withAttribute(OID.challengePassword, der.utf8String('a'), der.utf8String('b'))),
+      400,
+      /CSR/,
+    ],
+    [
+      'a challengePassword of 256 octets (E68)',
+      () => send(withAttribute(OID.challengePassword, der.utf8String('a'.repeat(256)))),
+      400,
+      /255/,
     ],
     [
       'unknown label (EX17)',

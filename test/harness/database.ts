@@ -98,6 +98,7 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
   const caKek = randomBytes(32);
   const apiKek = randomBytes(32);
   const roots = makeBoxKeys();
+  const transport = makeBoxKeys();
   const operator: Actor = { id: 'operator:test', organizationId: '', authority: true, requestId: 'test' };
   const pools = new Pools(superuser);
   const followers: Follower[] = [];
@@ -130,6 +131,8 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
       pepper: PEPPER,
       peppers: new Map([[PEPPER.version, PEPPER]]),
       rootsPublicKey: plane === 'api' ? roots.publicKey : undefined,
+      transportPublicKey: plane === 'api' ? transport.publicKey : undefined,
+      transportPrivateKey: plane === 'est' ? transport.privateKey : undefined,
       apiKek: plane === 'est' ? undefined : apiKek,
       issuers: new IssuerDirectory(database, following, silent),
       lifetimes,

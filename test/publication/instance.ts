@@ -137,6 +137,8 @@ export async function startInstance(
     pepper,
     peppers: new Map([[1, pepper]]),
     rootsPublicKey: undefined,
+          transportPublicKey: undefined,
+          transportPrivateKey: undefined,
     apiKek: randomBytes(32),
     issuers: new IssuerDirectory(databases.worker, follower, silent),
     lifetimes,

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDeviceGroup, createOrganization, issueKey, type Actor } from '#authority';
+import { createDeviceGroup, createOrganization, issueKey, registerTransportKey, type Actor } from '#authority';
 import type { Database, Scope } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { makeEnrolled, makeProduct } from '../harness/fixtures.js';
@@ -17,6 +17,7 @@ const TENANT_TABLES = [
   'organizations',
   'enrollment_secrets',
   'key_audiences',
+  'device_transport_keys',
 ];
 
 /** Tables whose rows belong to one organization, each with a row of the organization `$1` as SQL. */
@@ -62,7 +63,9 @@ beforeAll(async () => {
   await createDeviceGroup(context, asTester, { name: 'Cameras', vendorId: product.vendorId });
   const audience = { countries: ['CH'] };
   await issueKey(context, asTester, { releaseId: product.releaseId, audience, environment: 'live' });
-  await makeEnrolled(db, product);
+  const { device } = await makeEnrolled(db, product);
+  const transportKey = { keyIdentifier: Buffer.of(1), key: randomBytes(16) };
+  await registerTransportKey(context, asTester, device.id, transportKey);
   vendor = { organizationId: product.vendorId, authority: false };
   tester = { organizationId: testing.id, authority: false };
   stranger = { organizationId: other.id, authority: false };
@@ -112,7 +115,7 @@ describe.each(TENANT_TABLES)('of %s the api plane sees', (table) => {
   });
 
   test('no row of a foreign id, named outright', async () => {
-    const key = { certificates: 'serial', key_audiences: 'key_id' }[table] ?? 'id';
+    const key = { certificates: 'serial', key_audiences: 'key_id', device_transport_keys: 'device_id' }[table] ?? 'id';
     const [row] = await db.sql<{ id: string }>(
       table === 'organizations'
         ? `select id::text from organizations where id = '${vendor.organizationId}'`

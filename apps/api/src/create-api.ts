@@ -33,6 +33,7 @@ import { BlockedKeyRoutes } from './routes/blocked-keys.js';
 import { CertificateRoutes } from './routes/certificates.js';
 import { DeviceGroupRoutes } from './routes/device-groups.js';
 import { DeviceRoutes } from './routes/devices.js';
+import { TransportKeyRoutes } from './routes/transport-keys.js';
 import { IssuerRoutes } from './routes/issuers.js';
 import { KeyRoutes } from './routes/keys.js';
 import { EventTypeRoutes, MailSubscriptionRoutes } from './routes/mail-subscriptions.js';
@@ -184,6 +185,7 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       DeviceGroupRoutes,
       DeviceRoutes,
       BlockedKeyRoutes,
+      TransportKeyRoutes,
       CertificateRoutes,
       ApprovalRoutes,
       PersonRoleRoutes,

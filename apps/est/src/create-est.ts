@@ -16,6 +16,7 @@ import { registerEstRoutes } from './est-routes.js';
 import { fromFramework } from './framework-error.js';
 import { HealthRoutes, READINESS } from './health-routes.js';
 import { recordRequests } from './request-log.js';
+import { ServerSigner } from './server-signer.js';
 import { tlsOptions, type TlsCredentials } from './tls.js';
 import { traceRequests } from './trace-requests.js';
 
@@ -54,19 +55,24 @@ export async function createEst(deps: EstDependencies): Promise<NestFastifyAppli
   drainOnClose(instance);
   recordRequests(instance, deps.log, deps.registry);
   if (deps.config.otlpEndpoint !== undefined) traceRequests(instance);
-  registerEstRoutes(instance, deps);
+  const server = new ServerSigner(deps.tls);
+  registerEstRoutes(instance, { ...deps, server });
   const app = await NestFactory.create<NestFastifyApplication>(estModule(deps), adapter, {
     bodyParser: false,
     logger: false,
     abortOnError: false,
   });
   await app.init();
+  signers.set(app, server);
   return app;
 }
+
+const signers = new WeakMap<NestFastifyApplication, ServerSigner>();
 
 /** A renewed server certificate, for connections from now on; those that are open keep what they began with. */
 export function renewTls(app: NestFastifyApplication, credentials: TlsCredentials): void {
   (app.getHttpServer() as unknown as Server).setSecureContext(tlsOptions(credentials));
+  signers.get(app)?.renew(credentials);
 }
 
 function estModule({ authority, log, readiness }: EstDependencies): DynamicModule {

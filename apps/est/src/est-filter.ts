@@ -2,7 +2,7 @@ import { Catch, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common'
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { recordRefusal, type AuthorityContext } from '#authority';
-import { errorResponse, readBasic } from '#est';
+import { errorResponse, EST_OPERATIONS, readBasic } from '#est';
 import { isAuthorityError, type AuthorityError } from '#kernel';
 import { sendEst } from './est-routes.js';
 import { fromFramework } from './framework-error.js';
@@ -40,7 +40,8 @@ export class EstFilter implements ExceptionFilter {
 }
 
 function asksForCertificate(request: FastifyRequest): boolean {
-  const enrolls = request.estOperation === 'simpleenroll' || request.estOperation === 'simplereenroll';
+  const { estOperation: operation } = request;
+  const enrolls = operation !== null && EST_OPERATIONS[operation].method === 'POST';
   return enrolls && request.method === 'POST' && !request.refusalAudited;
 }
 

@@ -18,9 +18,13 @@ import {
 import { AuthorityError } from '#kernel';
 import { readCertificate, readCsr, type Certificate } from '#pki';
 import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, type EstLabel } from '#policy';
+import { answerCsrAttributes } from './answer-csrattrs.js';
+import { answerFullCmc } from './answer-fullcmc.js';
+import { answerServerKeygen } from './answer-serverkeygen.js';
 import { checkChannelBinding } from './channel-binding.js';
 import { notServed } from './framework-error.js';
 import { peerCertificate } from './peer-certificate.js';
+import type { ServerSigner } from './server-signer.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -36,11 +40,10 @@ export interface EstRouteDependencies {
   authority: AuthorityContext;
   /** DER of the root and of every CA between it and a device certificate. */
   cacerts: () => Promise<Buffer[]>;
+  server: ServerSigner;
 }
 
 const OPTIONAL: readonly EstOperation[] = OPTIONAL_OPERATIONS;
-/** Those of them that this release has. */
-const SERVED: readonly EstOperation[] = ['cacerts', 'simpleenroll', 'simplereenroll'];
 
 /**
  * Every operation at every form of path; three of them cannot be switched off (E08). The path is read raw and decided upon
@@ -77,10 +80,7 @@ function checkRequest(authority: AuthorityContext, request: FastifyRequest, repl
   request.estOperation = operation;
   request.estLabel = label ?? null;
   if (!label) throw new AuthorityError('notFound', 'No CA is configured under this label');
-  if (
-    !SERVED.includes(operation) ||
-    (OPTIONAL.includes(operation) && !label.operations.some((one) => one === operation))
-  ) {
+  if (OPTIONAL.includes(operation) && !label.operations.some((one) => one === operation)) {
     throw new AuthorityError('notFound', `The operation ${operation} is not offered here`);
   }
   const { method, requestType } = EST_OPERATIONS[operation];
@@ -102,7 +102,16 @@ async function answer(deps: EstRouteDependencies, request: FastifyRequest, reply
     const bag = certsOnlyResponse(await deps.cacerts(), form, { cacheable: true });
     return isCurrent(request, bag) ? notModified(reply, bag) : sendEst(reply, bag);
   }
-  if (operation !== 'simpleenroll' && operation !== 'simplereenroll') throw notServed();
+  if (operation === 'csrattrs') {
+    const attributes = await answerCsrAttributes(deps.authority, label, request, form);
+    return isCurrent(request, attributes) ? notModified(reply, attributes) : sendEst(reply, attributes);
+  }
+  if (operation === 'serverkeygen') {
+    return answerServerKeygen(deps.authority, deps.server, label, request, reply, form);
+  }
+  if (operation === 'fullcmc') {
+    return sendEst(reply, await answerFullCmc(deps.authority, deps.server, label, request, form));
+  }
   const outcome = await enroll(deps.authority, operation, label, request);
   if (outcome.state === 'pending') return sendEst(reply, pendingResponse(outcome.retryAfter));
   return sendEst(reply, certsOnlyResponse([outcome.certificate], form, { cacheable: false }));

@@ -74,6 +74,8 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
     },
     peppers: peppers.byVersion,
     rootsPublicKey: plane === 'api' ? secrets.of('api').rootsPublicKey : undefined,
+    transportPublicKey: plane === 'api' ? secrets.of('api').transportPublicKey : undefined,
+    transportPrivateKey: plane === 'est' ? secrets.of('est').transportPrivateKey : undefined,
     apiKek: plane === 'est' ? undefined : secrets.of(plane).apiKek,
     issuers: new IssuerDirectory(database, follower, log),
     lifetimes: config.lifetimes,

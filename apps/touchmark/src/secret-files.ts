@@ -58,7 +58,9 @@ export function createSecretFiles(directory: string, existingData: boolean, caDi
   }
   for (const name of SYMMETRIC_KEYS) createFile(placeOf(name), name, () => randomBytes(32).toString('base64'));
   createFile(directory, 'pepper', () => `1:${randomBytes(32).toString('base64')}`);
-  createBoxKeys(directory);
+  createBoxKeys(directory, 'roots');
+  // Younger than other data: an instance that has none yet gets them. Without them devices register their keys anew.
+  createBoxKeys(directory, 'transport');
   for (const role of [...DATABASE_ROLES, 'superuser']) {
     createFile(directory, `db-${role}`, () => randomBytes(32).toString('base64url'));
   }
@@ -71,15 +73,15 @@ export function createSecretFiles(directory: string, existingData: boolean, caDi
 }
 
 /** The two belong together: the public one is written last, and again whenever the private one is new. */
-function createBoxKeys(directory: string): void {
-  const publicFile = path.join(directory, 'roots.pub');
-  const privateFile = path.join(directory, 'roots.key');
+function createBoxKeys(directory: string, name: 'roots' | 'transport'): void {
+  const publicFile = path.join(directory, `${name}.pub`);
+  const privateFile = path.join(directory, `${name}.key`);
   if (existsSync(publicFile) && existsSync(privateFile)) return;
   rmSync(publicFile, { force: true });
   rmSync(privateFile, { force: true });
   const { publicKey, privateKey } = makeBoxKeys();
-  createFile(directory, 'roots.key', () => privateKey.toString('base64'));
-  createFile(directory, 'roots.pub', () => publicKey.toString('base64'));
+  createFile(directory, `${name}.key`, () => privateKey.toString('base64'));
+  createFile(directory, `${name}.pub`, () => publicKey.toString('base64'));
 }
 
 function newTlsKey(): string {

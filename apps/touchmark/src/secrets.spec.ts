@@ -32,6 +32,7 @@ describe('secrets', () => {
         ...['ca.kek', 'ocsp.kek', 'feed.kek', 'audit.kek', 'api.kek', 'status.mac', 'pepper', 'roots.pub', 'roots.key'],
         'signer.auth',
         ...['db-api', 'db-est', 'db-responder', 'db-worker', 'db-signer', 'db-superuser', 'tls-est.key', 'tls-api.key'],
+        ...['transport.pub', 'transport.key'],
       ].sort(),
     );
     expect(statSync(file('')).mode & 0o777).toBe(0o700);
@@ -76,8 +77,8 @@ describe('secrets', () => {
   test('a plane is given its own files and opens with nothing else there', () => {
     openSecrets(embedded(), []);
     const own: Record<string, string[]> = {
-      api: ['pepper', 'roots.pub', 'status.mac', 'api.kek', 'tls-api.key', 'db-api'],
-      est: ['pepper', 'status.mac', 'tls-est.key', 'db-est'],
+      api: ['pepper', 'roots.pub', 'transport.pub', 'status.mac', 'api.kek', 'tls-api.key', 'db-api'],
+      est: ['pepper', 'transport.key', 'status.mac', 'tls-est.key', 'db-est'],
       responder: ['ocsp.kek', 'status.mac', 'db-responder'],
       worker: ['pepper', 'ocsp.kek', 'feed.kek', 'audit.kek', 'api.kek', 'roots.key', 'status.mac', 'db-worker'],
       signer: ['ca.kek', 'db-signer'],

@@ -10,6 +10,8 @@ export interface ApiSecrets {
   peppers: KeyRing;
   /** X25519: seals derivation roots, opens none. */
   rootsPublicKey: Buffer;
+  /** X25519: seals the symmetric keys of devices, opens none. */
+  transportPublicKey: Buffer;
   statusMacKey: Buffer;
   /** Webhook and OpenID Connect client secrets. */
   apiKek: KeyRing;
@@ -22,6 +24,8 @@ export interface ApiSecrets {
 
 export interface EstSecrets {
   peppers: KeyRing;
+  /** X25519: opens the symmetric keys of devices. */
+  transportPrivateKey: Buffer;
   statusMacKey: Buffer;
   /** PEM. */
   tlsKey: string;
@@ -146,6 +150,7 @@ const READERS: { [P in SecretHolder]: (files: SecretFiles) => SecretsOf[P] } = {
   api: (files) => ({
     peppers: files.ring('pepper', 'api'),
     rootsPublicKey: readKey(files.directory, 'roots.pub', 'api'),
+    transportPublicKey: readKey(files.directory, 'transport.pub', 'api'),
     statusMacKey: readKey(files.directory, 'status.mac', 'api'),
     apiKek: files.ring('api.kek', 'api'),
     tlsKey: readTlsKey(files.directory, 'api'),
@@ -154,6 +159,7 @@ const READERS: { [P in SecretHolder]: (files: SecretFiles) => SecretsOf[P] } = {
   }),
   est: (files) => ({
     peppers: files.ring('pepper', 'est'),
+    transportPrivateKey: readKey(files.directory, 'transport.key', 'est'),
     statusMacKey: readKey(files.directory, 'status.mac', 'est'),
     tlsKey: readTlsKey(files.directory, 'est'),
     databasePassword: readText(files.directory, 'db-est', 'est'),

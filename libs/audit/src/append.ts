@@ -58,6 +58,8 @@ export const AUDIT_ACTIONS = [
   'device.revoked',
   'device.reset',
   'device.reenrollmentGranted',
+  'transportKey.registered',
+  'transportKey.removed',
   'certificate.requested',
   'certificate.issued',
   'certificate.abandoned',

@@ -43,6 +43,10 @@ export interface AuthorityContext {
   peppers: ReadonlyMap<number, Pepper>;
   /** Seals derivation roots; api only. */
   rootsPublicKey: Buffer | undefined;
+  /** Seals the symmetric keys of devices; api only. */
+  transportPublicKey: Buffer | undefined;
+  /** Opens them; est only. */
+  transportPrivateKey: Buffer | undefined;
   /** Seals webhook secrets and what a sign-in must come back with; api and worker only. */
   apiKek: SealingKey | undefined;
   issuers: IssuerDirectory;

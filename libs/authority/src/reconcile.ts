@@ -17,6 +17,7 @@ import { certificateAudit, revocation } from './certificates.js';
 import { logStatus } from './change-status.js';
 import { systemActor, type AuthorityContext } from './context.js';
 import { findProfile } from './current-profile.js';
+import { isServerKeyIntent } from './enrollment/prepare-enrollment.js';
 import { finishIntent, lintIssuer } from './issue.js';
 import type { Issuer } from './hierarchy.js';
 
@@ -71,6 +72,7 @@ async function reasonAgainst(a: AuthorityContext, row: CertificateRow, issuer: I
     a.log.error({ serial: row.serial.toString('hex') }, 'ALARM: an intent that this authority did not write');
     return 'not written by this authority';
   }
+  if (isServerKeyIntent(row)) return 'its private key was lost with the request';
   const ageMs = a.clock.now().getTime() - row.createdAt.getTime();
   if (ageMs > ABANDON_SECONDS * 1000) return 'older than 10 minutes';
   const profile = findProfile(a, row.profile);

@@ -9,7 +9,7 @@ export {
   parseCredential,
 } from './text.js';
 export type { Credential, CredentialKind, Environment } from './text.js';
-export { openVerifier, sealContext, sealVerifier, verifierHash, verifierMatches } from './verifier.js';
+export { cmcSharedSecret, openVerifier, sealContext, sealVerifier, verifierHash, verifierMatches } from './verifier.js';
 export type { Pepper } from './verifier.js';
 export { derivationRoot, derivedSecret, feedVerifier } from './derive.js';
 export { makeBoxKeys, openBox, sealToBox } from './box.js';

@@ -1,4 +1,4 @@
-import { hash, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 import { AuthorityError } from '#kernel';
 import { encodeFields, encodeParts } from './fields.js';
 import { open, seal } from './seal.js';
@@ -29,6 +29,14 @@ export interface Pepper {
 export function verifierHash(credential: Pick<Credential, 'kind' | 'environment' | 'id' | 'secret'>): Buffer {
   const { kind, environment, id, secret } = credential;
   return hash('sha256', encodeParts([LABELS[kind], environment ?? '', id, secret]), 'buffer');
+}
+
+/**
+ * What a CMC identity proof is computed with (RFC 5272 section 6.2.1), out of a verifier hash: both sides can make it, and it opens
+ * nothing else. base64url of 32 bytes, 43 characters.
+ */
+export function cmcSharedSecret(verifier: Buffer): string {
+  return createHmac('sha256', verifier).update('tme1:cmc').digest('base64url');
 }
 
 /** Sealing the hash means that a dump verifies nothing and that who can only write rows cannot plant a working key. */

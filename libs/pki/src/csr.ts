@@ -32,7 +32,7 @@ export interface CertificationRequest {
 
 /** Octets of a certification request that are read (EX06). */
 export const MAX_CSR_BYTES = 65_536;
-const CSR_LIMITS: DerLimits = { maxBytes: MAX_CSR_BYTES, maxDepth: 16, maxNodes: 4_096 };
+export const CSR_LIMITS: DerLimits = { maxBytes: MAX_CSR_BYTES, maxDepth: 16, maxNodes: 4_096 };
 /** RFC 2985 5.4.1 bounds the password at 255; RFC 7030 3.5 repeats it (E68). */
 const MAX_CHALLENGE_OCTETS = 255;
 
@@ -87,14 +87,14 @@ export function readCsr(der: Buffer, signer: () => Certificate | undefined = () 
 }
 
 /** Only the shape: which algorithm it is, is judged by its whole encoding. */
-function readAlgorithm(outer: DerReader): void {
+export function readAlgorithm(outer: DerReader): void {
   const algorithm = outer.sequence();
   algorithm.oid();
   if (!algorithm.done) algorithm.skip();
   algorithm.finish();
 }
 
-function readSubject(body: DerReader, subjectDer: Buffer): Name {
+export function readSubject(body: DerReader, subjectDer: Buffer): Name {
   const subject = readName(subjectDer);
   for (const { value } of subject.flat()) checkText(body, value, 'subject');
   return subject;
@@ -109,13 +109,19 @@ function checkText(reader: DerReader, text: string, where: string): void {
   }
 }
 
-type Attributes = Pick<
+export type Attributes = Pick<
   CertificationRequest,
   'extensions' | 'san' | 'challengePassword' | 'changeSubjectName' | 'possession' | 'attributeTypes'
 >;
 
-/** `[0]` is not optional in RFC 2986, yet some clients leave it out instead of sending it empty. */
-function readAttributes(body: DerReader): Attributes {
+/**
+ * `[0]` is not optional in RFC 2986, yet some clients leave it out instead of sending it empty. `others` is given the values of each
+ * attribute that is not one of ours.
+ */
+export function readAttributes(
+  body: DerReader,
+  others: (type: string, values: DerReader) => void = () => undefined,
+): Attributes {
   const list = body.optionalContext(0);
   const attributes: Attributes = {
     extensions: [],
@@ -133,13 +139,13 @@ function readAttributes(body: DerReader): Attributes {
     const values = attribute.set();
     attribute.finish();
     if (values.done) values.fail(`has attribute ${type} without a value`);
-    readAttribute(attributes, type, values);
+    if (!readAttribute(attributes, type, values)) others(type, values);
   }
   return attributes;
 }
 
-/** E68, E72, E83: each attribute that we know has exactly one value. */
-function readAttribute(attributes: Attributes, type: string, values: DerReader): void {
+/** E68, E72, E83: each attribute that we know has exactly one value. False for another. */
+function readAttribute(attributes: Attributes, type: string, values: DerReader): boolean {
   switch (type) {
     case OID.extensionRequest:
       attributes.extensions = readExtensions(values.sequence(), true);
@@ -155,12 +161,13 @@ function readAttribute(attributes: Attributes, type: string, values: DerReader):
       attributes.possession = readPossessionStatement(values);
       break;
     default:
-      return;
+      return false;
   }
   values.finish();
+  return true;
 }
 
-function requestedSan(reader: DerReader, extensions: Extension[]): GeneralName[] | undefined {
+export function requestedSan(reader: DerReader, extensions: Extension[]): GeneralName[] | undefined {
   const extension = extensions.find(({ oid }) => oid === OID.subjectAltName);
   if (extension === undefined) return undefined;
   walkDer(extension.value, 'subjectAltName', CSR_LIMITS);

@@ -16,7 +16,7 @@ export {
   readGeneralNames,
 } from './general-name.js';
 export type { GeneralName } from './general-name.js';
-export { encodeExtension } from './extension.js';
+export { encodeExtension, readExtensions } from './extension.js';
 export type { Extension } from './extension.js';
 
 export { checkKeyStrength, KEY_STRENGTH_RULES } from './key-strength.js';
@@ -25,17 +25,28 @@ export { isKemKey, readPublicKey } from './public-key.js';
 export type { KeyType, SubjectPublicKey } from './public-key.js';
 export { encodePrivateKey, GENERATED_KEY_TYPES, generateKeyPair, readPrivateKey } from './generate-key.js';
 export type { GeneratedKey, GeneratedKeyType } from './generate-key.js';
+export { keyAlgorithm } from './key-algorithm.js';
+export type { KeyAlgorithm } from './key-algorithm.js';
 export { signatureAlgorithm, signatureDigest, signBytes, SUPPORTED_SIGNATURES, verifyBytes } from './signature.js';
 export type { SignatureAlgorithm, SignatureDigest } from './signature.js';
 
 export { MAX_CSR_BYTES, readCsr } from './csr.js';
 export type { CertificationRequest } from './csr.js';
 export type { PossessionStatement } from './csr-possession.js';
+export { readKeyRequest } from './csr-keygen.js';
+export type { KeyRequest } from './csr-keygen.js';
+export { readCertReqMsg } from './crmf.js';
 export { assembleCsr, encodeAttribute, encodeCsr, encodeCsrInfo } from './csr-write.js';
 export type { CsrTemplate } from './csr-write.js';
 export { readCertificate } from './certificate.js';
 export type { Certificate } from './certificate.js';
-export { KEY_USAGES, readExtendedKeyUsage, readKeyUsage } from './certificate-extensions.js';
+export {
+  encodeExtendedKeyUsage,
+  encodeKeyUsage,
+  KEY_USAGES,
+  readExtendedKeyUsage,
+  readKeyUsage,
+} from './certificate-extensions.js';
 export type { KeyUsage } from './certificate-extensions.js';
 export { fromPem, toPem } from './pem.js';
 
@@ -51,6 +62,13 @@ export type { PreparedCertificate } from './prepare.js';
 export { newSerial } from './serial.js';
 
 export { certsOnly, readCertsOnly } from './cms.js';
+export { contentInfo, digestByOid, encodeSignedData } from './cms-signed.js';
+export type { CmsSigner } from './cms-signed.js';
+export { readSignedData, verifySigner } from './cms-signed-read.js';
+export type { CmsSignerInfo, SignedMessage } from './cms-signed-read.js';
+export type { ContentCipher } from './cms-enveloped.js';
+export type { CmsRecipient, KeyWrap } from './cms-recipient.js';
+export { sealKeyPackage } from './key-package.js';
 export { sdpFingerprints } from './sdp.js';
 
 export type { CrlEntry, CrlReason } from './crl.js';

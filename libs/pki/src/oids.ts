@@ -106,15 +106,52 @@ export const OID = {
   ocspPreferredSignatureAlgorithms: '1.3.6.1.5.5.7.48.1.8',
   ocspExtendedRevoke: '1.3.6.1.5.5.7.48.1.9',
 
-  // PKCS#10 attributes (RFC 2985, RFC 6402, RFC 9883)
+  // PKCS#10 attributes (RFC 2985, RFC 6402, RFC 7030 4.4.1, RFC 9883, RFC 9908)
   challengePassword: '1.2.840.113549.1.9.7',
   extensionRequest: '1.2.840.113549.1.9.14',
+  smimeCapabilities: '1.2.840.113549.1.9.15',
+  decryptKeyIdentifier: '1.2.840.113549.1.9.16.2.37',
+  asymmetricDecryptKeyIdentifier: '1.2.840.113549.1.9.16.2.54',
+  certificationRequestInfoTemplate: '1.2.840.113549.1.9.16.2.61',
+  extensionRequestTemplate: '1.2.840.113549.1.9.16.2.62',
   changeSubjectName: '1.3.6.1.5.5.7.7.36',
   statementOfPossession: '1.3.6.1.4.1.22112.2.1',
 
-  // CMS content types (RFC 5652)
+  // CMS content types and attributes (RFC 5652, RFC 5958, RFC 5272)
   data: '1.2.840.113549.1.7.1',
   signedData: '1.2.840.113549.1.7.2',
+  envelopedData: '1.2.840.113549.1.7.3',
+  asymmetricKeyPackage: '2.16.840.1.101.2.1.2.78.5',
+  pkiData: '1.3.6.1.5.5.7.12.2',
+  pkiResponse: '1.3.6.1.5.5.7.12.3',
+  contentType: '1.2.840.113549.1.9.3',
+  messageDigest: '1.2.840.113549.1.9.4',
+  signingTime: '1.2.840.113549.1.9.5',
+
+  // CMS encryption (RFC 3565, RFC 4055, RFC 5753)
+  aes128Cbc: '2.16.840.1.101.3.4.1.2',
+  aes256Cbc: '2.16.840.1.101.3.4.1.42',
+  aes128Wrap: '2.16.840.1.101.3.4.1.5',
+  aes256Wrap: '2.16.840.1.101.3.4.1.45',
+  rsaesOaep: '1.2.840.113549.1.1.7',
+  ecdhSha256Kdf: '1.3.132.1.11.1',
+  ecdhSha384Kdf: '1.3.132.1.11.2',
+  ecdhSha512Kdf: '1.3.132.1.11.3',
+
+  // CMC controls (RFC 5272 section 6, RFC 6402) and message authentication (RFC 4231)
+  cmcStatusInfo: '1.3.6.1.5.5.7.7.1',
+  cmcIdentification: '1.3.6.1.5.5.7.7.2',
+  cmcIdentityProof: '1.3.6.1.5.5.7.7.3',
+  cmcTransactionId: '1.3.6.1.5.5.7.7.5',
+  cmcSenderNonce: '1.3.6.1.5.5.7.7.6',
+  cmcRecipientNonce: '1.3.6.1.5.5.7.7.7',
+  cmcRevokeRequest: '1.3.6.1.5.5.7.7.17',
+  cmcRegInfo: '1.3.6.1.5.5.7.7.18',
+  cmcStatusInfoV2: '1.3.6.1.5.5.7.7.25',
+  cmcIdentityProofV2: '1.3.6.1.5.5.7.7.34',
+  hmacWithSha256: '1.2.840.113549.2.9',
+  hmacWithSha384: '1.2.840.113549.2.10',
+  hmacWithSha512: '1.2.840.113549.2.11',
 
   // otherName types
   xmppAddr: '1.3.6.1.5.5.7.8.5',

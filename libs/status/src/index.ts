@@ -14,6 +14,7 @@ export {
   passkeyRowMac,
   personRowMac,
   policyDocumentMac,
+  transportKeyMac,
   tokenRowMac,
   tokenSealContext,
 } from './row-mac.js';

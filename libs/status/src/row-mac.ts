@@ -11,6 +11,7 @@ import type {
   PasskeyRow,
   PersonRow,
   PolicyDocumentRow,
+  TransportKeyRow,
 } from '#store';
 
 type KeyFacts = Pick<
@@ -151,6 +152,16 @@ export const keyImportRowMac = (macKey: KeyObject, row: Omit<KeyImport, 'mac'>):
     added: String(row.added),
     digest: row.digest.toString('hex'),
     createdAt: row.createdAt.toISOString(),
+  });
+
+export const transportKeyMac = (macKey: KeyObject, row: Omit<TransportKeyRow, 'mac' | 'createdAt'>): Buffer =>
+  rowMac(macKey, 'device_transport_keys', {
+    deviceId: row.deviceId,
+    keyIdentifier: row.keyIdentifier.toString('hex'),
+    bits: String(row.bits),
+    sealed: row.sealed.toString('base64'),
+    ownerOrgId: row.ownerOrgId,
+    issuerOrgId: row.issuerOrgId,
   });
 
 /** Throws `internal` (code `rowMac`) for a row that somebody without the key wrote or changed. */

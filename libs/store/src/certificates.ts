@@ -239,6 +239,15 @@ export async function lockUnexpiredOfDevices(
   );
 }
 
+/** Every certificate of the device, signed or not, that is not past its end; the newest first. */
+export async function listUnexpiredOfDevice(tx: Tx, deviceId: string, at: Date): Promise<CertificateRow[]> {
+  return tx.rows<CertificateRow>(
+    `select ${CERTIFICATE_COLUMNS} ${CERTIFICATE_FROM} where c.device_id = $1 and c.not_after > $2
+     order by c.created_at desc limit 100`,
+    [deviceId, at],
+  );
+}
+
 export interface KnownSerial {
   serial: Buffer;
   issuerId: string;

@@ -9,6 +9,7 @@ export type { LoginPlane } from './roles.js';
 export { migrate, migrateDown } from './migrate.js';
 export * from './organizations.js';
 export * from './devices.js';
+export * from './transport-keys.js';
 export * from './group-members.js';
 export * from './issuers.js';
 export * from './issuer-links.js';

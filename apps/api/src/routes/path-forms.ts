@@ -3,6 +3,7 @@ import { parseSerial } from '#authority';
 import { AuthorityError } from '#kernel';
 import { isId } from '#store';
 import { isKeyId } from '../schema/keys.js';
+import { isTransportKeyId } from '../schema/transport-keys.js';
 
 /** A path parameter that can be nobody's id answers exactly as an unknown one: 404. */
 class PathForm implements PipeTransform<string, string> {
@@ -29,6 +30,7 @@ export const organizationId = new PathForm('organization', isId);
 export const appId = new PathForm('app', isId);
 export const releaseId = new PathForm('release', isId);
 export const groupId = new PathForm('device group', isId);
+export const transportKeyId = new PathForm('transport key', isTransportKeyId);
 export const deviceId = new PathForm('device', isId);
 export const approvalId = new PathForm('approval', isId);
 export const personId = new PathForm('person', isId);

@@ -2,8 +2,16 @@ import { AuthorityError } from '#kernel';
 import { findCertificate, latestStatus, readSecretEnrollment, type IntentRow, type SecretEnrollment } from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
 import { checkSecret, wrongSecret, type PresentedSecret } from './authenticate/secret.js';
-import { checkBegun, checkStanding, prepareDeviceIntent, requestDigest, type Begun } from './prepare-enrollment.js';
+import {
+  checkBegun,
+  checkStanding,
+  isServerKey,
+  prepareDeviceIntent,
+  requestDigest,
+  type Begun,
+} from './prepare-enrollment.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
+import { checkRepeatable, enrollAgain } from './lost-answers.js';
 import { finishIntent, recordIntent } from '../issue.js';
 
 /** Another request, or an operator, may change secret or device between reading and writing: then it is read again. */
@@ -39,10 +47,15 @@ async function tryOnce(
   };
   const requester = `secret:${secret.id}`;
   const asked = requestDigest(requester, request);
-  const begun = await findBegun(a, secret, asked);
+  const begun = await findBegun(a, secret, asked, isServerKey(request));
   checkStanding(a, device, standing);
+  const by = { requester, secretId: secret.id, current: undefined };
+  if (begun && isServerKey(request)) {
+    checkRepeatable(a, begun);
+    return enrollAgain(a, actor, request, device, by);
+  }
   if (begun) return begun.der ? { state: 'issued', certificate: begun.der } : finish(a, actor, begun);
-  const intent = await prepareDeviceIntent(a, request, device, { requester, secretId: secret.id, current: undefined });
+  const intent = await prepareDeviceIntent(a, request, device, by);
   await a.quotas.take('issuance', device.ownerOrgId, actor);
   const row = await a.database.single((tx) => recordIntent(tx, a, actor, intent, { id: secret.id, request: asked }));
   return row && finish(a, actor, row);
@@ -62,6 +75,7 @@ async function findBegun(
   a: AuthorityContext,
   secret: SecretEnrollment['secret'],
   asked: Buffer,
+  replaceable: boolean,
 ): Promise<Begun | undefined> {
   const now = a.clock.now();
   if (secret.state === 'free') {
@@ -73,7 +87,7 @@ async function findBegun(
   return a.database.transaction(async (tx) => {
     const row = await findCertificate(tx, boundSerial);
     if (!row || row.notAfter <= now) throw wrongSecret();
-    checkBegun(await latestStatus(tx, 'certificate', boundSerial.toString('hex')));
+    checkBegun(await latestStatus(tx, 'certificate', boundSerial.toString('hex')), replaceable);
     return row;
   });
 }

@@ -1,6 +1,7 @@
 import { AuthorityError, isAuthorityError } from '#kernel';
 import type { AuthorityContext } from '../context.js';
 import { authenticate } from './authenticate/authenticate.js';
+import type { Principal } from './authenticate/principal.js';
 import { enrollBySecret } from './enroll-by-secret.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { recordRefusal } from './record-refusal.js';
@@ -12,13 +13,22 @@ import { renewCertificate } from './renew.js';
  * names ends with the same certificate.
  * Throws `unauthenticated`, `forbidden`, `malformed`, `invalid`, `limited`, `unavailable`; refusals are audited.
  */
-export async function enrollOverEst(a: AuthorityContext, request: EstRequest): Promise<EnrollmentOutcome> {
+export function enrollOverEst(a: AuthorityContext, request: EstRequest): Promise<EnrollmentOutcome> {
+  return recordingRefusals(a, request, async () => enrollAs(a, request, await authenticate(a, request)));
+}
+
+/** What is refused within leaves an audit entry. */
+export async function recordingRefusals<T>(
+  a: AuthorityContext,
+  request: Pick<EstRequest, 'presented' | 'address' | 'requestId'> & { operation: string },
+  work: () => Promise<T>,
+): Promise<T> {
   try {
-    return await enroll(a, request);
+    return await work();
   } catch (error) {
     if (isAuthorityError(error)) {
       const { presented, operation, address, requestId } = request;
-      const peerCertificate = operation === 'simplereenroll' ? presented.peerCertificate() : undefined;
+      const peerCertificate = operation === 'simpleenroll' ? undefined : presented.peerCertificate();
       await recordRefusal(a, {
         operation,
         address,
@@ -32,8 +42,12 @@ export async function enrollOverEst(a: AuthorityContext, request: EstRequest): P
   }
 }
 
-async function enroll(a: AuthorityContext, request: EstRequest): Promise<EnrollmentOutcome> {
-  const principal = await authenticate(a, request);
+/** The one way on, whoever it is and whatever operation he came by. */
+export async function enrollAs(
+  a: AuthorityContext,
+  request: EstRequest,
+  principal: Principal,
+): Promise<EnrollmentOutcome> {
   if (request.csr.possession !== undefined && principal.method !== 'certificate') {
     // RFC 9883 section 4: the path of the certificate that proves the key is validated, which is done for no other caller.
     throw new AuthorityError('invalid', 'a key that cannot sign is asked for with the certificate that proves it', {

@@ -14,9 +14,12 @@ export interface Presented {
   peerCertificate: () => Buffer | undefined;
 }
 
+/** Operations that end with a certificate; a full CMC request is one of the first two, or of both. */
+export type EnrollingOperation = 'simpleenroll' | 'simplereenroll' | 'serverkeygen';
+
 /** One enrollment as the EST plane hands it over: read, and linked to its connection. */
 export interface EstRequest {
-  operation: 'simpleenroll' | 'simplereenroll';
+  operation: EnrollingOperation;
   label: EstLabel;
   csr: CertificationRequest;
   presented: Presented;

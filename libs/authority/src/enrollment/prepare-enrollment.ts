@@ -43,7 +43,9 @@ const keyBlocked = (): AuthorityError =>
   new AuthorityError('forbidden', 'this key may not be certified any more; make a new one', { code: 'keyBlocked' });
 
 /** A request that is repeated gets its certificate back only while that is good. */
-export function checkBegun(latest: StatusRow | undefined): void {
+export function checkBegun(latest: StatusRow | undefined, replaceable = false): void {
+  // Where a repetition gets a new certificate, the one before was ended by an earlier repetition.
+  if (replaceable && latest?.reason === 'superseded') return;
   if (latest?.status === 'revoked' || latest?.status === 'onHold') {
     throw new AuthorityError('forbidden', 'the certificate of this request is revoked');
   }
@@ -124,12 +126,23 @@ export function askedOf(
 export const labelOf = ({ operation, label }: Pick<EstRequest, 'operation' | 'label'>): string =>
   `${operation}/${label.name === DEFAULT_LABEL ? '' : label.name}`;
 
-/** E88: principal, label, key and names; never the CSR bytes, since an ECDSA CSR differs on each retry. */
+/**
+ * E88: principal, label, key and names; never the CSR bytes, since an ECDSA CSR differs on each retry. A key that is made here is
+ * another one each time and identifies nothing.
+ */
 export function requestDigest(requester: string, request: EstRequest): Buffer {
   const names = (request.csr.san ?? []).map(canonicalGeneralName).sort();
-  const parts = [requester, labelOf(request), request.csr.publicKey.sha256.toString('hex'), ...names];
+  const key = isServerKey(request) ? '' : request.csr.publicKey.sha256.toString('hex');
+  const parts = [requester, labelOf(request), key, ...names];
   return createHash('sha256').update(encodeParts(parts)).digest();
 }
+
+/** The key of the request is made here: nobody who repeats the request can know it. */
+export const isServerKey = ({ operation }: Pick<EstRequest, 'operation'>): boolean => operation === 'serverkeygen';
+
+/** As in `labelOf`, of an intent. */
+export const isServerKeyIntent = ({ requestLabel }: { requestLabel: string }): boolean =>
+  requestLabel.startsWith('serverkeygen/');
 
 /** What an interrupted request had come to: its intent, signed or not. */
 export type Begun = CertificateRow;

@@ -10,7 +10,8 @@ import {
 } from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
 import { revoked, type DeviceCertificate } from './authenticate/own-certificate.js';
-import { checkBegun, checkStanding, labelOf, prepareDeviceIntent } from './prepare-enrollment.js';
+import { endLostAnswers } from './lost-answers.js';
+import { checkBegun, checkStanding, isServerKey, labelOf, prepareDeviceIntent } from './prepare-enrollment.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { finishIntent, recordIntent } from '../issue.js';
 
@@ -29,7 +30,8 @@ export async function renewCertificate(
     authority: false,
     requestId: request.requestId,
   };
-  const intent = await a.database.transaction((tx) => openIntent(tx, a, actor, current, request));
+  const { intent, seq } = await a.database.transaction((tx) => openIntent(tx, a, actor, current, request));
+  if (seq > 0) await a.follower.catchUp(seq);
   if (intent.der) return { state: 'issued', certificate: intent.der };
   const issuer = await a.issuers.require(intent.issuerId);
   // A key that cannot sign is a second one: what proves it goes on.
@@ -44,14 +46,14 @@ async function openIntent(
   actor: Actor,
   current: DeviceCertificate,
   request: EstRequest,
-): Promise<IntentRow & { der: Buffer | null }> {
+): Promise<{ intent: IntentRow & { der: Buffer | null }; seq: number }> {
   const device = await lockDevice(tx, current.deviceId);
   if (!device) throw new AuthorityError('forbidden', 'the device is not registered');
   const latest = await latestStatus(tx, 'certificate', current.row.serial.toString('hex'));
   if (latest?.status === 'revoked' || latest?.status === 'onHold') throw revoked();
   const begun = await findBegun(tx, a, current, request);
   checkStanding(a, device, await readStanding(tx, device, request.csr.publicKey.sha256));
-  if (begun) return begun;
+  if (begun) return { intent: begun, seq: 0 };
   const intent = await prepareDeviceIntent(a, request, device, {
     requester: requesterOf(current, request),
     secretId: null,
@@ -60,7 +62,8 @@ async function openIntent(
   await a.quotas.take('issuance', device.ownerOrgId, actor);
   const row = await recordIntent(tx, a, actor, intent);
   if (!row) throw new AuthorityError('internal', 'the intent was not recorded');
-  return { ...row, der: null };
+  const seq = isServerKey(request) ? await endLostAnswers(tx, a, actor, row) : 0;
+  return { intent: { ...row, der: null }, seq };
 }
 
 async function findBegun(

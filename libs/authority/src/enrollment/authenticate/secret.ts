@@ -45,7 +45,7 @@ export function checkSecret(
   return found;
 }
 
-function openSecret(a: AuthorityContext, { secret, device }: SecretEnrollment): Buffer {
+export function openSecret(a: AuthorityContext, { secret, device }: SecretEnrollment): Buffer {
   const pepper = a.peppers.get(secret.pepperVersion);
   if (!pepper) throw new AuthorityError('internal', 'secrets/pepper lacks a version that is in use');
   return openVerifier(pepper, secret.sealedVerifier, secretSealContext(secret, device));

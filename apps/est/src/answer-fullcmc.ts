@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import type { FastifyRequest } from 'fastify';
+import { answerFullRequest, recordRefusal, type AuthorityContext, type FullAnswer } from '#authority';
+import {
+  cmcResponse,
+  decodeBody,
+  encodePkiResponse,
+  failInfoOf,
+  readBasic,
+  readCmcControls,
+  readPkiData,
+  type CmcControls,
+  type EstResponse,
+  type LineForm,
+  type PkiData,
+} from '#est';
+import { AuthorityError, isAuthorityError } from '#kernel';
+import { contentInfo, encodeSignedData, OID, readSignedData, type SignedMessage } from '#pki';
+import type { EstLabel } from '#policy';
+import { checkChannelBinding } from './channel-binding.js';
+import { peerCertificate } from './peer-certificate.js';
+import type { ServerSigner } from './server-signer.js';
+
+const NONCE_OCTETS = 16;
+
+/** RFC 7030 section 4.3: a full CMC request, answered in CMC whatever comes of it (E131). */
+export async function answerFullCmc(
+  authority: AuthorityContext,
+  server: ServerSigner,
+  label: EstLabel,
+  request: FastifyRequest,
+  form: LineForm,
+): Promise<EstResponse> {
+  let data: PkiData | undefined;
+  try {
+    const message = readMessage(request);
+    data = readPkiData(message.content);
+    const basic = readBasic(request.headers.authorization);
+    const socket = request.raw.socket as TLSSocket;
+    request.refusalAudited = true;
+    const answer = await answerFullRequest(authority, {
+      label,
+      message,
+      data,
+      presented: { basic, bearer: undefined, peerCertificate: () => peerCertificate(socket) },
+      checkBinding: (challengePassword) => checkChannelBinding(socket, challengePassword),
+      address: request.ip,
+      requestId: request.id,
+    });
+    return cmcResponse(sign(authority, server, answer), form, answer);
+  } catch (error) {
+    // What is not ours to tell goes the way of every error: logged, and as a line that tells nothing.
+    if (!isAuthorityError(error) || error.kind === 'internal') throw error;
+    await auditUnread(authority, request, error);
+    return cmcResponse(sign(authority, server, refusal(error, data)), form, { error });
+  }
+}
+
+/** Only PKIData in SignedData: a bare PKCS#10 is for simpleenroll (RFC 7030 section 4.3.1). */
+function readMessage(request: FastifyRequest): SignedMessage {
+  const type = request.headers['content-type'] ?? '';
+  if (/;\s*smime-type\s*=/i.test(type) && !/;\s*smime-type\s*=\s*"?CMC-request"?\s*(?:;|$)/i.test(type)) {
+    throw new AuthorityError('unsupportedType', 'The body must be of smime-type CMC-request');
+  }
+  const message = readSignedData(decodeBody(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)));
+  if (message.contentType === OID.pkiData) return message;
+  throw new AuthorityError('malformed', 'The SignedData holds something else than PKIData');
+}
+
+async function auditUnread(authority: AuthorityContext, request: FastifyRequest, error: AuthorityError): Promise<void> {
+  if (request.refusalAudited) return;
+  request.refusalAudited = true;
+  const { ip: address, id: requestId } = request;
+  await recordRefusal(authority, { operation: 'fullcmc', address, requestId, error });
+}
+
+/** One status for the whole of it: body part 0. */
+function refusal(error: AuthorityError, data: PkiData | undefined): Omit<FullAnswer, 'error' | 'retryAfter'> {
+  const status = {
+    status: 'failed',
+    bodyList: [0],
+    text: error.detail,
+    failInfo: failInfoOf(error),
+    pending: undefined,
+  } as const;
+  return { statuses: [{ ...status, bodyList: [...status.bodyList] }], certificates: [], controls: readable(data) };
+}
+
+const NO_CONTROLS = readCmcControls({ controls: [] });
+
+/** What was sent to be given back is given back, as far as it can be read. */
+function readable(data: PkiData | undefined): CmcControls {
+  const wanted: readonly string[] = [OID.cmcTransactionId, OID.cmcSenderNonce];
+  const controls = data?.controls.filter(({ type }) => wanted.includes(type)) ?? [];
+  try {
+    return readCmcControls({ controls });
+  } catch {
+    return NO_CONTROLS;
+  }
+}
+
+function sign(
+  authority: AuthorityContext,
+  server: ServerSigner,
+  { statuses, certificates, controls }: Pick<FullAnswer, 'statuses' | 'certificates' | 'controls'>,
+): Buffer {
+  const content = encodePkiResponse({
+    statuses,
+    transactionId: controls.transactionId,
+    senderNonce: randomBytes(NONCE_OCTETS),
+    recipientNonce: controls.senderNonce,
+  });
+  const signed = { contentType: OID.pkiResponse, content, signer: server.signer, signingTime: authority.clock.now() };
+  return contentInfo(OID.signedData, encodeSignedData({ ...signed, certificates: [...certificates, ...server.chain] }));
+}
