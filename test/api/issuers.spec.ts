@@ -134,7 +134,7 @@ describe('a request that is no good proposes nothing', () => {
     ['a life too long', () => patch('/v1/profiles/device', { validitySeconds: 1e12 }, admin), 422, 'validitySeconds'],
     ['unknown keys', () => patch('/v1/profiles/device', { keyTypes: ['dsa'] }, admin), 422, 'keyTypes'],
     ['no keys', () => patch('/v1/profiles/device', { keyTypes: [] }, admin), 400, 'keyTypes'],
-    ['another usage', () => patch('/v1/profiles/device', { eku: ['1.2.3'] }, admin), 400],
+    ['another usage', () => patch('/v1/profiles/device', { eku: ['clientAuth'] }, admin), 422, 'eku'],
   ];
   test.each(cases)('%s', async (_, send, status, member = '') => {
     const before = await proposals();

@@ -35,6 +35,7 @@ export const BODIES: Readonly<Record<string, unknown>> = {
   'PUT /v1/organizations/:id/quotas': { requestsPerMinute: null, issuancePerMinute: 600 },
   'POST /v1/apps/:id/releases': { version: '9.9.9' },
   'PATCH /v1/devices/:id': { groupId: null },
+  'POST /v1/devices/:id/dry-run': { keyType: 'ec-p256' },
   'PUT /v1/devices/:id/transport-keys/:keyIdentifier': { key: Buffer.alloc(16).toString('base64') },
   'POST /v1/devices/:id/reset': {},
   'POST /v1/devices/:id/suspend': {},

@@ -1,12 +1,28 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { approve, currentProfile, proposeProfileChange, reject, type Actor, type AuthorityContext } from '#authority';
+import {
+  approve,
+  currentLabel,
+  currentProfile,
+  currentProfiles,
+  profileVersion,
+  proposeProfile,
+  proposeProfileChange,
+  proposeProfileWithdrawal,
+  proposeWholeProfile,
+  reject,
+  type Actor,
+  type AuthorityContext,
+} from '#authority';
+import { canonicalJson } from '#audit';
 import { addSeconds, type Clock } from '#kernel';
-import { readCertificate } from '#pki';
-import { CHANGEABLE_PROFILES, profiles, validityBounds } from '#policy';
+import { encodeCsr, OID, readCertificate, readCsr, readPublicKey } from '#pki';
+import { MAX_CUSTOM_PROFILES, profileDocument } from '#policy';
 import { policyDocumentMac } from '#status';
+import { appendStatusChanges, insertPolicyDocument } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
-import { enroll, enrollRequest, makeDevice, makeEnrolled } from '../harness/fixtures.js';
+import { enroll, enrollRequest, makeDevice, makeEnrolled, renewRequest } from '../harness/fixtures.js';
 import { makePerson } from '../harness/people.js';
 
 type Person = Actor & { personId: string };
@@ -36,18 +52,21 @@ beforeEach(() => {
   shift = 0;
 });
 
+type Proposed = Awaited<ReturnType<typeof proposeProfile>>;
+
 const propose = (name: string, change: Change) => proposeProfileChange(api, admin, name, change);
 
 async function inStep(): Promise<void> {
   await est.follower.catchUp(api.follower.index.seq);
 }
 
-async function changed(name: string, change: Change): Promise<number> {
-  const { approvalId, digest } = await propose(name, change);
+async function approved({ approvalId, digest }: Proposed): Promise<number> {
   const { result } = await approve(api, approver, approvalId, { digest });
   await inStep();
   return result['version'] as number;
 }
+
+const changed = async (name: string, change: Change) => approved(await propose(name, change));
 
 const device = () => currentProfile(est, 'device');
 const secondsOf = (der: Buffer): number => {
@@ -147,7 +166,7 @@ describe('what a profile cannot become', () => {
     ['a key type twice', 'device', { keyTypes: ['ec-p256', 'ec-p256'] }, { kind: 'invalid', member: 'keyTypes' }],
     ['no key type', 'device', { keyTypes: [] }, { kind: 'invalid', member: 'keyTypes' }],
     ['other keys of a CA', 'issuing-ca', { keyTypes: ['ec-p384'] }, { kind: 'invalid', member: 'keyTypes' }],
-    ['other keys of a responder', 'ocsp-responder', { keyTypes: ['ec-p256'] }, { kind: 'invalid', member: 'keyTypes' }],
+    ['other keys of a responder', 'ocsp-responder', { keyTypes: ['ec-p384'] }, { kind: 'invalid', member: 'keyTypes' }],
     ['a CA shorter than a device', 'issuing-ca', { validitySeconds: 3600 }, { kind: 'invalid' }],
     ['a responder renewed at once', 'ocsp-responder', { validitySeconds: 61 }, { kind: 'invalid' }],
     ['the root', 'root-ca', { validitySeconds: DAY }, { kind: 'conflict' }],
@@ -170,14 +189,168 @@ describe('what a profile cannot become', () => {
     const attempt = proposeProfileChange(api, officer, 'device', { validitySeconds: DAY });
     await expect(attempt).rejects.toMatchObject({ kind: 'forbidden' });
   });
+});
 
-  test('the shipped ones lie within the bounds', () => {
-    const shipped = profiles(db.lifetimes);
-    for (const name of CHANGEABLE_PROFILES) {
-      const { min, max } = validityBounds(name, db.lifetimes);
-      expect(shipped[name].validitySeconds).toBeGreaterThanOrEqual(min);
-      expect(shipped[name].validitySeconds).toBeLessThanOrEqual(max);
-    }
+const CAMERA = {
+  name: 'camera',
+  description: 'Cameras',
+  keyTypes: ['ec-p256'],
+  eku: [OID.clientAuth],
+  validitySeconds: 30 * DAY,
+  subject: 'device',
+  san: [{ type: 'uuid', min: 1, max: 1 }],
+};
+
+describe("a profile of somebody's own", () => {
+  const camera = () => currentProfile(est, 'camera');
+
+  test('is proposed whole, and then is there in every process, with an EST label of its name', async () => {
+    expect(() => camera()).toThrow(expect.objectContaining({ kind: 'notFound' }));
+    expect(await approved(await proposeProfile(api, admin, CAMERA))).toBe(1);
+    expect(camera()).toMatchObject({ ...CAMERA, version: 1, backdateSeconds: 600, supersede: { mode: 'never' } });
+    expect(currentProfiles(est).map(({ name }) => name)).toContain('camera');
+    expect(currentLabel(est, 'camera')).toMatchObject({ name: 'camera', profile: 'camera' });
+    await expect(proposeProfile(api, admin, CAMERA)).rejects.toMatchObject({ kind: 'conflict', member: 'name' });
+  });
+
+  test('is changed as a whole, from the version that was looked at, or member by member', async () => {
+    const exported = { ...profileDocument(camera()), version: camera().version };
+    expect(await approved(await proposeWholeProfile(api, admin, 'camera', { ...exported, approval: true }))).toBe(2);
+    const late = proposeWholeProfile(api, admin, 'camera', { ...exported, approval: false });
+    await expect(late).rejects.toMatchObject({ kind: 'conflict', member: 'version' });
+    const { description } = camera();
+    expect(await changed('camera', { renewal: { sameKey: false }, supersede: { mode: 'at-once' } })).toBe(3);
+    expect(camera()).toMatchObject({
+      description,
+      approval: true,
+      renewal: { sameKey: false, afterExpirySeconds: 0 },
+      supersede: { mode: 'at-once' },
+    });
+  });
+
+  test('keeps its name', async () => {
+    const attempt = proposeWholeProfile(api, admin, 'camera', { ...CAMERA, name: 'other' });
+    await expect(attempt).rejects.toMatchObject({ kind: 'invalid', member: 'name' });
+  });
+
+  test('shows each version that there was; one that somebody wrote is none', async () => {
+    expect(await profileVersion(api, 'camera', 1)).toMatchObject({ version: 1, approval: false });
+    expect(await profileVersion(api, 'camera', 2)).toMatchObject({ version: 2, approval: true });
+    expect(await profileVersion(api, 'device', 1)).toMatchObject({ version: 1 });
+    await expect(profileVersion(api, 'camera', 4)).rejects.toMatchObject({ kind: 'notFound' });
+    await db.sql(
+      `insert into policy_documents (kind, name, version, document, approval_id, mac)
+       select kind, name, 4, document, approval_id, mac from policy_documents where name = 'camera' and version = 1`,
+    );
+    await expect(profileVersion(api, 'camera', 4)).rejects.toMatchObject({ kind: 'notFound' });
+    await db.tamper(`delete from policy_documents where name = 'camera' and version = 4`, []);
+    const [kept] = await db.sql<{ document: Buffer }>(
+      `select document from policy_documents where name = 'camera' and version = 1`,
+    );
+    await db.tamper(`update policy_documents set document = $1 where name = 'camera' and version = 1`, [
+      Buffer.from(kept!.document.toString().replace('2592000', '2592001')),
+    ]);
+    await expect(profileVersion(api, 'camera', 1)).rejects.toMatchObject({ code: 'rowMac' });
+    await db.tamper(`update policy_documents set document = $1 where name = 'camera' and version = 1`, [
+      kept!.document,
+    ]);
+  });
+
+  test('is withdrawn by two people, and may come again as a new version', async () => {
+    const proposed = await proposeProfileWithdrawal(api, admin, 'camera');
+    expect(camera().version).toBe(3);
+    expect(await approved(proposed)).toBe(3);
+    expect(() => camera()).toThrow(expect.objectContaining({ kind: 'notFound' }));
+    expect(currentLabel(est, 'camera')).toBeUndefined();
+    await expect(proposeProfileWithdrawal(api, admin, 'camera')).rejects.toMatchObject({ kind: 'notFound' });
+    expect((await profileVersion(api, 'camera', 1)).validitySeconds).toBe(30 * DAY);
+    expect(await db.sql(`select 1 from audit where action = 'profile.withdrawn'`)).toHaveLength(1);
+    const follower = await db.follower({ plane: 'est', peppers: undefined });
+    await follower.start();
+    expect(currentProfiles({ lifetimes: db.lifetimes, follower }).map(({ name }) => name)).not.toContain('camera');
+    expect(await approved(await proposeProfile(api, admin, CAMERA))).toBe(4);
+    expect(await approved(await proposeProfileWithdrawal(api, admin, 'camera'))).toBe(4);
+  });
+
+  test.each(['device', 'root-ca'])('%s is shipped, and is not withdrawn', async (name) => {
+    await expect(proposeProfileWithdrawal(api, admin, name)).rejects.toMatchObject({ kind: 'conflict' });
+  });
+
+  test('is the hundredth or none (tooMany)', async () => {
+    const document = Buffer.from(canonicalJson({ ...CAMERA, eku: [OID.clientAuth] }));
+    const [{ id: approvalId }] = (await db.sql<{ id: string }>(`select id from approvals limit 1`)) as [{ id: string }];
+    const names = Array.from({ length: MAX_CUSTOM_PROFILES }, (_, i) => `many-${i}`);
+    const at = db.clock.now();
+    const reason = createHash('sha256').update(document).digest('hex');
+    const row = (name: string) => ({ kind: 'profile' as const, name, version: 1, document, approvalId });
+    const none = { invalidityDate: null, endsAt: null, issuerId: null, shard: null, notAfter: null };
+    const log = (status: string, hash: string | null) =>
+      names.map((subject) => ({ kind: 'profile' as const, subject, status, reason: hash, at, ...none }));
+    const owner = await db.as('owner');
+    let seq = await owner.transaction(async (tx) => {
+      for (const name of names) {
+        await insertPolicyDocument(tx, { ...row(name), mac: policyDocumentMac(db.macKey, row(name)) });
+      }
+      return appendStatusChanges(tx, db.macKey, log('v1', reason));
+    });
+    await api.follower.catchUp(seq);
+    const attempt = proposeProfile(api, admin, { ...CAMERA, name: 'one-more' });
+    await expect(attempt).rejects.toMatchObject({ kind: 'conflict', code: 'tooMany' });
+    seq = await owner.transaction((tx) => appendStatusChanges(tx, db.macKey, log('withdrawn', null)));
+    await api.follower.catchUp(seq);
+    await expect(proposeProfile(api, admin, { ...CAMERA, name: 'one-more' })).resolves.toHaveProperty('digest');
+  });
+
+  test('that is not there is not withdrawn, nor is one by an officer', async () => {
+    await expect(proposeProfileWithdrawal(api, admin, 'nothing')).rejects.toMatchObject({ kind: 'notFound' });
+    const officer = await makePerson(db, ['officer']);
+    await expect(proposeProfile(api, officer, CAMERA)).rejects.toMatchObject({ kind: 'forbidden' });
+  });
+});
+
+test('a profile with CRLs alone names no OCSP responder in its certificates (X25)', async () => {
+  await changed('device', { revocation: 'crl' });
+  const { crlUris, ocspUris, caIssuerUris } = readCertificate((await makeEnrolled(db)).certificate);
+  expect([crlUris, ocspUris, caIssuerUris]).toEqual([[expect.any(String)], [], [expect.any(String)]]);
+  await changed('device', { revocation: 'crl+ocsp' });
+});
+
+describe('a renewal is issued by the profile as it is now', () => {
+  test('so that a policy tightened since holds for it', async () => {
+    const { keyTypes, validitySeconds } = device();
+    expect(keyTypes).toContain('ec-p256');
+    const before = await makeEnrolled(db);
+    await changed('device', { keyTypes: ['ec-p384'], validitySeconds: 9 * DAY });
+    const same = enroll(est, renewRequest(before.device, before.certificate, newKey()));
+    await expect(same).rejects.toMatchObject({ kind: 'invalid', code: 'keyType' });
+    const renewed = await enroll(est, renewRequest(before.device, before.certificate, newKey('P-384')));
+    expect(secondsOf(renewed)).toBe(9 * DAY);
+    expect(await versionOf(renewed)).toBe(device().version);
+    await changed('device', { keyTypes, validitySeconds });
+  });
+
+  test('which may want a new key each time (E84)', async () => {
+    const made = await makeEnrolled(db);
+    await changed('device', { renewal: { sameKey: false } });
+    const same = enroll(est, renewRequest(made.device, made.certificate, made.key));
+    await expect(same).rejects.toMatchObject({ kind: 'forbidden', code: 'sameKey' });
+    await enroll(est, renewRequest(made.device, made.certificate, newKey()));
+    await changed('device', { renewal: { sameKey: true } });
+    const again = await makeEnrolled(db);
+    await enroll(est, renewRequest(again.device, again.certificate, again.key));
+  });
+
+  test('and by a label that keeps the names where the request leaves them out (E81)', async () => {
+    const made = await makeEnrolled(db);
+    const label = currentLabel(est, 'device')!;
+    const key = newKey();
+    const subject = [[{ type: OID.commonName, value: made.device.id }]];
+    const bare = { csr: readCsr(encodeCsr({ subject, publicKey: readPublicKey(key.spki) }, key.privateKey)) };
+    const refused = enroll(est, renewRequest(made.device, made.certificate, key, bare));
+    await expect(refused).rejects.toMatchObject({ kind: 'malformed' });
+    const kept = { ...bare, label: { ...label, missingSan: 'keep' as const } };
+    const renewed = await enroll(est, renewRequest(made.device, made.certificate, key, kept));
+    expect(readCertificate(renewed).san).toEqual(readCertificate(made.certificate).san);
   });
 });
 
@@ -235,6 +408,8 @@ describe('a version that nobody approved is not believed', () => {
       await expect(attempt).rejects.toMatchObject({ kind: 'unavailable', code: 'profileAltered' });
       // The others are not taken down with it.
       expect(currentProfile(context, 'tls-server').version).toBe(1);
+      const names = currentProfiles(context).map(({ name }) => name);
+      expect([names.includes('device'), names.includes('tls-server')]).toEqual([false, true]);
     } finally {
       await db.tamper(`delete from policy_documents where version = $1`, [version]);
       await db.tamper(

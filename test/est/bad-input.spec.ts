@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { der, encodeCsr, OID, readPublicKey, toPem } from '#pki';
+import { der, encodeAttribute, encodeCsr, encodeExtension, OID, readPublicKey, toPem } from '#pki';
 import {
   basic,
   certificateOf,
@@ -105,6 +105,19 @@ describe('bad input at EST', () => {
   }
   const withExtension = (oid: string, value: Buffer): string =>
     csrOf(device, newKey(), { extensions: [{ oid, critical: true, value }] }).toString('base64');
+  const wishing = (wishes: Parameters<typeof csrOf>[2]): string => csrOf(device, newKey(), wishes).toString('base64');
+  const withPurpose = (oid: string): string => withExtension(OID.extKeyUsage, der.sequence(der.oid(oid)));
+  function withEncoded(...attributes: Buffer[]): string {
+    const key = newKey();
+    const subject = [[{ type: OID.commonName, value: device.id }]];
+    return encodeCsr({ subject, publicKey: readPublicKey(key.spki), attributes }, key.privateKey).toString('base64');
+  }
+  const noCa = encodeExtension({ oid: OID.basicConstraints, critical: true, value: der.sequence() });
+  /** One list of both extensions; two lists where one of them is missing. */
+  const requested = (first: Buffer, second: Buffer | undefined): string => {
+    const lists = second === undefined ? [der.sequence(first), der.sequence(first)] : [der.sequence(first, second)];
+    return withEncoded(der.sequence(der.oid(OID.extensionRequest), der.setOf(...lists)));
+  };
   const withAttribute = (type: string, ...values: Buffer[]): string =>
     csrOf(device, newKey(), { attributes: [der.sequence(der.oid(type), der.setOf(...values))] }).toString('base64');
   const deep = (levels: number): Buffer => {
@@ -150,6 +163,33 @@ describe('bad input at EST', () => {
     ['unsupported curve (EX09)', () => send(otherCurve()), 400, /curve|key/i],
     ['empty SAN (E81)', () => send(emptySan()), 400, /subjectAltName|CSR/],
     ['CA:TRUE (EX19)', () => send(withExtension(OID.basicConstraints, der.sequence(der.boolean(true)))), 403, /./],
+    ['keyCertSign (E71)', () => send(withExtension(OID.keyUsage, Buffer.from('03020284', 'hex'))), 403, /keyUsage/],
+    ['OCSPSigning (E71)', () => send(withPurpose(OID.ocspSigning)), 403, /extendedKeyUsage/],
+    ['id-kp-cmcRA (E71)', () => send(withPurpose(OID.cmcRa)), 403, /extendedKeyUsage/],
+    ['sipDomain for a device (SX12)', () => send(withPurpose(OID.sipDomain)), 403, /extendedKeyUsage/],
+    ['an extension twice (E72)', () => send(requested(noCa, noCa)), 400, /repeat/],
+    ['two lists of extensions (E72)', () => send(requested(noCa, undefined)), 400, /CSR/],
+    [
+      'ChangeSubjectName that changes nothing (EX21, E83)',
+      () => send(withEncoded(encodeAttribute(OID.changeSubjectName, der.sequence()))),
+      400,
+      /ChangeSubjectName/,
+    ],
+    [
+      'ChangeSubjectName without a certificate to change (E82)',
+      () => send(wishing({ changeSubjectName: { san: [{ type: 'dns', value: 'a.example' }] } })),
+      403,
+      /ChangeSubjectName/,
+    ],
+    ['a wildcard (EX18)', () => send(wishing({ san: [{ type: 'dns', value: '*.a.example' }] })), 403, /not of this/],
+    ['an address (EX18)', () => send(wishing({ san: [{ type: 'ip', value: '192.0.2.1' }] })), 403, /not of this/],
+    [
+      'a control character in the subject (EX30)',
+      () => send(wishing({ subject: [[{ type: OID.commonName, value: `${device.id}\u0007` }]] })),
+      400,
+      /control/,
+    ],
+    ['NUL in a name (EX30)', () => send(wishing({ san: [{ type: 'dns', value: 'a\0.example' }] })), 400, /control/],
     [
       'another UUID (EX18)',
       () => send(csrOf({ ...device, instanceId: '11111111-2222-4333-8444-555555555555' }, newKey()).toString('base64')),
@@ -288,12 +328,16 @@ describe('bad input at EST', () => {
     );
   });
 
-  it('renews with other names for nobody (E81, EX20)', async () => {
+  it('renews with other names for nobody, asked for by ChangeSubjectName or not (E81, E82, EX20)', async () => {
     const fresh = await registerTestDevice(instance, releaseOf);
     const key = newKey();
     const certificate = certificateOf(await simpleEnroll(instance, fresh, csrOf(fresh, key)));
     const other = csrOf({ ...fresh, id: 'somebody-else' }, newKey());
     await expectRefused(instance, fresh, () => simpleReenroll(instance, { certificate, key }, other), 400, /./);
+    const changeSubjectName = { subject: [], san: [{ type: 'dns' as const, value: 'a.example' }] };
+    const change = csrOf(fresh, newKey(), { changeSubjectName });
+    const renew = () => simpleReenroll(instance, { certificate, key }, change);
+    await expectRefused(instance, fresh, renew, 403, /ChangeSubjectName/);
   });
 
   it('is up after all that', async () => {

@@ -53,7 +53,12 @@ export interface PublishingInstance {
   databases: Record<'worker' | 'responder', Database>;
   connection(plane: LoginPlane): DatabaseConnection;
   follow(plane: 'worker' | 'responder', pollMs?: number): Promise<Follower>;
-  issue(options?: { issuer?: Issuer; notAfter?: Date; state?: 'issuing' | 'issued' }): Promise<string>;
+  issue(options?: {
+    issuer?: Issuer;
+    notAfter?: Date;
+    state?: 'issuing' | 'issued';
+    published?: boolean;
+  }): Promise<string>;
   change(
     serial: string,
     status: 'revoked' | 'onHold' | 'active',
@@ -178,7 +183,12 @@ export async function startInstance(
     databases,
     connection,
     follow,
-    issue: async ({ issuer = issuing, notAfter = addSeconds(clock.now(), 86_400), state = 'issued' } = {}) => {
+    issue: async ({
+      issuer = issuing,
+      notAfter = addSeconds(clock.now(), 86_400),
+      state = 'issued',
+      published = true,
+    } = {}) => {
       const serial = newSerial();
       await owner.transaction(async (tx) => {
         const bytes = Buffer.from(serial, 'hex');
@@ -191,6 +201,7 @@ export async function startInstance(
           notAfter,
           profile: 'device',
           profileVersion: 1,
+          published,
           tbs: randomBytes(32),
           spkiSha256: randomBytes(32),
           subject: 'CN=test',

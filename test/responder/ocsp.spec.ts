@@ -107,6 +107,18 @@ describe('an OCSP answer', () => {
     expect(await statusOf(await instance.issue({ issuer: instance.root }))).toBe('unknown');
   });
 
+  test('is refused about a certificate without revocation service, good or revoked, also beside others (X28)', async () => {
+    const serial = await instance.issue({ published: false });
+    const beside = () => responder.post(ocspRequest([good, serial].map((one) => certIdOf(instance.issuing, one))));
+    const refused = async () => [await ask(serial), await beside()].map(({ body }) => readOcspResponse(body).status);
+    expect(await refused()).toEqual(['unauthorized', 'unauthorized']);
+    await changed(serial, 'revoked', 'keyCompromise');
+    expect(await publishOcspAnswer(instance.publisher, [instance.issuing], serial)).toBe('unknown');
+    const stored = await instance.owner.transaction((tx) => findOcspAnswer(tx, Buffer.from(serial, 'hex'), 'sha256'));
+    expect(stored).toBeUndefined();
+    expect(await refused()).toEqual(['unauthorized', 'unauthorized']);
+  });
+
   test('is unknown for negative, zero and overlong serials (OX10)', async () => {
     for (const serial of ['ff', '00', '01'.repeat(21), '01'.repeat(200)])
       expect(await statusOf(serial)).toBe('unknown');

@@ -18,6 +18,7 @@ export async function plantIntent(db: TestDatabase, rest: Partial<IntentRow> = {
       notAfter: addSeconds(now, 86_400),
       profile: 'device',
       profileVersion: 1,
+      published: true,
       tbs: randomBytes(32),
       spkiSha256: randomBytes(32),
       subject: 'CN=planted',

@@ -121,6 +121,8 @@ export class OcspResponder {
     known: readonly (KnownSerial | undefined)[],
   ): Reply | Promise<Reply> {
     const { index } = this.deps.follower;
+    // RFC 9608 section 4 and X28: such a certificate says itself that nobody is to be asked about it.
+    if (known.some((row) => row?.published === false)) return OCSP_ERRORS.unauthorized;
     const statuses = request.certIds.map(({ serial }, at) => {
       const row = known[at];
       return row?.issuerId === issuer.id

@@ -272,6 +272,47 @@ describe('command line', () => {
     expect(refused.stderr).toMatch(/never to be sent/);
   });
 
+  test('profiles go into files and come out of them, each fault of a file is told; a request is tried out', async () => {
+    await instanceRuns();
+    reply = { status: 202, body: { approvalId: 'p1', digest: 'x', expiresAt: 'y' } };
+    const camera = {
+      name: 'camera',
+      description: 'Cameras',
+      keyTypes: ['ec-p256'],
+      eku: ['1.3.6.1.5.5.7.3.17'],
+      validitySeconds: 86_400,
+      subject: 'device',
+      san: [{ type: 'uuid', min: 1, max: 1 }],
+    };
+    const [good, bad] = [path.join(home, 'camera.json'), path.join(home, 'bad.json')];
+    await writeFile(good, JSON.stringify(camera));
+    await writeFile(bad, JSON.stringify({ ...camera, name: 'Camera', keyTypes: [], approval: 1 }));
+    const csr = path.join(home, 'device.csr');
+    await writeFile(csr, Buffer.of(0x30, 0x00));
+    const [checked, refused, imported, shown, withdrawn, tried] = await Promise.all([
+      touchmark(['profile', 'check', bad]),
+      touchmark(['profile', 'import', bad]),
+      touchmark(['profile', 'import', good]),
+      touchmark(['profile', 'show', 'camera', '--version', '1', '--json']),
+      touchmark(['profile', 'withdraw', 'camera']),
+      touchmark(['device', 'dry-run', 'd1', '--csr', csr, '--label', 'camera']),
+    ]);
+    for (const { status, stderr } of [checked, refused]) {
+      expect([status, stderr]).toEqual([1, expect.stringMatching(/ {2}name: .*\n {2}keyTypes: .*\n {2}approval: /)]);
+    }
+    expect(imported.stdout).toContain('second person approves');
+    // Allowed, and yet it may surprise.
+    expect(imported.stderr).toContain('clientAuth');
+    expect([shown.status, withdrawn.status, tried.status]).toEqual([0, 0, 0]);
+    const sent = received.map(({ method, url: at, body }) => [`${method} ${at}`, body]);
+    expect(sent.sort()).toEqual([
+      ['DELETE /v1/profiles/camera', ''],
+      ['GET /v1/profiles/camera?version=1', ''],
+      ['POST /v1/devices/d1/dry-run', JSON.stringify({ csr: 'MAA=', label: 'camera' })],
+      ['PUT /v1/profiles/camera', JSON.stringify(camera)],
+    ]);
+  }, 60_000);
+
   test('approving shows what is approved and sends its digest along', async () => {
     await instanceRuns();
     reply.body = {

@@ -12,6 +12,7 @@ import { USAGE_STATUS } from './commands/local-command.js';
 import { addNoticeCommands } from './commands/notices.js';
 import { addOrganizationCommands } from './commands/organizations.js';
 import { addPersonCommands } from './commands/people.js';
+import { addProfileCommands } from './commands/profiles.js';
 import { addRoleCommands } from './commands/roles.js';
 import { addServeCommand } from './commands/serve.js';
 import { addSecretCommands } from './commands/secrets.js';
@@ -37,6 +38,7 @@ export function buildProgram(): Command {
   addDeviceCommands(program);
   addKeyCommands(program);
   addIssuerCommands(program);
+  addProfileCommands(program);
   addCertificateCommands(program);
   addBlockedKeyCommands(program);
   addPersonCommands(program);

@@ -1,8 +1,8 @@
 import { createSecretKey } from 'node:crypto';
 import { createResponder, responderReadiness } from '#apps/responder';
 import { formatVerifierKey, readAuditVerifier } from '#audit';
-import { currentProfile, currentProfiles } from '#authority';
 import { systemClock } from '#kernel';
+import { describePolicy } from './describe-policy.js';
 import type { PlaneOptions, RunningPlane } from './plane.js';
 import { openPlaneDatabase, startFollower } from './plane-context.js';
 
@@ -25,9 +25,7 @@ export async function startStatus(options: PlaneOptions): Promise<RunningPlane> 
     log,
     discovery: () => ({
       planes: { ...urls, api: config.apiUrl ?? urls.api },
-      est: { operations: ['cacerts', 'simpleenroll', 'simplereenroll'], labels: ['device'] },
-      profiles: currentProfiles(view).map(({ name, version }) => ({ name, version })),
-      keyTypes: currentProfile(view, 'device').keyTypes,
+      ...describePolicy(view),
       ...(audit && { audit: { origin: audit.name, verifierKey: formatVerifierKey(audit) } }),
     }),
   });

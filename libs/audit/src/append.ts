@@ -44,6 +44,7 @@ export const AUDIT_ACTIONS = [
   'ca.revoked',
   'ca.expiring',
   'profile.changed',
+  'profile.withdrawn',
   'blockedKeys.imported',
   'blockedKeys.revoked',
   'blockedKeys.altered',

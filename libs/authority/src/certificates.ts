@@ -76,7 +76,7 @@ export async function revokeCertificate(
     scopeOf(a, actor),
   );
   await a.follower.catchUp(result.seq);
-  return receipt('certificate', result.row.serial.toString('hex'), result.status, result.seq, result.at);
+  return certificateReceipt(result.row, result.status, result.seq, result.at);
 }
 
 /** Lifts a hold. Throws `conflict` for anything that is not on hold (CX05). */
@@ -105,8 +105,11 @@ export async function releaseCertificate(a: AuthorityContext, actor: Actor, seri
     scopeOf(a, actor),
   );
   await a.follower.catchUp(result.seq);
-  return receipt('certificate', result.row.serial.toString('hex'), 'active', result.seq, result.at);
+  return certificateReceipt(result.row, 'active', result.seq, result.at);
 }
+
+const certificateReceipt = (row: CertificateRow, status: string, seq: number, at: Date): Receipt =>
+  receipt('certificate', row.serial.toString('hex'), status, seq, at, [row]);
 
 /** The hold was made by suspending the device or its group: it has the time of that suspension. */
 async function heldBySuspension(tx: Tx, row: CertificateRow, latest: StatusRow): Promise<boolean> {
@@ -186,11 +189,16 @@ export function revocation(
     reason: change.reason,
     at: latest?.status === 'revoked' ? latest.at : change.at,
     invalidityDate: change.invalidityDate,
-    issuerId: row.issuerId,
-    shard: row.shard,
-    notAfter: row.notAfter,
+    ...placeInCrls(row),
   });
 }
+
+/** No CRL lists what has no revocation service (X28): to the log such a certificate is of no issuer. */
+const placeInCrls = ({ published, issuerId, shard, notAfter }: CertificateRow) => ({
+  issuerId: published ? issuerId : null,
+  shard: published ? shard : null,
+  notAfter,
+});
 
 export function release(row: CertificateRow, at: Date): StatusChange {
   return statusChange({
@@ -198,9 +206,7 @@ export function release(row: CertificateRow, at: Date): StatusChange {
     subject: row.serial.toString('hex'),
     status: 'active',
     at,
-    issuerId: row.issuerId,
-    shard: row.shard,
-    notAfter: row.notAfter,
+    ...placeInCrls(row),
   });
 }
 

@@ -1,6 +1,6 @@
 import { appendAudits, type AuditAction } from '#audit';
 import { addSeconds } from '#kernel';
-import { appendStatusChanges, type StatusChange, type StatusKind, type Tx } from '#store';
+import { appendStatusChanges, type CertificateRow, type StatusChange, type StatusKind, type Tx } from '#store';
 import type { Actor, AuthorityContext } from './context.js';
 
 /** What a change of status answers: from when on each checker sees it, at the latest. */
@@ -11,6 +11,8 @@ export interface Receipt {
   seq: number;
   /** Only the channels that carry this kind. */
   visibleBy: { introspection?: Date; ocsp?: Date; crl?: Date };
+  /** Of certificates without revocation service (X28): whoever looks at them alone takes them until the last one ends. */
+  certificate?: { published: false; endsAt: Date };
 }
 
 /** What the log takes at a time. A device may have more certificates than that and is still revoked as a whole. */
@@ -19,10 +21,22 @@ const BLOCK = 1000;
 /** Seconds from the commit to each channel at the origin; HTTP caches and CDNs add their max-age. */
 const BOUND = { index: 1, crl: 5 } as const;
 
-export function receipt(kind: StatusKind, id: string, status: string, seq: number, at: Date): Receipt {
+/** `certificates`: those whose status changed, or that a device has. */
+export function receipt(
+  kind: StatusKind,
+  id: string,
+  status: string,
+  seq: number,
+  at: Date,
+  certificates: readonly Pick<CertificateRow, 'published' | 'notAfter'>[] = [],
+): Receipt {
   const index = addSeconds(at, BOUND.index);
   if (kind === 'certificate' || kind === 'device') {
-    return { id, status, seq, visibleBy: { ocsp: index, crl: addSeconds(at, BOUND.crl) } };
+    const silent = certificates.filter(({ published }) => !published).map(({ notAfter }) => notAfter.getTime());
+    const certificate = { published: false, endsAt: new Date(Math.max(...silent)) } as const;
+    const told = silent.length === 0 || silent.length < certificates.length;
+    const visibleBy = told ? { ocsp: index, crl: addSeconds(at, BOUND.crl) } : {};
+    return { id, status, seq, visibleBy, ...(silent.length > 0 && { certificate }) };
   }
   // What follows for the members of a group is work of its own, however many they are.
   return { id, status, seq, visibleBy: kind === 'group' ? {} : { introspection: index } };

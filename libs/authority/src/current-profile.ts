@@ -1,13 +1,12 @@
-import { AuthorityError } from '#kernel';
+import { AuthorityError, isAuthorityError } from '#kernel';
 import {
   overEst,
-  profiles,
+  SHIPPED_PROFILES,
   shippedLabel,
-  withSettings,
+  shippedProfile,
+  storedProfile,
   type EstLabel,
   type Profile,
-  type ProfileSettings,
-  type ShippedProfile,
 } from '#policy';
 import type { DocumentEntry, ReadonlyStatusIndex } from '#status';
 import type { AuthorityContext } from './context.js';
@@ -18,39 +17,56 @@ export type PolicyView = Pick<AuthorityContext, 'lifetimes'> & {
 };
 
 /**
- * The profile as it is now, in memory. Throws `unavailable` where the stored version is not the one that was approved:
- * rather nothing is issued by it than by what somebody made of it. Throws `notFound` where there is none.
+ * The profile as it is now, in memory; undefined where there is none. Throws `unavailable` where the stored version is not
+ * the one that was approved: rather nothing is issued by it than by what somebody made of it.
  */
+export function findProfile(a: PolicyView, name: string): Profile | undefined {
+  const shipped = shippedProfile(a.lifetimes, name);
+  const decided = a.follower?.index.document('profile', name);
+  if (decided === undefined || decided.status === 'withdrawn') return shipped;
+  return storedProfile(believed(decided, 'profile', name), name, decided.version, shipped);
+}
+
+/** The same. Throws `notFound` where there is none. */
 export function currentProfile(a: PolicyView, name: string): Profile {
-  const shipped = profiles(a.lifetimes)[name as ShippedProfile];
-  if (shipped === undefined) throw new AuthorityError('notFound', 'no such profile');
-  const changed = a.follower?.index.document('profile', name);
-  if (changed === undefined) return shipped;
-  return withSettings(shipped, changed.version, believed(changed, 'profile', name) as ProfileSettings);
+  const profile = findProfile(a, name);
+  if (profile === undefined) throw new AuthorityError('notFound', 'no such profile');
+  return profile;
 }
 
-/** Every profile as it is now. */
+/** Every profile as it is now, the shipped ones first; without those that are not what was approved. */
 export function currentProfiles(a: PolicyView): Profile[] {
-  return Object.values(profiles(a.lifetimes)).map(({ name }) => currentProfile(a, name));
+  return profileNames(a).flatMap((name) => unlessAltered(() => findProfile(a, name)) ?? []);
 }
 
-/** The EST label as it is now, in memory; undefined where there is none. Throws as `currentProfile` does. */
+const profileNames = (a: PolicyView): string[] => [
+  ...new Set([...SHIPPED_PROFILES, ...(a.follower?.index.documents('profile').keys() ?? [])]),
+];
+
+/** The EST label as it is now, in memory; undefined where there is none. Throws as `findProfile` does. */
 export function currentLabel(a: PolicyView, name: string): EstLabel | undefined {
   const changed = a.follower?.index.document('label', name);
   if (changed?.status === 'withdrawn') return undefined;
   if (changed !== undefined)
     return { ...(believed(changed, 'label', name) as EstLabel), name, version: changed.version };
-  const profile = profiles(a.lifetimes)[name as ShippedProfile];
+  const profile = findProfile(a, name);
   return profile !== undefined && overEst(profile) ? shippedLabel(profile) : undefined;
 }
 
-/** Every EST label as it is now. */
+/** Every EST label as it is now; without those that are not what was approved. */
 export function currentLabels(a: PolicyView): EstLabel[] {
-  const names = new Set([
-    ...Object.keys(profiles(a.lifetimes)),
-    ...(a.follower?.index.documents('label').keys() ?? []),
-  ]);
-  return [...names].flatMap((name) => currentLabel(a, name) ?? []);
+  const names = new Set([...profileNames(a), ...(a.follower?.index.documents('label').keys() ?? [])]);
+  return [...names].flatMap((name) => unlessAltered(() => currentLabel(a, name)) ?? []);
+}
+
+/** One that somebody altered takes no list down with it. */
+function unlessAltered<T>(find: () => T | undefined): T | undefined {
+  try {
+    return find();
+  } catch (error) {
+    if (!isAuthorityError(error, 'unavailable')) throw error;
+    return undefined;
+  }
 }
 
 function believed(entry: DocumentEntry, kind: 'profile' | 'label', name: string): unknown {

@@ -130,7 +130,7 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
       const status = standing.status(certificates);
       const current = standingNow(a, device, latest);
       if (current === status && latest && status !== 'enrolled' && status !== 'registered') {
-        return { status, seq: latest.seq, at: latest.at };
+        return { status, seq: latest.seq, at: latest.at, certificates };
       }
       if (!standing.from.includes(current)) {
         throw new AuthorityError(
@@ -155,12 +155,12 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
         );
       }
       changes.push(statusChange({ kind: 'device', subject: id, status, reason: standing.reason, at }));
-      return { status, seq: await logStatus(tx, a, actor, at, audits, changes), at };
+      return { status, seq: await logStatus(tx, a, actor, at, audits, changes), at, certificates };
     },
     scopeOf(a, actor),
   );
   await a.follower.catchUp(result.seq);
-  return receipt('device', id, result.status, result.seq, result.at);
+  return receipt('device', id, result.status, result.seq, result.at, result.certificates);
 }
 
 export const serialOf = (row: CertificateRow): string => row.serial.toString('hex');

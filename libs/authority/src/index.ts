@@ -8,8 +8,15 @@ export { changeQuotas, readQuotas } from './change-quotas.js';
 export { caIssuersUri, crlUri, IssuerDirectory, ocspUri } from './issuer-directory.js';
 export type { Issuer, Wanted } from './hierarchy.js';
 export { ensureHierarchy, readRoot } from './create-ca.js';
-export { currentLabel, currentLabels, currentProfile, currentProfiles } from './current-profile.js';
+export { currentLabel, currentLabels, currentProfile, currentProfiles, findProfile } from './current-profile.js';
+export {
+  proposeProfile,
+  proposeProfileChange,
+  proposeProfileWithdrawal,
+  proposeWholeProfile,
+} from './approvals/propose-profile.js';
 export type { PolicyView } from './current-profile.js';
+export { profileVersion } from './profile-versions.js';
 export {
   ensureAuthority,
   authenticateOperator,
@@ -21,6 +28,8 @@ export type { Caller } from './operator-access.js';
 export { createApp, createDeviceGroup, createOrganization, createRelease } from './registry.js';
 export { changeDevice, registerDevice, resetDevice } from './register-device.js';
 export type { DeviceRequest, Enrollment } from './register-device.js';
+export { dryRun } from './enrollment/dry-run.js';
+export type { DryRun, DryRunRequest, ExpectedCertificate } from './enrollment/dry-run.js';
 export { deviceStatus, resumeDevice, revokeDevice, suspendDevice } from './device-standing.js';
 export { groupStatus, resumeGroup, suspendGroup } from './group-standing.js';
 export { followGroup } from './follow-group.js';
@@ -66,7 +75,6 @@ export {
   proposeIssuerImport,
   proposeIssuerRevocation,
   proposeIssuerRollover,
-  proposeProfileChange,
 } from './approvals/propose-ca.js';
 export { reconcileIssuers } from './complete-ca.js';
 export { externalIssuerId } from './external-chain.js';

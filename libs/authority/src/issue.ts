@@ -14,7 +14,7 @@ import {
   type PreparedCertificate,
   type SubjectPublicKey,
 } from '#pki';
-import { ekuOf, keyUsageOf, lintRules, validity, type Profile } from '#policy';
+import { ekuOf, isPublished, keyUsageOf, lintRules, validity, type Profile } from '#policy';
 import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, recordIntent as insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
@@ -84,7 +84,7 @@ export function prepareIntent(
       ...(request.nameConstraints ? { nameConstraints: request.nameConstraints } : {}),
       ...purposesOf(profile, publicKey),
       ...(request.san.length > 0 ? { san: request.san } : {}),
-      ...(profile.revocation === 'none' ? {} : statusUris(issuer, shard)),
+      ...statusUris(profile, issuer, shard),
       ...(profile.ocspNoCheck ? { ocspNoCheck: true } : {}),
       ...(request.appId !== null ? { appId: request.appId } : {}),
     },
@@ -100,6 +100,7 @@ export function prepareIntent(
       notAfter,
       profile: profile.name,
       profileVersion: profile.version,
+      published: isPublished(profile),
       spkiSha256: publicKey.sha256,
       subject: nameToString(request.subject),
       names: request.san.map(canonicalGeneralName),
@@ -115,18 +116,19 @@ export function prepareIntent(
   };
 }
 
-/** Where the status of what it issues is found; a root has one CRL for all. */
-function statusUris(issuer: IntentIssuer, shard: number) {
-  return {
-    crlUri: crlUri(issuer, issuer.kind === 'root' ? undefined : shard),
-    ocspUri: ocspUri(issuer),
-    caIssuersUri: caIssuersUri(issuer),
-  };
-}
-
 function purposesOf(profile: Profile, { keyType }: SubjectPublicKey): { eku?: string[] } {
   const eku = ekuOf(profile, keyType);
   return eku.length > 0 ? { eku } : {};
+}
+
+/** Where to ask about a certificate, as far as its profile has anybody to ask; a root has one CRL for all. */
+function statusUris({ revocation }: Profile, issuer: IntentIssuer, shard: number) {
+  if (revocation === 'none') return {};
+  return {
+    crlUri: crlUri(issuer, issuer.kind === 'root' ? undefined : shard),
+    ...(revocation === 'crl+ocsp' ? { ocspUri: ocspUri(issuer) } : {}),
+    caIssuersUri: caIssuersUri(issuer),
+  };
 }
 
 /** What the linter holds a certificate against. */

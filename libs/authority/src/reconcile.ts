@@ -16,7 +16,7 @@ import {
 import { certificateAudit, revocation } from './certificates.js';
 import { logStatus } from './change-status.js';
 import { systemActor, type AuthorityContext } from './context.js';
-import { currentProfile } from './current-profile.js';
+import { findProfile } from './current-profile.js';
 import { isServerKeyIntent } from './enrollment/prepare-enrollment.js';
 import { finishIntent, lintIssuer } from './issue.js';
 import type { Issuer } from './hierarchy.js';
@@ -75,7 +75,7 @@ async function reasonAgainst(a: AuthorityContext, row: CertificateRow, issuer: I
   if (isServerKeyIntent(row)) return 'its private key was lost with the request';
   const ageMs = a.clock.now().getTime() - row.createdAt.getTime();
   if (ageMs > ABANDON_SECONDS * 1000) return 'older than 10 minutes';
-  const profile = currentProfile(a, row.profile);
+  const profile = findProfile(a, row.profile);
   if (profile?.version !== row.profileVersion) return 'its profile has changed';
   try {
     restoreCertificate(row.tbs, lintRules(profile, lintIssuer(issuer)));

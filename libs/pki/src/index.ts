@@ -55,6 +55,7 @@ export { NameConstraints } from './name-constraints.js';
 export { encodeNameConstraints } from './name-constraints-write.js';
 export type { ConstrainedNames, NameConstraintsTemplate } from './name-constraints-write.js';
 export { LINT_RULES, lintCertificate } from './lint.js';
+export { fitsPurpose } from './lint-purpose.js';
 export type { LintFinding, LintRule, LintRules, LintSeverity } from './lint.js';
 export { assembleCertificate, prepareCertificate, restoreCertificate } from './prepare.js';
 export type { PreparedCertificate } from './prepare.js';

@@ -24,6 +24,12 @@ const USAGES_BY_PURPOSE: ReadonlyMap<string, readonly KeyUsage[]> = new Map<stri
 const some = (usages: readonly KeyUsage[], set: readonly KeyUsage[]): boolean =>
   usages.some((usage) => set.includes(usage));
 
+/** Whether one of these usages makes the purpose (OID) possible; of a purpose that no RFC ties to usages each does (X17). */
+export function fitsPurpose(purpose: string, usages: readonly KeyUsage[]): boolean {
+  const possible = USAGES_BY_PURPOSE.get(purpose);
+  return possible === undefined || some(possible, usages);
+}
+
 /** Rules about what a key may be used for. */
 export const PURPOSE_RULES: readonly LintRule[] = [
   {
@@ -71,11 +77,7 @@ export const PURPOSE_RULES: readonly LintRule[] = [
     id: 'X17.usage',
     severity: 'error',
     text: 'every purpose that is named is possible with the usages that are set',
-    holds: ({ eku, keyUsage }) =>
-      (eku ?? []).every((oid) => {
-        const usages = USAGES_BY_PURPOSE.get(oid);
-        return usages === undefined || some(usages, keyUsage ?? []);
-      }),
+    holds: ({ eku, keyUsage }) => (eku ?? []).every((oid) => fitsPurpose(oid, keyUsage ?? [])),
   },
   {
     id: 'X17.any',

@@ -78,4 +78,4 @@ export function shippedLabel(profile: Profile): EstLabel {
 }
 
 /** Those that EST issues by: no CA's, and no certificate that only the authority makes for itself. */
-export const overEst = (profile: Profile): boolean => !profile.ca && !profile.ocspNoCheck;
+export const overEst = (profile: Pick<Profile, 'ca' | 'ocspNoCheck'>): boolean => !profile.ca && !profile.ocspNoCheck;

@@ -1,13 +1,16 @@
-export { ekuOf, keyUsageOf, lintRules, NAME_TYPES, validity } from './profile.js';
+export { ekuOf, isPublished, keyUsageOf, lintRules, NAME_TYPES, validity } from './profile.js';
 export type { NameRule, NameType, Profile, Supersede } from './profile.js';
-export { profiles, SHIPPED_PROFILES } from './shipped-profiles.js';
+export { nameTypeOf, subjectOf } from './name-type.js';
+export { profiles, SHIPPED_PROFILES, shippedProfile } from './shipped-profiles.js';
 export type { ShippedProfile } from './shipped-profiles.js';
 export { AUTHENTICATION_METHODS, DEFAULT_LABEL, OPTIONAL_OPERATIONS, overEst, shippedLabel } from './est-label.js';
 export type { AuthenticationMethod, EstLabel, OptionalOperation } from './est-label.js';
-export { CHANGEABLE_PROFILES, checkProfileSettings, validityBounds, withSettings } from './profile-settings.js';
-export type { ChangeableProfile, ProfileSettings } from './profile-settings.js';
-export { decideDevice } from './decide-device.js';
-export type { DeviceFacts, DeviceRequest, EntitledNames } from './decide-device.js';
+export { MAX_CUSTOM_PROFILES, validityBounds } from './profile-bounds.js';
+export { examineProfile, KEY_TYPES, profileDocument, readProfileDocument, storedProfile } from './profile-document.js';
+export type { ProfileDocument, ProfileFault } from './profile-document.js';
+export { profileWarnings, renewsOverTls } from './profile-rules.js';
+export { decideCertificate, objections } from './decide-certificate.js';
+export type { CertificateDecision, CertificateRequest, DeviceFacts, EntitledNames } from './decide-certificate.js';
 export {
   audienceIncludes,
   decideKeyExpiry,

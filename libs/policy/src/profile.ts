@@ -107,6 +107,13 @@ const useless = ({ name }: Pick<Profile, 'name'>, keyType: KeyType): AuthorityEr
     code: 'keyType',
   });
 
+/**
+ * Whether CRL and OCSP tell of its certificates. Not of those with noRevAvail (X28); a CA or a delegate without revocation
+ * service of its own is listed all the same.
+ */
+export const isPublished = ({ revocation, ca, ocspNoCheck }: Profile): boolean =>
+  revocation !== 'none' || ca || ocspNoCheck;
+
 /** The linter's rules for a certificate of this profile under this issuer (undefined: self-signed). */
 export function lintRules(profile: Profile, issuer: LintRules['issuer']): LintRules {
   return {

@@ -112,7 +112,7 @@ function authorities(
       ...CA,
       name: 'sub-ca',
       description: 'CA of somebody else, by his request and within name constraints',
-      keyTypes: [...CA_KEYS, 'rsa-2048'],
+      keyTypes: END_ENTITY_KEYS,
       validitySeconds: lifetimes.issuingCa,
       revocation: 'crl+ocsp',
       pathLen: 0,
@@ -133,18 +133,43 @@ function authorities(
   };
 }
 
-/** The shipped profiles with the configured lifetimes. */
-export function profiles(lifetimes: Lifetimes): Readonly<Record<ShippedProfile, Profile>> {
-  const device = {
-    ...END_ENTITY,
-    subject: 'device',
-    eku: [OID.clientAuth],
-    validitySeconds: lifetimes.deviceCertificate,
-  } as const;
+const DEVICE = { ...END_ENTITY, subject: 'device', eku: [OID.clientAuth], san: [ONE_UUID] } as const;
+
+function devices({ deviceCertificate }: Lifetimes): Record<'device' | 'device-short-lived' | 'ra', Profile> {
   return {
-    ...authorities(lifetimes),
+    device: {
+      ...DEVICE,
+      name: 'device',
+      description: 'TLS client certificate of a device; SAN urn:uuid of its instance',
+      validitySeconds: deviceCertificate,
+    },
+    'device-short-lived': {
+      ...DEVICE,
+      name: 'device-short-lived',
+      description: 'As device, for a day and without revocation service (RFC 9608)',
+      validitySeconds: DAY,
+      revocation: 'none',
+      renewal: { sameKey: true, afterExpirySeconds: 7 * DAY },
+    },
+    ra: {
+      ...DEVICE,
+      name: 'ra',
+      description: 'Registration authority: enrolls for devices of its organization (id-kp-cmcRA, RFC 6402)',
+      validitySeconds: deviceCertificate,
+      eku: [OID.clientAuth, OID.cmcRa],
+      approval: true,
+    },
+  };
+}
+
+/** Those that carry names besides the device's own, each of which its owner has to own (S20). */
+function named(
+  lifetimes: Lifetimes,
+): Record<'tls-server' | 'sip-domain' | 'sip-user' | 'im-user' | 'ike-peer', Profile> {
+  const common = { ...END_ENTITY, validitySeconds: lifetimes.deviceCertificate } as const;
+  return {
     'tls-server': {
-      ...END_ENTITY,
+      ...common,
       name: 'tls-server',
       description: 'HTTPS server: host names and addresses',
       eku: [OID.serverAuth],
@@ -152,23 +177,8 @@ export function profiles(lifetimes: Lifetimes): Readonly<Record<ShippedProfile, 
       subject: 'name',
       san: [names('dns', 0, 50), names('ip', 0, 50)],
     },
-    device: {
-      ...device,
-      name: 'device',
-      description: 'TLS client certificate of a device; SAN urn:uuid of its instance',
-      san: [ONE_UUID],
-    },
-    'device-short-lived': {
-      ...device,
-      name: 'device-short-lived',
-      description: 'As device, for a day and without revocation service (RFC 9608)',
-      validitySeconds: DAY,
-      san: [ONE_UUID],
-      revocation: 'none',
-      renewal: { sameKey: true, afterExpirySeconds: 7 * DAY },
-    },
     'sip-domain': {
-      ...device,
+      ...common,
       name: 'sip-domain',
       description: 'SIP server or proxy of whole domains (RFC 5922, RFC 5924)',
       eku: [OID.sipDomain, OID.serverAuth, OID.clientAuth],
@@ -176,14 +186,15 @@ export function profiles(lifetimes: Lifetimes): Readonly<Record<ShippedProfile, 
       san: [names('sip-domain', 1, 50), names('dns', 0, 50)],
     },
     'sip-user': {
-      ...device,
+      ...common,
       name: 'sip-user',
       description: 'SIP user agent: address of record, and the device where it is bound to one',
+      eku: [OID.clientAuth],
       subject: 'empty',
       san: [names('sip-user', 1, 10), names('uuid', 0, 1)],
     },
     'im-user': {
-      ...device,
+      ...common,
       name: 'im-user',
       description: 'User of mail and instant messaging (S/MIME, RFC 8550)',
       keyTypes: [...END_ENTITY_KEYS, ...KEM_KEYS],
@@ -193,20 +204,23 @@ export function profiles(lifetimes: Lifetimes): Readonly<Record<ShippedProfile, 
       san: [names('email', 1, 10), names('im', 0, 10), names('pres', 0, 10), names('xmpp', 0, 10)],
     },
     'ike-peer': {
-      ...device,
+      ...common,
       name: 'ike-peer',
       description: 'Peer of IKEv2 (RFC 4945): host name, address or mailbox',
       eku: [OID.ipsecIke],
       subject: 'name',
       san: [names('dns', 0, 10), names('ip', 0, 10), names('email', 0, 10)],
     },
-    ra: {
-      ...device,
-      name: 'ra',
-      description: 'Registration authority: enrolls for devices of its organization (id-kp-cmcRA, RFC 6402)',
-      eku: [OID.clientAuth, OID.cmcRa],
-      san: [ONE_UUID],
-      approval: true,
-    },
   };
+}
+
+/** The shipped profiles with the configured lifetimes. */
+export function profiles(lifetimes: Lifetimes): Readonly<Record<ShippedProfile, Profile>> {
+  return { ...authorities(lifetimes), ...devices(lifetimes), ...named(lifetimes) };
+}
+
+/** The shipped profile of this name; undefined where there is none. */
+export function shippedProfile(lifetimes: Lifetimes, name: string): Profile | undefined {
+  const shipped = profiles(lifetimes);
+  return Object.hasOwn(shipped, name) ? shipped[name as ShippedProfile] : undefined;
 }

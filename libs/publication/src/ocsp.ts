@@ -19,7 +19,7 @@ const REFRESH_BLOCK = 500;
 /** A log followed longer ago says nothing about now. */
 export const MAX_LOG_AGE_MS = 60_000;
 
-/** `current`: what stands published already says all there is; `unknown`: no such serial, or no certificate to it. */
+/** `current`: what stands published already says all there is; `unknown`: no such serial, no certificate to it, or none that is told of. */
 export type OcspPublication = 'published' | 'current' | 'unknown';
 
 /**
@@ -42,7 +42,8 @@ export async function publishOcspAnswer(
   const seq = change?.seq ?? 0;
   const renewBefore = addSeconds(p.clock.now(), -p.lifetimes.ocspRenew);
   const current = stored.every((answer) => isCurrent(answer, seq, renewBefore));
-  if (known === undefined || issuer === undefined || current) {
+  // X28: of a certificate without revocation service nothing is said to anybody.
+  if (!known?.published || issuer === undefined || current) {
     await p.database.transaction((tx) => markDone(tx, 'ocsp.wanted', serial, seq));
     return current ? 'current' : 'unknown';
   }

@@ -112,7 +112,7 @@ export const passkeyRowMac = (
 
 type IntentFacts = Pick<
   IntentRow,
-  'serial' | 'issuerId' | 'tbs' | 'profile' | 'profileVersion' | 'deviceId' | 'requester'
+  'serial' | 'issuerId' | 'tbs' | 'profile' | 'profileVersion' | 'deviceId' | 'requester' | 'published'
 >;
 
 /** Covers what an intent asks to be signed, for whom: SQL write access alone does not make the signer sign. */
@@ -125,6 +125,8 @@ export const intentRowMac = (macKey: KeyObject, row: IntentFacts): Buffer =>
     profileVersion: String(row.profileVersion),
     deviceId: row.deviceId ?? '',
     requester: row.requester,
+    // Rows older than the distinction have a MAC without it.
+    ...(row.published ? {} : { published: 'false' }),
   });
 
 /** Covers a proposal as it was made: what is executed is what was proposed. */

@@ -10,6 +10,7 @@ export const OPERATION_NAMES = [
   'ca.crossSign',
   'ca.import',
   'profile.change',
+  'profile.withdraw',
   'group.revoke',
   'device.reenroll',
   'role.grant',

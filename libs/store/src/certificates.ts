@@ -10,6 +10,8 @@ export interface IntentRow {
   notAfter: Date;
   profile: string;
   profileVersion: number;
+  /** False: without any revocation service (RFC 9608). */
+  published: boolean;
   tbs: Buffer;
   spkiSha256: Buffer;
   subject: string;
@@ -36,7 +38,7 @@ export interface CertificateRow extends IntentRow {
 }
 
 /** Of `CERTIFICATE_FROM`, as a CertificateRow. */
-export const CERTIFICATE_COLUMNS = `c.serial, c.issuer_id as "issuerId", s.shard, c.not_before as "notBefore", c.not_after as "notAfter",
+export const CERTIFICATE_COLUMNS = `c.serial, c.issuer_id as "issuerId", s.shard, s.published, c.not_before as "notBefore", c.not_after as "notAfter",
   c.profile, c.profile_version as "profileVersion", c.tbs, c.spki_sha256 as "spkiSha256", c.subject, c.names,
   c.device_id as "deviceId", c.app_id as "appId", c.release_id as "releaseId", c.secret_id as "secretId",
   c.request_label as "requestLabel", c.requester, c.owner_org_id as "ownerOrgId", c.issuer_org_id as "issuerOrgId",
@@ -47,8 +49,8 @@ export const CERTIFICATE_FROM = `from certificates c join serials s on s.serial 
 /** `where` decides whether anything is written at all. */
 const intentStatement = (where: string): string => `
   taken as (
-    insert into serials (serial, issuer_id, shard, not_after)
-    select $1::bytea, $2::uuid, $3::smallint, $5::timestamptz ${where} returning serial
+    insert into serials (serial, issuer_id, shard, not_after, published)
+    select $1::bytea, $2::uuid, $3::smallint, $5::timestamptz, $30::boolean ${where} returning serial
   ), audited as (
     insert into audit (at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id)
     select $21::timestamptz, $22, $23, $24, $25, $26, $27::bytea, $28::uuid, $29::uuid from taken
@@ -69,8 +71,8 @@ const RECORD_BOUND_INTENT = `with device as (
                 order by seq desc limit 1), 'active') = 'active')
     for no key update
   ), bound as (
-    update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $31
-    where id = $30 and state = 'free' and exists (select 1 from device)
+    update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $32
+    where id = $31 and state = 'free' and exists (select 1 from device)
       and not exists (select 1 from blocked_keys where spki_sha256 = $9)
     returning id
   ), ${intentStatement('from bound')}`;
@@ -108,6 +110,7 @@ export async function recordIntent(
     row.issuerOrgId,
     row.mac,
     ...auditValues(audit),
+    row.published,
   ];
   const recorded = await (secret
     ? tx.run(RECORD_BOUND_INTENT, [...values, secret.id, secret.request])
@@ -251,12 +254,14 @@ export interface KnownSerial {
   shard: number;
   notAfter: Date;
   state: 'issuing' | 'issued' | 'abandoned';
+  /** False: nothing tells of it but the log (X28). */
+  published: boolean;
 }
 
 /** What the responder needs to know of a serial: whether it was ever issued, by whom, until when. */
 export async function findSerial(tx: Tx, serial: Buffer): Promise<KnownSerial | undefined> {
   const [row] = await tx.rows<KnownSerial>(
-    `select serial, issuer_id as "issuerId", shard, not_after as "notAfter", state from serials where serial = $1`,
+    `select serial, issuer_id as "issuerId", shard, not_after as "notAfter", state, published from serials where serial = $1`,
     [serial],
   );
   return row;

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import {
   changeDevice,
   deviceStatus,
+  dryRun,
   propose,
   registerDevice,
   resetDevice,
@@ -30,6 +31,7 @@ import {
   registeredDeviceSchema,
 } from '../schema/devices.js';
 import { proposedJson, proposedSchema } from '../proposals.js';
+import { dryRunJson, dryRunOf, dryRunRequest, dryRunSchema } from '../schema/dry-run.js';
 import { receiptJson, receiptSchema } from '../schema/receipt.js';
 import { nothing } from '../schema/values.js';
 import { deviceId, found } from './path-forms.js';
@@ -78,6 +80,17 @@ export class DeviceRoutes {
     @Body({ schema: deviceChange }) body: z.infer<typeof deviceChange>,
   ) {
     return deviceJson(this.a, await changeDevice(this.a, by, id, body));
+  }
+
+  @Post(':id/dry-run')
+  @Access('device:try')
+  @Answers('Try out what the device would be issued, and why not; nothing is done', dryRunSchema)
+  async tryOut(
+    @By() by: Actor,
+    @Param('id', deviceId) id: string,
+    @Body({ schema: dryRunRequest }) body: z.infer<typeof dryRunRequest>,
+  ) {
+    return dryRunJson(await dryRun(this.a, by, id, dryRunOf(body)));
   }
 
   @Post(':id/reset')

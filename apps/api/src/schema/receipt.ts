@@ -12,11 +12,18 @@ export const receiptSchema = z
       ocsp: time.optional(),
       crl: time.optional(),
     }),
+    certificate: z
+      .strictObject({ published: z.literal(false), endsAt: time })
+      .optional()
+      .meta({
+        description: 'without revocation service (RFC 9608): good for those that look at it alone until endsAt',
+      }),
   })
   .meta({ id: 'Receipt', description: 'When a change of status is visible at the latest, by channel' });
 
 export function receiptJson(receipt: Receipt): z.infer<typeof receiptSchema> {
   const { introspection, ocsp, crl } = receipt.visibleBy;
+  const { certificate } = receipt;
   return {
     id: receipt.id,
     status: receipt.status,
@@ -26,5 +33,6 @@ export function receiptJson(receipt: Receipt): z.infer<typeof receiptSchema> {
       ...(ocsp && { ocsp: ocsp.toISOString() }),
       ...(crl && { crl: crl.toISOString() }),
     },
+    ...(certificate && { certificate: { published: false as const, endsAt: certificate.endsAt.toISOString() } }),
   };
 }

@@ -1,4 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { AuthorityError } from '#kernel';
 import {
   apiCommand,
   body,
@@ -49,6 +51,7 @@ export function addDeviceCommands(program: Command): void {
       printRecord(await client.get(`/v1/devices/${segment(id)}`), options);
     },
   );
+  addDryRun(device);
   addTransition(device, 'devices', 'revoke', 'Revoke a device and its certificates for good');
   addTransition(device, 'devices', 'suspend', 'Suspend a device: its certificates go on hold');
   addTransition(device, 'devices', 'resume', 'End the suspension of a device');
@@ -80,6 +83,38 @@ function addDeviceCreate(device: Command): void {
       const members = { appId: app, releaseId: release, groupId: group, instanceId, profile, names: name };
       printRecord(await client.post('/v1/devices', body(members)), options, ENROLLMENT_NOTE);
     });
+}
+
+interface DryRunOptions extends ApiOptions {
+  csr?: string;
+  keyType?: string;
+  label?: string;
+}
+
+function addDryRun(device: Command): void {
+  apiCommand(
+    device,
+    'dry-run <id>',
+    'Try out what a device would be issued, and why not; nothing is done',
+    'device dry-run 0197b2c6-... --csr device.csr',
+  )
+    .option('--csr <file>', 'its certification request, PEM or DER')
+    .option('--key-type <type>', 'instead of that: a request without wishes for a key like ec-p256')
+    .option('--label <name>', 'EST label (default: the one of its profile)')
+    .action(async (id: string, options: DryRunOptions) => {
+      const { csr, keyType, label } = options;
+      const client = await connect(options);
+      const request = body({ csr: csr === undefined ? undefined : await readRequest(csr), keyType, label });
+      printRecord(await client.post(`/v1/devices/${segment(id)}/dry-run`, request), options);
+    });
+}
+
+async function readRequest(file: string): Promise<string> {
+  const bytes = await readFile(file).catch((cause: unknown) => {
+    throw new AuthorityError('notFound', `${file} cannot be read.`, { cause });
+  });
+  const pem = bytes.toString('latin1');
+  return pem.includes('-----BEGIN') ? pem : bytes.toString('base64');
 }
 
 function addGroupCommands(program: Command): void {

@@ -1,10 +1,8 @@
 import type { RevocationReason } from '#policy';
 import { AuthorityError } from '#kernel';
 import { newId } from '#store';
-import { currentProfiles } from '../current-profile.js';
 import type { Actor, AuthorityContext } from '../context.js';
 import type { Issuer } from '../hierarchy.js';
-import { notFound } from '../registry.js';
 import type { CaWish } from './check-plan.js';
 import type { CrossSigning } from './cross-sign.js';
 import type { IssuerImport } from './import-issuer.js';
@@ -74,16 +72,4 @@ export async function proposeIssuerRevocation(
 export async function issuerOfSerial(a: AuthorityContext, serial: Buffer | undefined): Promise<Issuer | undefined> {
   const hex = serial?.toString('hex');
   return (await a.issuers.list()).find((issuer) => issuer.serial === hex);
-}
-
-/** Another validity, in seconds, or other key types for what is issued by the profile from then on. */
-export async function proposeProfileChange(
-  a: AuthorityContext,
-  actor: Actor,
-  name: string,
-  change: { validitySeconds?: number | undefined; keyTypes?: readonly string[] | undefined },
-): Promise<Proposed> {
-  const profile = currentProfiles(a).find((one) => one.name === name);
-  if (profile === undefined) throw notFound('profile');
-  return propose(a, actor, 'profile.change', { name, version: profile.version + 1, ...change });
 }

@@ -12,6 +12,7 @@ import { revokeGroup } from './revoke-group.js';
 import { revokeIssuer } from './revoke-issuer.js';
 import { importIssuer } from './import-issuer.js';
 import { rolloverIssuer } from './rollover-issuer.js';
+import { withdrawProfile } from './withdraw-profile.js';
 
 /** Every operation that can be proposed. */
 const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
@@ -24,6 +25,7 @@ const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'ca.crossSign': crossSign,
   'ca.import': importIssuer,
   'profile.change': changeProfile,
+  'profile.withdraw': withdrawProfile,
   'role.grant': grantRoles,
   'person.invite': reinvitePerson,
   'blockedkey.revoke': revokeBlockedKeys,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { encodeParts } from '#credential';
 import { AuthorityError } from '#kernel';
 import { canonicalGeneralName } from '#pki';
-import { decideDevice, DEFAULT_LABEL } from '#policy';
+import { decideCertificate, DEFAULT_LABEL, type CertificateRequest } from '#policy';
 import type { Certificate, SubjectPublicKey } from '#pki';
 import type { CertificateRow, Device, DeviceStanding, StatusRow } from '#store';
 import type { AuthorityContext } from '../context.js';
@@ -17,6 +17,15 @@ const MAX_AGE_MS = 60_000;
 /** Neither the log in the database nor the one in memory may say no. Fails closed when memory is not up to date. */
 export function checkStanding(a: AuthorityContext, device: Device, standing: DeviceStanding): void {
   a.follower.assertFresh(MAX_AGE_MS);
+  for (const objection of standingObjections(a, device, standing)) throw objection;
+}
+
+/** What the status of the device, of its group and of the key speaks against, one after the other. */
+export function* standingObjections(
+  a: AuthorityContext,
+  device: Device,
+  standing: DeviceStanding,
+): Generator<AuthorityError, void, undefined> {
   const { index } = a.follower;
   const states = [
     standing.deviceStatus,
@@ -25,9 +34,9 @@ export function checkStanding(a: AuthorityContext, device: Device, standing: Dev
     index.device(device.id)?.status,
     device.groupId === null ? undefined : index.group(device.groupId)?.status,
   ];
-  if (states.includes('revoked')) throw new AuthorityError('forbidden', 'the device is revoked');
-  if (states.includes('suspended')) throw new AuthorityError('forbidden', 'the device or its group is suspended');
-  if (standing.keyBlocked) throw keyBlocked();
+  if (states.includes('revoked')) yield new AuthorityError('forbidden', 'the device is revoked');
+  else if (states.includes('suspended')) yield new AuthorityError('forbidden', 'the device or its group is suspended');
+  if (standing.keyBlocked) yield keyBlocked();
 }
 
 const keyBlocked = (): AuthorityError =>
@@ -42,32 +51,34 @@ export function checkBegun(latest: StatusRow | undefined, replaceable = false): 
   }
 }
 
+/** By whom and with what a device asks for a certificate. */
+export interface AskedBy {
+  requester: string;
+  secretId: string | null;
+  current: Certificate | undefined;
+  /** DER of the subject by which a third party knows the device. */
+  knownAs?: Buffer | undefined;
+}
+
 /** Decides and builds; no database. The names are the registry's, whatever the request wished. */
 export async function prepareDeviceIntent(
   a: AuthorityContext,
-  request: EstRequest,
+  request: Pick<EstRequest, 'operation' | 'label' | 'csr'>,
   device: Device,
-  by: { requester: string; secretId: string | null; current: Certificate | undefined },
+  by: AskedBy,
 ): Promise<PreparedIntent> {
-  const profile = currentProfile(a, request.label.profile);
-  if (device.profile !== profile.name) {
-    throw new AuthorityError('forbidden', `the device is registered for another profile: enroll at its own label`);
-  }
+  const asked = askedOf(a, request, device, by);
   await requireNoCaKey(a, request.csr.publicKey);
-  const decision = decideDevice({
-    profile,
-    device: { suspended: false, revoked: false },
-    entitled: entitledNames(profile, device),
-    csr: request.csr,
-    current: by.current,
-  });
+  const { subject, san } = decideCertificate(asked);
+  const { profile } = asked;
   return prepareIntent(a, {
     profile,
     issuer: await a.issuers.issuingFor(
       { issuerOrgId: device.issuerOrgId, profile: profile.name, validitySeconds: profile.validitySeconds },
       a.clock.now(),
     ),
-    ...decision,
+    subject,
+    san,
     publicKey: request.csr.publicKey,
     deviceId: device.id,
     appId: device.appId,
@@ -86,8 +97,33 @@ async function requireNoCaKey(a: AuthorityContext, { sha256 }: SubjectPublicKey)
   if (issuers.some(({ publicKey }) => publicKey.sha256.equals(sha256))) throw keyBlocked();
 }
 
+/**
+ * What the decision is asked: the profile of the label as it is now, and the names of the registry. Throws `forbidden` for a
+ * device that is registered for another profile, or has no names for this one.
+ */
+export function askedOf(
+  a: AuthorityContext,
+  { label, csr }: Pick<EstRequest, 'label' | 'csr'>,
+  device: Device,
+  { current, knownAs }: Pick<AskedBy, 'current' | 'knownAs'>,
+): CertificateRequest {
+  const profile = currentProfile(a, label.profile);
+  if (device.profile !== profile.name) {
+    throw new AuthorityError('forbidden', `the device is registered for another profile: enroll at its own label`);
+  }
+  return {
+    profile,
+    device: { suspended: false, revoked: false },
+    entitled: entitledNames(profile, device),
+    csr,
+    current,
+    missingSan: label.missingSan,
+    knownAs,
+  };
+}
+
 /** Both paths of the default label are one, so that a retry by the other is a retry. */
-export const labelOf = ({ operation, label }: EstRequest): string =>
+export const labelOf = ({ operation, label }: Pick<EstRequest, 'operation' | 'label'>): string =>
   `${operation}/${label.name === DEFAULT_LABEL ? '' : label.name}`;
 
 /**

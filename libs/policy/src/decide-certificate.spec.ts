@@ -19,7 +19,7 @@ import {
   type GeneralName,
   type SubjectPublicKey,
 } from '#pki';
-import { decideDevice, type DeviceFacts } from './decide-device.js';
+import { decideCertificate, objections, type CertificateRequest, type DeviceFacts } from './decide-certificate.js';
 import { lintRules, validity } from './profile.js';
 import { profiles } from './shipped-profiles.js';
 
@@ -44,15 +44,18 @@ function csr(wishes: Partial<CsrTemplate> = {}): CertificationRequest {
 const extension = (oid: string, value: Buffer) => ({ extensions: [{ oid, critical: false, value }] });
 const bits = (...octets: number[]): Buffer => Buffer.from([0x03, octets.length, ...octets]);
 
-function decide(request: CertificationRequest, rest: { current?: Certificate; device?: Partial<DeviceFacts> } = {}) {
-  return decideDevice({
-    profile,
-    device: { ...GOOD, ...rest.device },
-    entitled: { subject: ownSubject, san: ownSan },
-    csr: request,
-    current: rest.current,
-  });
-}
+type Rest = Partial<Omit<CertificateRequest, 'csr' | 'device'>> & { device?: Partial<DeviceFacts> };
+
+const ask = (request: CertificationRequest, { device: facts, ...rest }: Rest = {}): CertificateRequest => ({
+  profile,
+  device: { ...GOOD, ...facts },
+  entitled: { subject: ownSubject, san: ownSan },
+  csr: request,
+  current: undefined,
+  missingSan: 'refuse',
+  ...rest,
+});
+const decide = (request: CertificationRequest, rest: Rest = {}) => decideCertificate(ask(request, rest));
 
 function refusal(work: () => unknown): AuthorityError {
   try {
@@ -66,7 +69,7 @@ function refusal(work: () => unknown): AuthorityError {
 
 describe('a first enrollment', () => {
   test('gets the names of the registry', () => {
-    expect(decide(csr())).toEqual({ subject: ownSubject, san: ownSan });
+    expect(decide(csr())).toEqual({ subject: ownSubject, san: ownSan, newIdentity: false });
   });
 
   const allowed: [string, Partial<CsrTemplate>][] = [
@@ -84,7 +87,7 @@ describe('a first enrollment', () => {
     const { san, ...rest } = wishes;
     const template = 'san' in wishes && san === undefined ? { ...rest } : wishes;
     const base: CsrTemplate = { subject: ownSubject, publicKey: publicHalf(pair.publicKey), ...template };
-    expect(decide(readCsr(encodeCsr(base, pair.privateKey)))).toEqual({ subject: ownSubject, san: ownSan });
+    expect(decide(readCsr(encodeCsr(base, pair.privateKey)))).toMatchObject({ subject: ownSubject, san: ownSan });
   });
 
   const refused: [string, Partial<CsrTemplate>, RegExp][] = [
@@ -129,7 +132,7 @@ describe('a first enrollment', () => {
       /ChangeSubjectName/,
     ],
   ];
-  test.each(refused)('that asks for %s is refused aloud', (_, wishes, text) => {
+  test.each(refused)('that asks for %s is refused aloud (E71)', (_, wishes, text) => {
     const error = refusal(() => decide(csr(wishes)));
     expect(error.kind).toBe('forbidden');
     expect(error.detail).toMatch(text);
@@ -179,7 +182,7 @@ describe('a re-enrollment', () => {
   const current = certificateFor(ownSubject, ownSan);
 
   test('with the same subject and SAN gets the names of the registry', () => {
-    expect(decide(csr(), { current })).toEqual({ subject: ownSubject, san: ownSan });
+    expect(decide(csr(), { current })).toEqual({ subject: ownSubject, san: ownSan, newIdentity: false });
   });
 
   test('compares names, not their encoding: PrintableString equals UTF8String, and case does not matter', () => {
@@ -237,8 +240,153 @@ describe('a re-enrollment', () => {
   });
 });
 
+describe('a renewal without SAN', () => {
+  const bare = () =>
+    readCsr(encodeCsr({ subject: ownSubject, publicKey: publicHalf(pair.publicKey) }, pair.privateKey));
+
+  test('keeps the names where the label says so (E81)', () => {
+    const current = certificateFor(ownSubject, ownSan);
+    expect(decide(bare(), { current, missingSan: 'keep' })).toMatchObject({ san: ownSan });
+    expect(refusal(() => decide(bare(), { current })).kind).toBe('malformed');
+    const other = csr({ san: [{ type: 'uri', value: `urn:uuid:${OTHER}` }] });
+    expect(refusal(() => decide(other, { current, missingSan: 'keep' })).kind).toBe('malformed');
+  });
+});
+
+describe('a renewal with the same key (E84)', () => {
+  test('is refused where the profile wants a new one, and only there', () => {
+    const current = certificateFor(ownSubject, ownSan, publicHalf(pair.publicKey));
+    expect(() => decide(csr(), { current })).not.toThrow();
+    const fresh = { ...profile, renewal: { sameKey: false, afterExpirySeconds: 0 } };
+    expect(refusal(() => decide(csr(), { current, profile: fresh }))).toMatchObject({
+      kind: 'forbidden',
+      code: 'sameKey',
+    });
+    expect(() => decide(csr(), { current: certificateFor(ownSubject, ownSan), profile: fresh })).not.toThrow();
+  });
+});
+
+const sip = (domain: string): GeneralName => ({ type: 'uri', value: `sip:${domain}` });
+const dns = (value: string): GeneralName => ({ type: 'dns', value });
+const sipDomain = profiles(loadConfig({}).lifetimes)['sip-domain'];
+const cn = (value: string) => [[{ type: OID.commonName, value }]];
+
+describe('the names of the device against the rules of the profile', () => {
+  const entitled = (...san: GeneralName[]) => ({ subject: cn('a.example'), san });
+  const bare = () => readCsr(encodeCsr({ subject: [], publicKey: publicHalf(pair.publicKey) }, pair.privateKey));
+
+  test('of types that it takes, as many as it takes', () => {
+    const names = entitled(sip('a.example'), dns('proxy.a.example'));
+    expect(decide(bare(), { profile: sipDomain, entitled: names })).toMatchObject(names);
+  });
+
+  test.each<[string, GeneralName[], RegExp]>([
+    ['none of a type that must be there', [dns('a.example')], /0 names of type sip-domain.*takes 1 to 50/],
+    ['one of a type that it does not take (EX18)', [sip('a.example'), ...ownSan], /takes no name like uri:urn:uuid/],
+    ['one of no known type', [sip('a.example'), { type: 'registeredId', value: '1.2.3' }], /takes no name like/],
+    ['an address where a domain belongs (EX18)', [{ type: 'ip', value: '192.0.2.1' }], /takes no name like ip/],
+    ['too many', Array.from({ length: 51 }, (_, i) => sip(`a${i}.example`)), /51 names of type sip-domain/],
+  ])('%s: refused', (_, san, text) => {
+    const error = refusal(() => decide(bare(), { profile: sipDomain, entitled: entitled(...san) }));
+    expect(error).toMatchObject({ kind: 'forbidden', code: 'names', detail: expect.stringMatching(text) });
+  });
+
+  test('none at all where the certificate would name nobody: refused', () => {
+    const server = profiles(loadConfig({}).lifetimes)['tls-server'];
+    const error = refusal(() => decide(bare(), { profile: server, entitled: { subject: [], san: [] } }));
+    expect(error.detail).toMatch(/no names/);
+  });
+
+  test('a usage that a key of this type cannot have is beyond the profile (X16)', () => {
+    const mail = profiles(loadConfig({}).lifetimes)['im-user'];
+    const names = { subject: [], san: [{ type: 'email', value: 'a@a.example' } as const] };
+    const wish = extension(OID.keyUsage, bits(0x05, 0xa0));
+    const { san: _, ...rest } = { san: undefined, ...wish };
+    const asking = readCsr(encodeCsr({ subject: [], publicKey: publicHalf(pair.publicKey), ...rest }, pair.privateKey));
+    expect(refusal(() => decide(asking, { profile: mail, entitled: names }))).toMatchObject({ code: 'usage' });
+  });
+});
+
+describe('ChangeSubjectName', () => {
+  const before = { subject: cn('a.example'), san: [sip('a.example')] };
+  const now = { subject: cn('b.example'), san: [sip('b.example'), dns('b.example')] };
+  const current = () => certificateFor(before.subject, before.san);
+  const change = (to: { subject?: typeof ownSubject; san?: GeneralName[] }, from = before) =>
+    csr({ ...from, changeSubjectName: to });
+
+  test('renews under the names that the device has now, as a new identity (E82)', () => {
+    const decision = decide(change(now), { profile: sipDomain, entitled: now, current: current() });
+    expect(decision).toEqual({ ...now, newIdentity: true });
+  });
+
+  test('without it the old names are not renewed once the device has others', () => {
+    const error = refusal(() => decide(csr(before), { profile: sipDomain, entitled: now, current: current() }));
+    expect(error).toMatchObject({ kind: 'forbidden', detail: expect.stringMatching(/ChangeSubjectName/) });
+  });
+
+  test.each<[string, Parameters<typeof change>, string]>([
+    ['names of somebody else', [{ ...now, san: [sip('c.example'), dns('b.example')] }], 'forbidden'],
+    ['only some of the names', [{ ...now, san: [sip('b.example')] }], 'forbidden'],
+    ['one more name', [{ ...now, san: [...now.san, dns('c.example')] }], 'forbidden'],
+    ['another subject', [{ ...now, subject: cn('c.example') }], 'forbidden'],
+    ['the subject left out, which means none (E83)', [{ san: now.san }], 'forbidden'],
+    ['the names left out, which means none (E83)', [{ subject: now.subject }], 'forbidden'],
+    [
+      'another subject than the certificate in the request itself',
+      [now, { ...before, subject: now.subject }],
+      'malformed',
+    ],
+    ['other names than the certificate in the request itself', [now, { ...before, san: now.san }], 'malformed'],
+  ])('to %s is refused', (_, [to, from], kind) => {
+    const rest = { profile: sipDomain, entitled: now, current: current() };
+    expect(refusal(() => decide(change(to, from), rest)).kind).toBe(kind);
+  });
+
+  test('never moves a device to the UUID of another (S23)', () => {
+    const other: GeneralName = { type: 'uri', value: `urn:uuid:${OTHER}` };
+    const moved = { subject: ownSubject, san: [other] };
+    const own = certificateFor(ownSubject, ownSan);
+    const error = refusal(() => decide(csr({ changeSubjectName: moved }), { current: own, entitled: moved }));
+    expect(error.detail).toMatch(/not that of the device/);
+  });
+
+  test('of a first request counts where it comes with the certificate of a third party (E86)', () => {
+    const from = { subject: cn('Serial 4711'), san: [dns('factory.example')] };
+    const asked = csr({ ...from, changeSubjectName: { subject: ownSubject, san: ownSan } });
+    const knownAs = encodeName(from.subject);
+    expect(decide(asked, { knownAs })).toMatchObject({ subject: ownSubject, san: ownSan, newIdentity: false });
+    expect(refusal(() => decide(asked)).kind).toBe('forbidden');
+    const foreign = csr({ ...from, changeSubjectName: { subject: ownSubject, san: [sip('a.example')] } });
+    expect(refusal(() => decide(foreign, { knownAs })).kind).toBe('forbidden');
+  });
+});
+
+test('a first request may name the device as a third party knows it, and gets the names of the registry', () => {
+  const known = cn('Serial 4711');
+  const asked = csr({ subject: known });
+  expect(decide(asked, { knownAs: encodeName(known) })).toMatchObject({ subject: ownSubject, san: ownSan });
+  expect(refusal(() => decide(asked)).detail).toMatch(/CN=<device id>/);
+  expect(refusal(() => decide(asked, { knownAs: encodeName(cn('Serial 4712')) })).detail).toMatch(/CN=<device id>/);
+});
+
+test('all objections are told to whoever wants them all', () => {
+  const bad = csr({
+    subject: cn('somebody'),
+    san: [dns('a.example')],
+    ...extension(OID.basicConstraints, Buffer.from('30030101ff', 'hex')),
+  });
+  const narrow = { ...profile, keyTypes: ['ec-p384'] as const };
+  const found = [...objections(ask(bad, { device: { suspended: true }, profile: narrow }))];
+  expect(found.map(({ code }) => code)).toEqual(['forbidden', 'keyType', 'names', 'names', 'usage']);
+  expect([...objections(ask(csr()))]).toEqual([]);
+});
+
 /** A certificate as the device profile makes it, under a key of our own. */
-function certificateFor(subject: typeof ownSubject, san: GeneralName[]): Certificate {
+function certificateFor(
+  subject: typeof ownSubject,
+  san: GeneralName[],
+  publicKey = publicHalf(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey),
+): Certificate {
   const ca = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const key = publicHalf(ca.publicKey);
   const subjectDer = encodeName([[{ type: OID.commonName, value: 'Issuer' }]]);
@@ -248,7 +396,7 @@ function certificateFor(subject: typeof ownSubject, san: GeneralName[]): Certifi
       serial: newSerial(),
       issuer,
       subject,
-      publicKey: publicHalf(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey),
+      publicKey,
       ...validity(profile, NOW, undefined),
       keyUsage: [...profile.keyUsage],
       eku: [...profile.eku],

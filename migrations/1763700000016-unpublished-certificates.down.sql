@@ -1,0 +1,1 @@
+alter table serials drop column published;
