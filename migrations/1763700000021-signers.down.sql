@@ -23,7 +23,7 @@ revoke update (sealed_private) on ca_keys from tm_signer;
 revoke select (id) on audit from tm_signer;
 revoke insert on audit from tm_signer;
 revoke select (name, number, seq) on artifacts from tm_signer;
-revoke select on status_changes, status_counter, policy_documents, crl_scopes from tm_signer;
+revoke select on status_changes, status_counter, policy_documents, crl_scopes, issuer_links from tm_signer;
 -- Keys in tokens are not sealed anywhere: a database that has some cannot go back.
 alter table ca_keys drop constraint ca_keys_place;
 alter table ca_keys alter column sealed_private set not null;

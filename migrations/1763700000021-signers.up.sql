@@ -6,7 +6,7 @@ alter table ca_keys alter column sealed_private drop not null;
 alter table ca_keys add constraint ca_keys_place check ((location = 'sealed') = (sealed_private is not null));
 
 -- The signer follows the status log and derives again what it is asked to sign. It tells what it refused.
-grant select on status_changes, status_counter, policy_documents, crl_scopes to tm_signer;
+grant select on status_changes, status_counter, policy_documents, crl_scopes, issuer_links to tm_signer;
 grant select (name, number, seq) on artifacts to tm_signer;
 grant insert on audit to tm_signer;
 grant select (id) on audit to tm_signer;

@@ -142,6 +142,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   tm_signer: {
     ca_keys: 'insert select update(sealed_private)',
     issuers: 'select',
+    issuer_links: 'select',
     serials: 'select',
     certificates: 'select',
     status_changes: 'select',
