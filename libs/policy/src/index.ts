@@ -1,5 +1,11 @@
 export { ekuOf, keyUsageOf, lintRules, NAME_TYPES, validity } from './profile.js';
 export type { NameRule, NameType, Profile, Supersede } from './profile.js';
+export { canonicalHost } from './names/host.js';
+export { canonicalAddress } from './names/address.js';
+export { nameText, readName, readTypedName } from './names/read-name.js';
+export type { DeviceName } from './names/read-name.js';
+export { checkNamesOfProfile } from './names/names-of-profile.js';
+export { generalNameOf, readGeneralNameForm } from './name-type.js';
 export { profiles, SHIPPED_PROFILES } from './shipped-profiles.js';
 export type { ShippedProfile } from './shipped-profiles.js';
 export { AUTHENTICATION_METHODS, DEFAULT_LABEL, OPTIONAL_OPERATIONS, overEst, shippedLabel } from './est-label.js';
