@@ -5,7 +5,7 @@ export { canonicalAddress } from './names/address.js';
 export { nameText, readName, readTypedName } from './names/read-name.js';
 export type { DeviceName } from './names/read-name.js';
 export { checkNamesOfProfile } from './names/names-of-profile.js';
-export { generalNameOf, readGeneralNameForm } from './name-type.js';
+export { generalNameOf, readGeneralNameForm } from './names/general-name-form.js';
 export { profiles, SHIPPED_PROFILES } from './shipped-profiles.js';
 export type { ShippedProfile } from './shipped-profiles.js';
 export { AUTHENTICATION_METHODS, DEFAULT_LABEL, OPTIONAL_OPERATIONS, overEst, shippedLabel } from './est-label.js';

@@ -7,6 +7,7 @@ import type { Certificate, SubjectPublicKey } from '#pki';
 import type { CertificateRow, Device, DeviceStanding, StatusRow } from '#store';
 import type { AuthorityContext } from '../context.js';
 import { currentProfile } from '../current-profile.js';
+import { checkRequestedNames } from './check-requested-names.js';
 import { entitledNames } from './entitled-names.js';
 import type { EstRequest } from './est-request.js';
 import { prepareIntent, type PreparedIntent } from '../issue.js';
@@ -27,6 +28,11 @@ export function checkStanding(a: AuthorityContext, device: Device, standing: Dev
   ];
   if (states.includes('revoked')) throw new AuthorityError('forbidden', 'the device is revoked');
   if (states.includes('suspended')) throw new AuthorityError('forbidden', 'the device or its group is suspended');
+  if (!standing.namesHeld) {
+    throw new AuthorityError('forbidden', 'a name of the device is not held any more: its domain or user has ended', {
+      code: 'nameNotHeld',
+    });
+  }
   if (standing.keyBlocked) throw keyBlocked();
 }
 
@@ -54,10 +60,12 @@ export async function prepareDeviceIntent(
     throw new AuthorityError('forbidden', `the device is registered for another profile: enroll at its own label`);
   }
   await requireNoCaKey(a, request.csr.publicKey);
+  checkRequestedNames(profile, request.csr);
+  const vouched = by.secretId !== null || by.current !== undefined;
   const decision = decideDevice({
     profile,
     device: { suspended: false, revoked: false },
-    entitled: entitledNames(profile, device),
+    entitled: entitledNames(a, profile, device, vouched),
     csr: request.csr,
     current: by.current,
   });

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { isAuthorityError } from '#kernel';
 import { encodeGeneralName, OID, textOtherName, type GeneralName } from '#pki';
-import { generalNameOf, readGeneralNameForm } from '../name-type.js';
+import { generalNameOf, readGeneralNameForm } from './general-name-form.js';
 import { NAME_TYPES } from '../profile.js';
 import { nameText, readName, readTypedName, type DeviceName } from './read-name.js';
 

@@ -1,5 +1,5 @@
 import { OID, otherNameText, textOtherName, type GeneralName } from '#pki';
-import { nameText, readName, readTypedName, type DeviceName } from './names/read-name.js';
+import { nameText, readName, readTypedName, type DeviceName } from './read-name.js';
 
 /** Where a name stands in subjectAltName: URI, dNSName, iPAddress, rfc822Name, or otherName for what ASCII cannot say (X21). */
 export function generalNameOf(name: DeviceName): GeneralName {
