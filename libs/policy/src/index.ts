@@ -6,6 +6,7 @@ export { nameText, readName, readTypedName } from './names/read-name.js';
 export type { DeviceName } from './names/read-name.js';
 export { checkNamesOfProfile } from './names/names-of-profile.js';
 export { generalNameOf, readGeneralNameForm } from './names/general-name-form.js';
+export { nameTypeOf, subjectOf } from './name-type.js';
 export { profiles, SHIPPED_PROFILES } from './shipped-profiles.js';
 export type { ShippedProfile } from './shipped-profiles.js';
 export { AUTHENTICATION_METHODS, DEFAULT_LABEL, OPTIONAL_OPERATIONS, overEst, shippedLabel } from './est-label.js';
