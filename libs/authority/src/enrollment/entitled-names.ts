@@ -1,13 +1,17 @@
 import { AuthorityError } from '#kernel';
-import { OID, type Name } from '#pki';
-import { generalNameOf, NAME_TYPES, readName, type DeviceName, type EntitledNames, type Profile } from '#policy';
+import {
+  generalNameOf,
+  NAME_TYPES,
+  readName,
+  subjectOf,
+  type DeviceName,
+  type EntitledNames,
+  type Profile,
+} from '#policy';
 import type { Device } from '#store';
 import type { AuthorityContext } from '../context.js';
 import { requireBinding } from '../names/device-binding.js';
 import { isHeld } from '../names/domain-standing.js';
-
-/** RFC 5280 appendix A.1: ub-common-name. */
-const COMMON_NAME_MAX = 64;
 
 /**
  * The names that a certificate of this device may carry, all of them: from the registry, never from a request, as far as
@@ -29,7 +33,8 @@ export function entitledNames(
   if (profile.subject === 'given' || all.length === 0) {
     throw new AuthorityError('forbidden', `the device has no names for the profile ${profile.name}`);
   }
-  return { subject: subjectOf(profile, device, names), san: inOrder(all).map(generalNameOf) };
+  const san = inOrder(all).map(generalNameOf);
+  return { subject: subjectOf(profile, device.id, san), san };
 }
 
 function requireHeld(a: Pick<AuthorityContext, 'follower' | 'clock'>, device: Device): void {
@@ -40,20 +45,6 @@ function requireHeld(a: Pick<AuthorityContext, 'follower' | 'clock'>, device: De
     throw new AuthorityError('forbidden', 'a name of the device is not held any more: its domain or user has ended', {
       code: 'nameNotHeld',
     });
-  }
-}
-
-/** A name too long for the subject leaves it empty, and the names critical. */
-function subjectOf(profile: Profile, device: Device, names: readonly DeviceName[]): Name {
-  switch (profile.subject) {
-    case 'device':
-      return [[{ type: OID.commonName, value: device.id }]];
-    case 'name': {
-      const first = names.find(({ type, value }) => type !== 'uuid' && value.length <= COMMON_NAME_MAX);
-      return first === undefined ? [] : [[{ type: OID.commonName, value: first.value }]];
-    }
-    default:
-      return [];
   }
 }
 
