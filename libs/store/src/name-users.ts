@@ -33,12 +33,6 @@ export async function findNameUser(tx: Tx, id: string): Promise<NameUserRow | un
   return row;
 }
 
-/** Locked until the transaction ends. */
-export async function lockNameUser(tx: Tx, id: string): Promise<NameUserRow | undefined> {
-  const [row] = await tx.rows<NameUserRow>(`select ${COLUMNS} from name_users where id = $1 for share`, [id]);
-  return row;
-}
-
 export async function listNameUsers(
   tx: Tx,
   page: PageRequest,

@@ -40,6 +40,7 @@ export async function followName(a: AuthorityContext, holderId: string): Promise
     const block = await a.database.transaction((tx) => followBlock(tx, a, { holderId, kind, entry, after }));
     // Enabled meanwhile: that waits until nothing is left to revoke.
     if (block === undefined) return progress;
+    await a.follower.catchUp(block.seq);
     progress.devices += block.devices;
     progress.revoked += block.revoked;
     a.log.info({ holder: holderId, ...progress }, 'a disabled name is followed by its certificates');
@@ -59,7 +60,7 @@ async function followBlock(
     entry,
     after,
   }: { holderId: string; kind: 'domain' | 'user'; entry: StatusEntry; after: string | undefined },
-): Promise<{ devices: number; revoked: number; last: string | undefined } | undefined> {
+): Promise<{ devices: number; revoked: number; seq: number; last: string | undefined } | undefined> {
   const devices = await lockDevicesOfHolder(tx, holderId, after, DEVICES);
   if ((await latestStatus(tx, kind, holderId))?.seq !== entry.seq) return undefined;
   const at = a.clock.now();
@@ -75,6 +76,11 @@ async function followBlock(
     changes.push(revocation(row, before, { status: 'revoked', reason, at: entry.at, invalidityDate: null }));
     audits.push(certificateAudit(row, 'certificate.revoked', { reason, [`${kind}Id`]: holderId }));
   }
-  if (changes.length > 0) await logStatus(tx, a, systemActor(a, 'name.follow'), at, audits, changes);
-  return { devices: devices.length, revoked: changes.length, last: devices.length < DEVICES ? undefined : ids.at(-1) };
+  const seq = changes.length === 0 ? 0 : await logStatus(tx, a, systemActor(a, 'name.follow'), at, audits, changes);
+  return {
+    devices: devices.length,
+    revoked: changes.length,
+    seq,
+    last: devices.length < DEVICES ? undefined : ids.at(-1),
+  };
 }

@@ -2,7 +2,7 @@ import type { AuditAction } from '#audit';
 import { AuthorityError, isAuthorityError } from '#kernel';
 import { readTypedName, type NameType } from '#policy';
 import { checkRowMac, nameUserRowMac } from '#status';
-import { findNameUser, insertNameUser, isId, latestStatus, lockNameUser, newId, type NameUserRow } from '#store';
+import { findNameUser, insertNameUser, isId, latestStatus, lockDomain, newId, type NameUserRow } from '#store';
 import { logStatus, receipt, statusChange, type Receipt, type StatusAudit } from '../change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import { requireRoomFor } from '../holdings.js';
@@ -72,8 +72,10 @@ async function changeUser(
 ): Promise<Receipt> {
   const result = await a.database.transaction(
     async (tx) => {
-      const row = isId(id) ? await lockNameUser(tx, id) : undefined;
+      const row = isId(id) ? await findNameUser(tx, id) : undefined;
       if (!row) throw notFound('user');
+      // Changes of one user follow each other, and those of the domain.
+      await lockDomain(tx, row.domainId);
       checkUser(a, row);
       const latest = await latestStatus(tx, 'user', id);
       if (latest?.status === status) return { seq: latest.seq, at: latest.at };
@@ -93,10 +95,6 @@ async function changeUser(
   await a.follower.catchUp(result.seq);
   return receipt('user', id, status, result.seq, result.at);
 }
-
-/** The caller's own, or undefined. */
-export const readUser = (a: AuthorityContext, actor: Actor, id: string): Promise<NameUserRow | undefined> =>
-  a.database.transaction((tx) => findNameUser(tx, id), scopeOf(a, actor));
 
 /** Throws `internal` (code `rowMac`). */
 export function checkUser(a: Pick<AuthorityContext, 'macKey'>, row: NameUserRow): void {
