@@ -1,5 +1,5 @@
 import { openVerifier } from '#credential';
-import { AuthorityError, isAuthorityError } from '#kernel';
+import { addSeconds, AuthorityError, isAuthorityError } from '#kernel';
 import { DEFAULT_LABEL } from '#policy';
 import { checkRowMac, deviceRowMac } from '#status';
 import { listEnrollmentSecrets, type Device, type Tx } from '#store';
@@ -7,6 +7,9 @@ import type { AuthorityContext } from '../context.js';
 import { secretSealContext } from '../secret-seal.js';
 
 type Facts = Omit<Device, 'mac' | 'status' | 'createdAt' | 'boundAt' | 'groupId' | 'releaseId'>;
+
+/** For so long what was read may be older than what the log says. */
+const CHANGING_SECONDS = 60;
 
 /** Fixes profile and names of a device from now on. */
 export function bind(a: Pick<AuthorityContext, 'clock' | 'macKey'>, facts: Facts): { boundAt: Date; mac: Buffer } {
@@ -24,7 +27,7 @@ export const bindingId = (mac: Buffer): string =>
  * of the same instanceId (`vouched`): a secret that opens for it, a certificate of ours that names it.
  */
 export function requireBinding(
-  a: Pick<AuthorityContext, 'macKey' | 'follower'>,
+  a: Pick<AuthorityContext, 'macKey' | 'follower' | 'clock'>,
   device: Device,
   vouched: boolean,
 ): void {
@@ -33,7 +36,11 @@ export function requireBinding(
     throw altered(device);
   }
   checkRowMac(device.mac, deviceRowMac(a.macKey, device), `device ${device.id}`);
-  if (a.follower.index.user(bindingId(device.mac))?.status === 'superseded') throw altered(device);
+  const superseded = a.follower.index.user(bindingId(device.mac));
+  if (superseded?.status !== 'superseded') return;
+  // Read just before it was changed, or put back since.
+  if (addSeconds(superseded.at, CHANGING_SECONDS) < a.clock.now()) throw altered(device);
+  throw new AuthorityError('unavailable', 'the device is being changed just now; try again', { retryAfter: 1 });
 }
 
 /** The same where an operator changes it: for a device of before 0.3, any secret it ever had tells its instanceId. */
