@@ -98,10 +98,10 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
     digest: 'daily',
   });
   const granter = await makePerson(db, ['officer']);
-  const named = await propose(api, granter, 'domain.grant', { organizationId: testing, name: 'tenant.example' });
+  const named = await propose(api, granter, 'domain.grant', { organizationId: testing, name: `${testing}.example` });
   const { result } = await approve(api, await makePerson(db, ['approver']), named.approvalId, {});
   const domainId = String(result['domainId']);
-  const user = await createUser(api, officer, { address: 'somebody@tenant.example' });
+  const user = await createUser(api, officer, { address: `somebody@${testing}.example` });
   const uuid = (own: string) => ({ own, absent: randomUUID() });
   return {
     testing,
