@@ -14,7 +14,7 @@ import {
 
 const EXAMPLE_ID = '0197b2c6-...';
 const CHALLENGE_NOTE =
-  'Put the TXT record of the challenge into DNS, leave it there, and run: npx touchmark domain verify';
+  'Put the TXT record of the challenge into DNS, leave it there, and run: npx touchmark domain verify <id>';
 const REASONS = 'affiliationChanged, cessationOfOperation, superseded, unspecified, privilegeWithdrawn';
 
 /** Names that certificates carry: domains that organizations hold, and users in them. */
