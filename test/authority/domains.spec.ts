@@ -159,6 +159,13 @@ describe('a domain', () => {
         await recheck();
       }
       expect(domainStatus(bench.api, row.id)).toBe('verified');
+      // But not for ever: then it is free for whoever proves it.
+      shift = 31 * DAY;
+      expect((await recheck()).lapsed).toBeGreaterThan(0);
+      expect(bench.worker.follower.index.domain(row.id)?.status).toBe('lapsed');
+      bench.dns.failing = false;
+      await holdDomain(bench, row.name, bench.other);
+      expect(domainStatus(bench.api, row.id)).toBe('disabled');
     } finally {
       bench.dns.failing = false;
     }

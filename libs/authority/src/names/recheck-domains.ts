@@ -10,7 +10,7 @@ import {
 } from '#store';
 import { logStatus, statusChange } from '../change-status.js';
 import { systemActor, type AuthorityContext } from '../context.js';
-import { BY_DNS, checkDomain } from './domain-standing.js';
+import { BY_DNS, checkDomain, isHeld } from './domain-standing.js';
 import { findProof } from './find-proof.js';
 import { domainAudit } from './prove-domain.js';
 
@@ -34,7 +34,7 @@ export async function recheckDomains(a: AuthorityContext): Promise<{ found: numb
     if (entry?.status !== 'verified' || entry.reason !== BY_DNS) continue;
     try {
       checkDomain(a, row);
-      done[await recheck(a, row)] += 1;
+      done[await recheck(a, row, isHeld(a, entry))] += 1;
     } catch (error) {
       if (!isAuthorityError(error)) throw error;
       a.log.warn({ err: error, domain: row.id }, 'a domain could not be looked at; next try in an hour');
@@ -43,8 +43,12 @@ export async function recheckDomains(a: AuthorityContext): Promise<{ found: numb
   return done;
 }
 
-async function recheck(a: AuthorityContext, row: DomainRow): Promise<'found' | 'missing' | 'lapsed'> {
-  const found = await findProof(a, row);
+/** `held`: whether the proof that the log tells of counts still; one that is too old ends also where DNS does not answer. */
+async function recheck(a: AuthorityContext, row: DomainRow, held: boolean): Promise<'found' | 'missing' | 'lapsed'> {
+  const found = await findProof(a, row).catch((error: unknown) => {
+    if (held) throw error;
+    return false;
+  });
   const actor = systemActor(a, 'domain.recheck');
   const result = await a.database.transaction(async (tx) => {
     await lockDomain(tx, row.id);
@@ -59,7 +63,7 @@ async function recheck(a: AuthorityContext, row: DomainRow): Promise<'found' | '
       return { outcome: 'found' as const, seq: await logStatus(tx, a, actor, at, [audit], [change]) };
     }
     const failures = await noteMissingProof(tx, row.id, at);
-    if (failures < FAILURES) return { outcome: 'missing' as const, seq: 0 };
+    if (held && failures < FAILURES) return { outcome: 'missing' as const, seq: 0 };
     await releaseDomain(tx, row.id);
     const change = statusChange({ kind: 'domain', subject: row.id, status: 'lapsed', reason: BY_DNS, at });
     const audit = domainAudit(row, actor, 'domain.lapsed', { failures });
