@@ -379,18 +379,18 @@ describe('the end of a domain (S25)', () => {
     await db.sql(
       `insert into devices (id, instance_id, app_id, profile, names, name_holders, owner_org_id, issuer_org_id)
        select gen_random_uuid(), gen_random_uuid(), app_id, profile, names, name_holders, owner_org_id, issuer_org_id
-       from devices, generate_series(1, 99) where id = $1`,
+       from devices, generate_series(1, 599) where id = $1`,
       [seen.device.id],
     );
     await expect(disableDomain(api, tenant.developer, row.id, 'superseded')).rejects.toMatchObject({
       code: 'needsApproval',
     });
-    const parameters = { domainId: row.id, reason: 'superseded', devices: 100 };
+    const parameters = { domainId: row.id, reason: 'superseded', devices: 600 };
     const { approvalId } = await propose(api, officer, 'domain.disable', parameters);
     expect(domainStatus(api, row.id)).toBe('verified');
     const { result } = await approve(api, approver, approvalId, {});
-    expect(result).toEqual({ domainId: row.id, devices: 100 });
-    expect(await follow(bench, row.id)).toEqual({ devices: 100, revoked: 1 });
+    expect(result).toEqual({ domainId: row.id, devices: 600 });
+    expect(await follow(bench, row.id)).toEqual({ devices: 600, revoked: 1 });
     expect(await statusOf(seen.certificate)).toBe('revoked');
   });
 });
