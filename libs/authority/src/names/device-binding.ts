@@ -63,6 +63,10 @@ async function opensASecret(tx: Tx, a: AuthorityContext, device: Device): Promis
   });
 }
 
+/** Whether profile and names are those that a decision was made by. */
+export const sameBinding = (one: Pick<Device, 'mac'>, other: Pick<Device, 'mac'>): boolean =>
+  one.mac === null || other.mac === null ? one.mac === other.mac : one.mac.equals(other.mac);
+
 const isPlain = ({ profile, names, nameHolders }: Device): boolean =>
   profile === DEFAULT_LABEL && names.length === 0 && nameHolders.length === 0;
 
