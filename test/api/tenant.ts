@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import {
+  approve,
   createDeviceGroup,
   createMailSubscription,
   createOrganization,
   createPerson,
+  createUser,
   createWebhook,
   issueKey,
   propose,
@@ -41,6 +43,11 @@ export const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/devices/:id/suspend': {},
   'POST /v1/devices/:id/resume': {},
   'POST /v1/devices/:id/revoke': { reason: 'keyCompromise' },
+  'POST /v1/domains/:id/verify': {},
+  'POST /v1/domains/:id/disable': {},
+  'POST /v1/domains/:id/enable': {},
+  'POST /v1/users/:id/disable': {},
+  'POST /v1/users/:id/enable': {},
   'POST /v1/device-groups/:id/suspend': {},
   'POST /v1/device-groups/:id/resume': {},
   'POST /v1/device-groups/:id/revoke': { reason: 'superseded' },
@@ -91,6 +98,11 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
     events: ['*'],
     digest: 'daily',
   });
+  const granter = await makePerson(db, ['officer']);
+  const named = await propose(api, granter, 'domain.grant', { organizationId: testing, name: `${testing}.example` });
+  const { result } = await approve(api, await makePerson(db, ['approver']), named.approvalId, {});
+  const domainId = String(result['domainId']);
+  const user = await createUser(api, officer, { address: `somebody@${testing}.example` });
   const uuid = (own: string) => ({ own, absent: randomUUID() });
   return {
     testing,
@@ -102,6 +114,8 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
       '/v1/apps': uuid(product.appId),
       '/v1/devices': uuid(device.id),
       '/v1/device-groups': uuid(group.id),
+      '/v1/domains': uuid(domainId),
+      '/v1/users': uuid(user.id),
       '/v1/people': uuid(person.id),
       '/v1/passkeys': { own: passkeyId, absent: randomUUID() },
       '/v1/tokens': { own: machine.tokenId, absent: mintOperatorToken().id },
@@ -118,6 +132,7 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
       'POST /v1/apps': (vendorId) => ({ name: 'x', vendorId }),
       'POST /v1/devices': (appId) => ({ appId }),
       'POST /v1/device-groups': (vendorId) => ({ name: 'x', vendorId }),
+      'POST /v1/domains': (organizationId) => ({ name: 'other.example', organizationId }),
       'POST /v1/people': (organizationId) => ({ name: 'x', organizationId }),
       'POST /v1/tokens': (organizationId) => ({ name: 'x', kind: 'machine', roles: ['officer'], organizationId }),
       'POST /v1/keys': (releaseId) => ({ releaseId, audience: 'all', environment: 'live' }),
@@ -126,6 +141,7 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
       'POST /v1/apps': testing,
       'POST /v1/devices': product.appId,
       'POST /v1/device-groups': testing,
+      'POST /v1/domains': testing,
       'POST /v1/people': testing,
       'POST /v1/tokens': testing,
       'POST /v1/keys': product.releaseId,

@@ -5,7 +5,7 @@ import { addSeconds, AuthorityError, loadConfig } from '#kernel';
 import { OID, readCertificate } from '#pki';
 import { profiles, shippedLabel } from '#policy';
 import type { Signer } from '#signing';
-import { secretSealContext } from '../../libs/authority/src/register-device.js';
+import { secretSealContext } from '../../libs/authority/src/secret-seal.js';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
 import { type Product, type TestDevice, enroll, enrollRequest, makeDevice, makeProduct } from '../harness/fixtures.js';

@@ -31,6 +31,9 @@ const MEMBER_TABLES: Readonly<Record<string, string>> = {
     select gen_random_uuid()::text, id, $1, 'x', '\\x', '\\x' from people where organization_id = $1 limit 1`,
   approvals: `insert into approvals (id, organization_id, operation, subject, proposal, proposer, proposer_person, proposed_at, expires_at, mac)
     values (gen_random_uuid(), $1, 'role.grant', 'person:x', '\\x', 'x', $1, now(), now() + interval '1 hour', '\\x')`,
+  domains: `insert into domains (id, name, organization_id, mac) values (gen_random_uuid(), 'a.test', $1, '\\x')`,
+  name_users: `insert into name_users (id, address, types, domain_id, organization_id, mac)
+    select gen_random_uuid(), 'a@a.test', '{im}', id, $1, '\\x' from domains where organization_id = $1`,
   webhooks: `insert into webhooks (id, organization_id, url, events, sealed_secret) values (gen_random_uuid(), $1, 'https://a.test', '{x}', '\\x')`,
   mail_subscriptions: `insert into mail_subscriptions (id, organization_id, address, events) values (gen_random_uuid(), $1, 'a@b.test', '{x}')`,
   notices: `insert into notices (id, organization_id, type, subject, at, event_id, payload)

@@ -34,6 +34,8 @@ import { CertificateRoutes } from './routes/certificates.js';
 import { DeviceGroupRoutes } from './routes/device-groups.js';
 import { DeviceRoutes } from './routes/devices.js';
 import { TransportKeyRoutes } from './routes/transport-keys.js';
+import { DomainRoutes } from './routes/domains.js';
+import { FingerprintRoutes } from './routes/fingerprints.js';
 import { IssuerRoutes } from './routes/issuers.js';
 import { KeyRoutes } from './routes/keys.js';
 import { EventTypeRoutes, MailSubscriptionRoutes } from './routes/mail-subscriptions.js';
@@ -50,6 +52,7 @@ import { OidcSignInRoutes } from './routes/sign-in-oidc.js';
 import { SignInPageRoutes } from './routes/sign-in-page.js';
 import { TokenRoutes } from './routes/tokens.js';
 import { TlogRoutes } from './routes/tlog.js';
+import { UserRoutes } from './routes/users.js';
 import { WebhookRoutes } from './routes/webhooks.js';
 import { addSecurityHeaders, setSecurityHeaders } from './security-headers.js';
 import type { OidcSettings } from './sign-in/oidc-settings.js';
@@ -186,6 +189,9 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       DeviceRoutes,
       BlockedKeyRoutes,
       TransportKeyRoutes,
+      DomainRoutes,
+      UserRoutes,
+      FingerprintRoutes,
       CertificateRoutes,
       ApprovalRoutes,
       PersonRoleRoutes,

@@ -172,6 +172,24 @@ describe('command line', () => {
     expect(JSON.parse(received[0]!.body)).toEqual({ roles: ['approver', 'admin'] });
   });
 
+  test('names are claimed, proved, given to devices and ended by their commands', async () => {
+    await instanceRuns();
+    reply = { status: 200, body: { id: 'd1', challenge: { name: '_touchmark-challenge.a.example', value: 'x' } } };
+    const { stdout } = await touchmark(['domain', 'claim', 'a.example', '--proof', 'dns']);
+    expect(stdout).toContain('Put the TXT record of the challenge into DNS');
+    await touchmark(['domain', 'verify', 'd1']);
+    await touchmark(['user', 'create', 'alice@a.example', '--type', 'im', 'email']);
+    await touchmark(['device', 'change', 'd2', '--name', 'im:alice@a.example', '--reason', 'superseded']);
+    await touchmark(['user', 'disable', 'u1', '--reason', 'affiliationChanged']);
+    expect(received.map(({ method, url: at, body }) => [`${method} ${at}`, JSON.parse(body) as unknown])).toEqual([
+      ['POST /v1/domains', { name: 'a.example', proof: 'dns' }],
+      ['POST /v1/domains/d1/verify', {}],
+      ['POST /v1/users', { address: 'alice@a.example', types: ['im', 'email'] }],
+      ['PATCH /v1/devices/d2', { names: ['im:alice@a.example'], reason: 'superseded' }],
+      ['POST /v1/users/u1/disable', { reason: 'affiliationChanged' }],
+    ]);
+  });
+
   test('deliveries say how the last try ended', async () => {
     await instanceRuns();
     const tried = { id: 'd1', state: 'pending', attempts: [{ error: 'timeout' }, { status: 500, error: 'status' }] };

@@ -6,6 +6,7 @@ import { addBlockedKeyCommands } from './commands/blocked-keys.js';
 import { addCertificateCommands } from './commands/certificates.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addDeviceCommands } from './commands/devices.js';
+import { addNameCommands } from './commands/domains.js';
 import { addIssuerCommands } from './commands/issuers.js';
 import { addKeyCommands } from './commands/keys.js';
 import { USAGE_STATUS } from './commands/local-command.js';
@@ -36,6 +37,7 @@ export function buildProgram(): Command {
   addStatusCommand(program);
   addOrganizationCommands(program);
   addDeviceCommands(program);
+  addNameCommands(program);
   addKeyCommands(program);
   addIssuerCommands(program);
   addProfileCommands(program);

@@ -2,6 +2,8 @@ import { z } from 'zod';
 import {
   expireProposals,
   followGroup,
+  followName,
+  recheckDomains,
   recordExpirations,
   reconcileIntents,
   reconcileIssuers,
@@ -32,6 +34,7 @@ const OUTBOX_KEPT_DAYS = 7;
 
 const IssuerJob = z.strictObject({ issuerId: z.string() });
 const GroupJob = z.strictObject({ groupId: z.string() });
+const NameJob = z.strictObject({ holderId: z.string() });
 const SerialJob = z.strictObject({ serial: z.string().regex(/^([0-9a-f]{2}){1,20}$/) });
 
 /**
@@ -56,6 +59,10 @@ export const PROCESSORS = {
   }),
 
   'group.follow': ({ authority }: JobContext, data: unknown) => followGroup(authority, GroupJob.parse(data).groupId),
+
+  'name.follow': ({ authority }: JobContext, data: unknown) => followName(authority, NameJob.parse(data).holderId),
+
+  'domains.recheck': ({ authority }: JobContext) => recheckDomains(authority),
 
   'approvals.expire': ({ authority }: JobContext) => expireProposals(authority),
 

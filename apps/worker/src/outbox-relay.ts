@@ -22,7 +22,7 @@ export class OutboxRelay {
 
   constructor(
     private readonly database: Database,
-    private readonly queues: Pick<Queues, 'wantCrls' | 'wantOcspAnswers' | 'wantGroups'>,
+    private readonly queues: Pick<Queues, 'wantCrls' | 'wantOcspAnswers' | 'wantGroups' | 'wantNames'>,
     private readonly log: Logger,
   ) {}
 
@@ -92,6 +92,7 @@ export class OutboxRelay {
       await this.queues.wantCrls(subjects(rows, 'crl.wanted'));
       await this.queues.wantOcspAnswers(subjects(rows, 'ocsp.wanted'));
       await this.queues.wantGroups(subjects(rows, 'group.wanted'));
+      await this.queues.wantNames(subjects(rows, 'name.wanted'));
       await markRelayed(
         tx,
         rows.map(({ id }) => id),

@@ -80,6 +80,14 @@ export class Queues {
     }
   }
 
+  /** As for groups, of a disabled domain or user. */
+  async wantNames(holders: readonly Wanted[]): Promise<void> {
+    for (const { subject: holderId, trace } of holders) {
+      const deduplication = { id: `name-${holderId}`, keepLastIfActive: true };
+      await this.upkeep.add('name.follow', { holderId, ...trace }, { ...RETRY, deduplication });
+    }
+  }
+
   /** Jobs by queue and state. */
   async count(): Promise<{ queue: string; state: string; count: number }[]> {
     const counted = await Promise.all(
@@ -184,6 +192,7 @@ export class Queues {
       upkeep('approvals.expire', minute),
       // Looks each time whether a search is due: after an import, and daily.
       upkeep('keys.scan', minute),
+      upkeep('domains.recheck', 60 * minute),
       upkeep('housekeeping', 24 * 60 * minute),
       notices('notices.dispatch', 1000),
       notices('notices.deliver', 1000),

@@ -21,6 +21,9 @@ const BLOCK = 1000;
 /** Seconds from the commit to each channel at the origin; HTTP caches and CDNs add their max-age. */
 const BOUND = { index: 1, crl: 5 } as const;
 
+/** What follows for the members of a group, or the certificates with a name, is work of its own, however many they are. */
+const FOLLOWED: readonly StatusKind[] = ['group', 'domain', 'user'];
+
 /** `certificates`: those whose status changed, or that a device has. */
 export function receipt(
   kind: StatusKind,
@@ -38,8 +41,7 @@ export function receipt(
     const visibleBy = told ? { ocsp: index, crl: addSeconds(at, BOUND.crl) } : {};
     return { id, status, seq, visibleBy, ...(silent.length > 0 && { certificate }) };
   }
-  // What follows for the members of a group is work of its own, however many they are.
-  return { id, status, seq, visibleBy: kind === 'group' ? {} : { introspection: index } };
+  return { id, status, seq, visibleBy: FOLLOWED.includes(kind) ? {} : { introspection: index } };
 }
 
 /** A row of the log with everything absent that its kind does not have. */

@@ -51,7 +51,7 @@ export interface AuthorityContext {
   apiKek: SealingKey | undefined;
   issuers: IssuerDirectory;
   lifetimes: Lifetimes;
-  settings: Pick<Config, 'singleOperator' | 'access' | 'quotas' | 'webhooks' | 'mail'>;
+  settings: Pick<Config, 'singleOperator' | 'access' | 'quotas' | 'webhooks' | 'mail' | 'dns'>;
   /** Organization of the authority itself. */
   authorityId: string;
   failedAttempts: FailedAttempts;

@@ -33,6 +33,16 @@ export type { DryRun, DryRunRequest, ExpectedCertificate } from './enrollment/dr
 export { deviceStatus, resumeDevice, revokeDevice, suspendDevice } from './device-standing.js';
 export { groupStatus, resumeGroup, suspendGroup } from './group-standing.js';
 export { followGroup } from './follow-group.js';
+export { claimDomain } from './names/claim-domain.js';
+export { countUnderDomain, disableDomain, MASS_REVOCATION } from './names/disable-domain.js';
+export { domainStatus } from './names/domain-standing.js';
+export type { DomainStatus } from './names/domain-standing.js';
+export { challengeOf } from './names/find-proof.js';
+export { followName } from './names/follow-name.js';
+export { enableDomain, verifyDomain } from './names/prove-domain.js';
+export { recheckDomains } from './names/recheck-domains.js';
+export { createUser, disableUser, enableUser, USER_TYPES, userStatus } from './names/users.js';
+export type { GivenName } from './names/entitle.js';
 export { withdrawRole } from './withdraw-role.js';
 export { effectiveStatus, keyStatus, resumeKey, revokeKey, suspendKey } from './change-key.js';
 export { issueKey, rotateKey } from './issue-key.js';

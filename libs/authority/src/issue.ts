@@ -148,7 +148,7 @@ export async function recordIntent(
   a: Pick<AuthorityContext, 'clock' | 'macKey'>,
   actor: Actor,
   intent: PreparedIntent,
-  secret: { id: string; request: Buffer } | null = null,
+  secret: { id: string; request: Buffer; deviceMac: Buffer | null } | null = null,
 ): Promise<IntentRow | undefined> {
   const unsealed = { ...intent.row, tbs: intent.token.consume() };
   const row: IntentRow = { ...unsealed, mac: intentRowMac(a.macKey, unsealed) };

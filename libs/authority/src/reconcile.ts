@@ -89,8 +89,9 @@ async function reasonAgainst(a: AuthorityContext, row: CertificateRow, issuer: I
 async function standingAgainst(tx: Tx, row: CertificateRow): Promise<string | undefined> {
   const device = row.deviceId === null ? undefined : await lockDevice(tx, row.deviceId);
   if (row.deviceId !== null && !device) return 'its device is gone';
-  const standing = await readStanding(tx, device ?? { id: '', groupId: null }, row.spkiSha256);
+  const standing = await readStanding(tx, device ?? { id: '', groupId: null, nameHolders: [] }, row.spkiSha256);
   if (standing.keyBlocked) return 'its key is blocked';
+  if (!standing.namesHeld) return 'a name of it is not held any more';
   const states = [device?.status, standing.deviceStatus, standing.groupStatus];
   const against = states.find((state) => state === 'revoked' || state === 'suspended');
   if (against) return `its device or the group of it is ${against}`;

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { appendAudit, type AuditAction } from '#audit';
-import { mintEnrollmentSecret, sealContext, sealVerifier, verifierHash } from '#credential';
+import { mintEnrollmentSecret, sealVerifier, verifierHash } from '#credential';
 import { addSeconds, AuthorityError } from '#kernel';
+import { DEFAULT_LABEL } from '#policy';
 import {
   changeDevice as updateDevice,
   findApp,
@@ -17,7 +18,12 @@ import {
   type Device,
   type Tx,
 } from '#store';
+import { logStatus } from './change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
+import { changeNames, changesNames, entitledTo, type NamesChange } from './names/change-names.js';
+import { bind, requireOwnBinding } from './names/device-binding.js';
+import type { GivenName } from './names/entitle.js';
+import { secretSealContext } from './secret-seal.js';
 import { auditRefusal } from './refusal.js';
 import { notFound } from './registry.js';
 
@@ -34,7 +40,7 @@ export interface DeviceRequest {
   groupId?: string | undefined;
   instanceId?: string | undefined;
   profile?: string | undefined;
-  names?: string[] | undefined;
+  names?: readonly GivenName[] | undefined;
 }
 
 /**
@@ -46,14 +52,7 @@ export async function registerDevice(
   actor: Actor,
   request: DeviceRequest,
 ): Promise<{ device: Device; enrollment: Enrollment }> {
-  if ((request.profile ?? 'device') !== 'device') {
-    throw new AuthorityError('invalid', 'profile: devices enroll with the profile "device"', { member: 'profile' });
-  }
-  if (request.names !== undefined && request.names.length > 0) {
-    throw new AuthorityError('invalid', 'names: the profile "device" has no names besides the instanceId', {
-      member: 'names',
-    });
-  }
+  const { profile = DEFAULT_LABEL, names = [] } = request;
   const instanceId = request.instanceId ?? randomUUID();
   const made = await a.database.transaction(
     async (tx) => {
@@ -61,17 +60,12 @@ export async function registerDevice(
       if (!app) throw new AuthorityError('invalid', 'appId: no such app', { member: 'appId' });
       await requireRelease(tx, request.releaseId, app.id);
       await requireGroup(tx, a, request.groupId, app.ownerOrgId);
-      const device = await insertDevice(tx, {
-        id: newId(a.clock),
-        instanceId,
-        appId: app.id,
-        releaseId: request.releaseId ?? null,
-        groupId: request.groupId ?? null,
-        profile: 'device',
-        names: [],
-        ownerOrgId: app.ownerOrgId,
-        issuerOrgId: app.issuerOrgId,
-      });
+      const { ownerOrgId, issuerOrgId } = app;
+      const named = { id: undefined, instanceId, ownerOrgId, issuerOrgId };
+      const entitled = await entitledTo(a, actor, named, { profile, names });
+      const { releaseId = null, groupId = null } = request;
+      const fixed = { ...named, id: newId(a.clock), appId: app.id, profile, ...entitled };
+      const device = await insertDevice(tx, { ...fixed, releaseId, groupId, ...bind(a, fixed) });
       if (!device) return undefined;
       await audit(tx, a, actor, 'device.registered', device, { instanceId, appId: app.id });
       return { device, enrollment: await makeSecret(tx, a, device) };
@@ -84,14 +78,17 @@ export async function registerDevice(
   throw error;
 }
 
-/** Moves a device to another group or release of its vendor. */
+/**
+ * Moves a device to another group or release of its vendor; gives it other names or another profile for its next first
+ * enrollment, as `changeNames` has it.
+ */
 export async function changeDevice(
   a: AuthorityContext,
   actor: Actor,
   id: string,
-  change: { groupId?: string | null | undefined; releaseId?: string | null | undefined },
+  change: NamesChange & { groupId?: string | null | undefined; releaseId?: string | null | undefined },
 ): Promise<Device> {
-  return a.database.transaction(
+  const result = await a.database.transaction(
     async (tx) => {
       const device = await requireDevice(tx, id);
       await requireRelease(tx, change.releaseId ?? undefined, device.appId);
@@ -99,11 +96,20 @@ export async function changeDevice(
       await requireGroup(tx, a, change.groupId ?? undefined, device.ownerOrgId);
       const changed = await updateDevice(tx, id, change);
       if (!changed) throw notFound('device');
-      await audit(tx, a, actor, 'device.changed', device, { groupId: changed.groupId, releaseId: changed.releaseId });
-      return changed;
+      if (change.groupId !== undefined || change.releaseId !== undefined) {
+        await audit(tx, a, actor, 'device.changed', device, { groupId: changed.groupId, releaseId: changed.releaseId });
+      }
+      if (!changesNames(change)) return { device: changed, seq: 0 };
+      const renamed = await changeNames(tx, a, actor, changed, change);
+      return {
+        device: renamed.device,
+        seq: await logStatus(tx, a, actor, a.clock.now(), renamed.audits, renamed.changes),
+      };
     },
     scopeOf(a, actor),
   );
+  await a.follower.catchUp(result.seq);
+  return result.device;
 }
 
 /** Grants one re-enrollment: a new secret; unused older ones end. */
@@ -111,6 +117,7 @@ export async function resetDevice(a: AuthorityContext, actor: Actor, id: string)
   return a.database.transaction(
     async (tx) => {
       const device = await requireDevice(tx, id);
+      await requireOwnBinding(tx, a, device);
       if (device.status === 'revoked' || (await latestStatus(tx, 'device', id))?.status === 'revoked') {
         throw new AuthorityError(
           'conflict',
@@ -145,18 +152,6 @@ export async function makeSecret(tx: Tx, a: AuthorityContext, device: Device): P
   });
   return { username: device.id, secret: credential.text, expiresAt };
 }
-
-/** A secret's verifier opens only in its own row, for its own device as it was registered, until its own end. */
-export const secretSealContext = (
-  secret: { id: string; expiresAt: Date },
-  device: Pick<Device, 'id' | 'instanceId'>,
-): Buffer =>
-  sealContext('enrollment-secret', {
-    id: secret.id,
-    deviceId: device.id,
-    instanceId: device.instanceId,
-    expiresAt: secret.expiresAt.toISOString(),
-  });
 
 export async function requireDevice(tx: Tx, id: string): Promise<Device> {
   const device = isId(id) ? await lockDevice(tx, id) : undefined;

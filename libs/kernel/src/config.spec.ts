@@ -73,6 +73,11 @@ describe('a wrong value stops with one line that names the variable and what it 
     ['REDIS_URL', ['localhost:6379', 'http://h'], /must be a redis:\/\//],
     ['TOUCHMARK_STATUS_URL', ['https://status.example', 'status.example'], /must be an http:\/\/ URL$/],
     ['TOUCHMARK_HOSTNAMES', ['a b', ',', 'ok,under_score', 'http://h/'], /is not a host name or IP address$/],
+    [
+      'TOUCHMARK_DNS_SERVERS',
+      ['dns.example', '192.0.2.1:99999', '[2001:db8::1'],
+      /is no IP address, with or without :port$/,
+    ],
     ['LOG_LEVEL', ['verbose', 'INFO'], /must be one of fatal, error, warn, info, debug, trace, silent$/],
     [
       'TOUCHMARK_CRL_NEXT_UPDATE_SECONDS',
@@ -121,6 +126,11 @@ describe('lifetimes under which something would end before it is renewed stop th
     expect(error.detail).toBe(`${small} (${smallValue}) must be smaller than ${large} (${largeValue})`);
     expect(() => loadConfig({ [small]: String(Number(largeValue) - 1), [large]: largeValue })).not.toThrow();
   });
+});
+
+test('name servers are addresses, with or without port', () => {
+  const servers = ['192.0.2.1', '192.0.2.1:5353', '2001:db8::1', '[2001:db8::1]:53'];
+  expect(loadConfig({ TOUCHMARK_DNS_SERVERS: servers.join(', ') }).dns.servers).toEqual(servers);
 });
 
 test('an empty variable counts as not set', () => {

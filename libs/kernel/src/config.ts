@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import path from 'node:path';
 import { z } from 'zod';
 import { AuthorityError } from './errors.js';
@@ -76,6 +77,7 @@ const environment = z.object({
   TOUCHMARK_SMTP_URL: z.url({ protocol: /^smtps?$/, error: 'must be an smtp:// or smtps:// URL' }).optional(),
   TOUCHMARK_MAIL_FROM: z.email('must be an e-mail address').optional(),
   TOUCHMARK_WEBHOOK_NETWORKS: z.string().default(''),
+  TOUCHMARK_DNS_SERVERS: z.string().default(''),
   TOUCHMARK_CANARY_SECONDS: integer(0, 86_400, 'seconds (0: off)').default(600),
   TOUCHMARK_CANARY_API_URL: z.url({ protocol: /^https$/, error: 'must be an https:// URL' }).optional(),
   TOUCHMARK_CANARY_EST_URL: z.url({ protocol: /^https$/, error: 'must be an https:// URL' }).optional(),
@@ -140,6 +142,10 @@ export interface Config {
     allowedNetworks: readonly string[];
     deliveryLogDays: number;
   }>;
+  dns: Readonly<{
+    /** Where domain proofs are looked up, `address` or `address:port`; empty: as the system does. */
+    servers: readonly string[];
+  }>;
   /** 0: off. */
   canarySeconds: number;
   /** Where the canary finds the planes; undefined: where they are in this process. */
@@ -203,6 +209,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       allowedNetworks: networks(e.TOUCHMARK_WEBHOOK_NETWORKS),
       deliveryLogDays: e.TOUCHMARK_DELIVERY_LOG_DAYS,
     },
+    dns: { servers: dnsServers(e.TOUCHMARK_DNS_SERVERS) },
     canarySeconds: e.TOUCHMARK_CANARY_SECONDS,
     canaryUrls: canaryUrlsOf(e),
     quotas: {
@@ -252,6 +259,18 @@ function networks(text: string): string[] {
   const blocks = list(text);
   readNetworks(blocks, 'TOUCHMARK_WEBHOOK_NETWORKS');
   return blocks;
+}
+
+function dnsServers(text: string): string[] {
+  const servers = list(text);
+  const bad = servers.find((server) => {
+    const [, bracketed, plain, at] = /^(?:\[([^\]]+)\]|([^\[\]]+?))(?::(\d{1,5}))?$/.exec(server) ?? [];
+    return isIP(server) === 0 && (isIP(bracketed ?? plain ?? '') === 0 || Number(at ?? 53) > 65_535);
+  });
+  if (bad === undefined) return servers;
+  throw new AuthorityError('invalid', `TOUCHMARK_DNS_SERVERS: "${bad}" is no IP address, with or without :port`, {
+    member: 'TOUCHMARK_DNS_SERVERS',
+  });
 }
 
 function mailOf(smtpUrl: string | undefined, from: string | undefined): Config['mail'] {

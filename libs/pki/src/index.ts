@@ -17,6 +17,8 @@ export {
 } from './general-name.js';
 export type { GeneralName } from './general-name.js';
 export { encodeExtension, readExtensions } from './extension.js';
+export { otherNameText, textOtherName } from './other-name.js';
+export { isHostName } from './lint-names.js';
 export type { Extension } from './extension.js';
 
 export { checkKeyStrength, KEY_STRENGTH_RULES } from './key-strength.js';

@@ -25,7 +25,7 @@ const isBounded = ({ type, value }: NameAttribute): boolean =>
   type === OID.countryName ? /^[A-Z]{2}$/.test(value) : [...value].length <= (UPPER_BOUNDS.get(type) ?? 255);
 
 /** Preferred name syntax (RFC 1034 3.5 with RFC 1123 2.1). */
-function isHostName(host: string): boolean {
+export function isHostName(host: string): boolean {
   const labels = host.split('.');
   return (
     host.length <= 253 &&

@@ -1,5 +1,11 @@
 export { ekuOf, isPublished, keyUsageOf, lintRules, NAME_TYPES, validity } from './profile.js';
 export type { NameRule, NameType, Profile, Supersede } from './profile.js';
+export { canonicalHost } from './names/host.js';
+export { canonicalAddress } from './names/address.js';
+export { nameText, readName, readTypedName } from './names/read-name.js';
+export type { DeviceName } from './names/read-name.js';
+export { checkNamesOfProfile } from './names/names-of-profile.js';
+export { generalNameOf, readGeneralNameForm } from './names/general-name-form.js';
 export { nameTypeOf, subjectOf } from './name-type.js';
 export { profiles, SHIPPED_PROFILES, shippedProfile } from './shipped-profiles.js';
 export type { ShippedProfile } from './shipped-profiles.js';

@@ -29,6 +29,12 @@ export const PERMISSIONS = [
   'device:suspend',
   'device:resume',
   'device:revoke',
+  'domain:read',
+  'domain:claim',
+  'domain:change',
+  'user:read',
+  'user:create',
+  'user:change',
   'certificate:read',
   'certificate:revoke',
   'certificate:release',
@@ -78,12 +84,12 @@ const AUDITOR: readonly Permission[] = ['session', ...READ];
 /** Issues and revokes. What needs a second person it proposes. */
 const OFFICER: readonly Permission[] = [
   ...BASIC,
-  ...(['app', 'release', 'group', 'device', 'certificate', 'key', 'approval'] as const).flatMap((noun) =>
-    PERMISSIONS.filter((one) => one.startsWith(`${noun}:`) && one !== 'approval:decide'),
+  ...(['app', 'release', 'group', 'device', 'domain', 'user', 'certificate', 'key', 'approval'] as const).flatMap(
+    (noun) => PERMISSIONS.filter((one) => one.startsWith(`${noun}:`) && one !== 'approval:decide'),
   ),
 ];
 
-/** Of a vendor: its own apps. Takes its keys out of service at once; only who vouches for them brings them back. */
+/** Of a vendor: its own apps, domains and users. Takes its keys out of service at once; only who vouches for them brings them back. */
 const DEVELOPER: readonly Permission[] = [
   ...BASIC,
   'app:read',
@@ -92,6 +98,12 @@ const DEVELOPER: readonly Permission[] = [
   'group:read',
   'device:read',
   'device:try',
+  'domain:read',
+  'domain:claim',
+  'domain:change',
+  'user:read',
+  'user:create',
+  'user:change',
   'certificate:read',
   'key:read',
   'key:rotate',

@@ -3,10 +3,13 @@ import { rowMac, sealContext } from '#credential';
 import { AuthorityError } from '#kernel';
 import type {
   ApprovalRow,
+  Device,
+  DomainRow,
   IntentRow,
   InvitationRow,
   KeyImport,
   KeyRow,
+  NameUserRow,
   OperatorTokenRow,
   PasskeyRow,
   PersonRow,
@@ -162,6 +165,39 @@ export const transportKeyMac = (macKey: KeyObject, row: Omit<TransportKeyRow, 'm
     sealed: row.sealed.toString('base64'),
     ownerOrgId: row.ownerOrgId,
     issuerOrgId: row.issuerOrgId,
+  });
+
+/** Covers whose claim of which domain it is. Whether it holds is in the log. */
+export const domainRowMac = (macKey: KeyObject, row: Pick<DomainRow, 'id' | 'name' | 'organizationId'>): Buffer =>
+  rowMac(macKey, 'domains', { id: row.id, name: row.name, organizationId: row.organizationId });
+
+/** Covers who has which address, in whose domain, and what names it may be. */
+export const nameUserRowMac = (macKey: KeyObject, row: Omit<NameUserRow, 'mac' | 'createdAt'>): Buffer =>
+  rowMac(macKey, 'name_users', {
+    id: row.id,
+    address: row.address,
+    types: row.types.join(','),
+    domainId: row.domainId,
+    organizationId: row.organizationId,
+  });
+
+type DeviceFacts = Pick<
+  Device,
+  'id' | 'instanceId' | 'appId' | 'profile' | 'names' | 'nameHolders' | 'ownerOrgId' | 'issuerOrgId' | 'boundAt'
+>;
+
+/** Covers what a certificate says of a device, and what its names rest on; not group and release, which change. */
+export const deviceRowMac = (macKey: KeyObject, row: DeviceFacts): Buffer =>
+  rowMac(macKey, 'devices', {
+    id: row.id,
+    instanceId: row.instanceId,
+    appId: row.appId,
+    profile: row.profile,
+    names: JSON.stringify(row.names),
+    nameHolders: row.nameHolders.join(','),
+    ownerOrgId: row.ownerOrgId,
+    issuerOrgId: row.issuerOrgId,
+    boundAt: row.boundAt?.toISOString() ?? '',
   });
 
 /** Throws `internal` (code `rowMac`) for a row that somebody without the key wrote or changed. */

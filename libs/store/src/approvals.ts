@@ -16,6 +16,8 @@ export const OPERATION_NAMES = [
   'role.grant',
   'person.invite',
   'blockedkey.revoke',
+  'domain.grant',
+  'domain.disable',
 ] as const;
 export type OperationName = (typeof OPERATION_NAMES)[number];
 

@@ -1,5 +1,6 @@
 import { auditValues, type NewAuditRow } from './audit.js';
 import type { Tx } from './database.js';
+import { namesHeld } from './names-held.js';
 
 /** What is recorded, and committed, before any signer is asked. */
 export interface IntentRow {
@@ -69,6 +70,7 @@ const RECORD_BOUND_INTENT = `with device as (
     select d.id from devices d where d.id = $12 and d.status in ('registered', 'enrolled') and (d.group_id is null or
       coalesce((select status from status_changes where kind = 'group' and subject = d.group_id::text
                 order by seq desc limit 1), 'active') = 'active')
+      and d.mac is not distinct from $32::bytea and ${namesHeld('d.name_holders')}
     for no key update
   ), bound as (
     update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $32
@@ -80,13 +82,13 @@ const RECORD_BOUND_INTENT = `with device as (
 /**
  * The intent, in one statement: serial number, to-be-signed bytes, audit entry, and the binding of the one-time secret that
  * asks for it. False, with nothing written, when that secret is not free any more, its device or the group of it may not
- * enroll, or the key is blocked.
+ * enroll, its profile or names were changed since (`deviceMac`), one of them is not held any more, or the key is blocked.
  */
 export async function recordIntent(
   tx: Tx,
   row: IntentRow,
   audit: NewAuditRow,
-  secret: { id: string; request: Buffer } | null,
+  secret: { id: string; request: Buffer; deviceMac: Buffer | null } | null,
 ): Promise<boolean> {
   const values = [
     row.serial,
@@ -113,7 +115,7 @@ export async function recordIntent(
     row.published,
   ];
   const recorded = await (secret
-    ? tx.run(RECORD_BOUND_INTENT, [...values, secret.id, secret.request])
+    ? tx.run(RECORD_BOUND_INTENT, [...values, secret.id, secret.request, secret.deviceMac])
     : tx.run(RECORD_INTENT, values));
   return recorded === 1;
 }

@@ -1,4 +1,5 @@
 import type { Tx } from './database.js';
+import { namesHeld } from './names-held.js';
 import { decodeCursor, toPage, type Page, type PageRequest } from './page.js';
 
 export type DeviceStatus = 'registered' | 'enrolled' | 'suspended' | 'revoked';
@@ -10,21 +11,29 @@ export interface Device {
   releaseId: string | null;
   groupId: string | null;
   profile: string;
+  /** Canonical texts; what they rest on stands in `nameHolders`: ids of domains and users. */
   names: string[];
+  nameHolders: string[];
   status: DeviceStatus;
   ownerOrgId: string;
   issuerOrgId: string;
+  /** When profile and names were given; `mac` covers that and all that is fixed. Both absent in devices of before 0.3. */
+  boundAt: Date | null;
+  mac: Buffer | null;
   createdAt: Date;
 }
 
 export const DEVICE_COLUMNS = `id, instance_id as "instanceId", app_id as "appId", release_id as "releaseId", group_id as "groupId",
-  profile, names, status, owner_org_id as "ownerOrgId", issuer_org_id as "issuerOrgId", created_at as "createdAt"`;
+  profile, names, name_holders as "nameHolders", status, owner_org_id as "ownerOrgId", issuer_org_id as "issuerOrgId",
+  bound_at as "boundAt", mac, created_at as "createdAt"`;
 
 /** `undefined` when the instanceId is taken, whoever holds it: one CA vouches for it to everyone. */
 export async function insertDevice(tx: Tx, row: Omit<Device, 'createdAt' | 'status'>): Promise<Device | undefined> {
   const [made] = await tx.rows<Device>(
-    `insert into devices (id, instance_id, app_id, release_id, group_id, profile, names, owner_org_id, issuer_org_id)
-     values ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9) on conflict (instance_id) do nothing returning ${DEVICE_COLUMNS}`,
+    `insert into devices (id, instance_id, app_id, release_id, group_id, profile, names, owner_org_id, issuer_org_id,
+       name_holders, bound_at, mac)
+     values ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10::uuid[], $11, $12)
+     on conflict (instance_id) do nothing returning ${DEVICE_COLUMNS}`,
     [
       row.id,
       row.instanceId,
@@ -35,6 +44,9 @@ export async function insertDevice(tx: Tx, row: Omit<Device, 'createdAt' | 'stat
       JSON.stringify(row.names),
       row.ownerOrgId,
       row.issuerOrgId,
+      row.nameHolders,
+      row.boundAt,
+      row.mac,
     ],
   );
   return made;
@@ -98,6 +110,8 @@ export async function changeDevice(
 export interface DeviceStanding {
   deviceStatus: string | null;
   groupStatus: string | null;
+  /** Whether everything that the device's names rest on stands by the log. */
+  namesHeld: boolean;
   keyBlocked: boolean;
 }
 
@@ -110,7 +124,7 @@ export async function lockDevice(tx: Tx, id: string): Promise<Device | undefined
 /** What the log says last of the device and of its group, and whether the key is blocked. Call it with the device locked. */
 export async function readStanding(
   tx: Tx,
-  device: Pick<Device, 'id' | 'groupId'>,
+  device: Pick<Device, 'id' | 'groupId' | 'nameHolders'>,
   spkiSha256: Buffer,
 ): Promise<DeviceStanding> {
   const [row] = await tx.rows<DeviceStanding>(
@@ -119,10 +133,40 @@ export async function readStanding(
          as "deviceStatus",
        (select status from status_changes where kind = 'group' and subject = $2::text order by seq desc limit 1)
          as "groupStatus",
+       ${namesHeld('$4::uuid[]')} as "namesHeld",
        exists (select 1 from blocked_keys where spki_sha256 = $3) as "keyBlocked"`,
-    [device.id, device.groupId, spkiSha256],
+    [device.id, device.groupId, spkiSha256, device.nameHolders],
   );
   return row!;
+}
+
+/** The names of a device, as they are from now on. */
+export async function bindDevice(
+  tx: Tx,
+  row: Pick<Device, 'id' | 'profile' | 'names' | 'nameHolders' | 'boundAt' | 'mac'>,
+): Promise<void> {
+  await tx.run(
+    `update devices set profile = $2, names = $3::jsonb, name_holders = $4::uuid[], bound_at = $5, mac = $6 where id = $1`,
+    [row.id, row.profile, JSON.stringify(row.names), row.nameHolders, row.boundAt, row.mac],
+  );
+}
+
+/** Whose the instanceId is, whoever owns it. */
+export async function findDeviceOfInstance(tx: Tx, instanceId: string): Promise<Device | undefined> {
+  const [row] = await tx.rows<Device>(`select ${DEVICE_COLUMNS} from devices where instance_id = $1`, [instanceId]);
+  return row;
+}
+
+/** Every secret that a device ever had, whatever became of it. */
+export async function listEnrollmentSecrets(
+  tx: Tx,
+  deviceId: string,
+): Promise<Pick<EnrollmentSecret, 'id' | 'sealedVerifier' | 'pepperVersion' | 'expiresAt'>[]> {
+  return tx.rows(
+    `select id, sealed_verifier as "sealedVerifier", pepper_version as "pepperVersion", expires_at as "expiresAt"
+     from enrollment_secrets where device_id = $1 order by created_at`,
+    [deviceId],
+  );
 }
 
 export type SecretState = 'free' | 'bound' | 'spent' | 'withdrawn';
@@ -152,8 +196,9 @@ export async function readSecretEnrollment(
 ): Promise<SecretEnrollment | undefined> {
   const [row] = await tx.rows<Device & DeviceStanding & Omit<EnrollmentSecret, 'id'> & { secretState: SecretState }>(
     `select d.id, d.instance_id as "instanceId", d.app_id as "appId", d.release_id as "releaseId",
-       d.group_id as "groupId", d.profile, d.names, d.status, d.owner_org_id as "ownerOrgId",
-       d.issuer_org_id as "issuerOrgId", d.created_at as "createdAt",
+       d.group_id as "groupId", d.profile, d.names, d.name_holders as "nameHolders", d.status,
+       d.owner_org_id as "ownerOrgId", d.issuer_org_id as "issuerOrgId", d.bound_at as "boundAt", d.mac,
+       d.created_at as "createdAt",
        s.device_id as "deviceId", s.sealed_verifier as "sealedVerifier", s.pepper_version as "pepperVersion",
        s.state as "secretState", s.bound_serial as "boundSerial", s.bound_request as "boundRequest",
        s.expires_at as "expiresAt",
@@ -161,6 +206,7 @@ export async function readSecretEnrollment(
          as "deviceStatus",
        (select status from status_changes where kind = 'group' and subject = d.group_id::text order by seq desc limit 1)
          as "groupStatus",
+       ${namesHeld('d.name_holders')} as "namesHeld",
        exists (select 1 from blocked_keys where spki_sha256 = $2) as "keyBlocked"
      from enrollment_secrets s join devices d on d.id = s.device_id where s.id = $1`,
     [secretId, spkiSha256],

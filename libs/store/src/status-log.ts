@@ -114,6 +114,9 @@ export async function appendStatusChanges(
        union all
        select 'group.wanted', subject, seq, $4 from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text)
        where kind = 'group'
+       union all
+       select 'name.wanted', subject, seq, $4 from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text, status text)
+       where kind in ('domain', 'user') and status = 'disabled'
      ), hint as (select pg_notify('touchmark_status', ''), pg_notify('touchmark_outbox', ''))
      update status_counter set seq = $2, mac = $3 from hint where id = 1`,
     [JSON.stringify(rows), seq, mac, currentTraceparent() ?? null],

@@ -73,7 +73,7 @@ export class DeviceRoutes {
 
   @Patch(':id')
   @Access('device:change')
-  @Answers('Move a device to another group or release', deviceSchema)
+  @Answers('Move a device to another group or release; give it other names or another profile', deviceSchema)
   async change(
     @By() by: Actor,
     @Param('id', deviceId) id: string,

@@ -42,4 +42,6 @@ export const webhookId = new PathForm('webhook', isId);
 export const deliveryId = new PathForm('delivery', isId);
 export const subscriptionId = new PathForm('mail subscription', isId);
 export const keyImportId = new PathForm('import of blocked keys', isId);
+export const domainId = new PathForm('domain', isId);
+export const userId = new PathForm('user', isId);
 export const serialNumber = new PathForm('certificate', (value) => parseSerial(value) !== undefined);

@@ -1,9 +1,19 @@
 import { z } from 'zod';
 import { deviceStatus, type AuthorityContext } from '#authority';
+import { NAME_TYPES } from '#policy';
 import type { Device } from '#store';
 import { id, pageOf, pageQuery, text, time } from './values.js';
 
 const status = z.enum(['registered', 'enrolled', 'suspended', 'revoked']);
+
+const name = z.union([
+  text(400).meta({ description: 'with its scheme: sip:, im:, pres:, xmpp:, mailto:, dns:, ip:, urn:uuid:' }),
+  z.strictObject({ type: z.enum(NAME_TYPES), value: text(400) }),
+]);
+const names = z
+  .array(name)
+  .max(100)
+  .meta({ description: 'what its certificates are to name, as its profile has it and its organization holds them' });
 
 export const newDevice = z
   .strictObject({
@@ -19,13 +29,24 @@ export const newDevice = z
       .optional()
       .meta({ description: 'lower-case UUID; default a random one' }),
     profile: text(100).optional(),
-    names: z.array(text(300)).max(20).optional(),
+    names: names.optional(),
   })
   .meta({ id: 'NewDevice' });
 
 export const deviceChange = z
-  .strictObject({ groupId: id.nullable().optional(), releaseId: id.nullable().optional() })
-  .refine((change) => Object.keys(change).length > 0, 'must name groupId or releaseId')
+  .strictObject({
+    groupId: id.nullable().optional(),
+    releaseId: id.nullable().optional(),
+    profile: text(100).optional(),
+    names: names.optional(),
+    reason: z.enum(['affiliationChanged', 'superseded']).optional().meta({
+      description: 'why certificates are revoked that carry a name, or a profile, which the device has no more',
+    }),
+  })
+  .refine(
+    ({ reason: _, ...change }) => Object.keys(change).length > 0,
+    'must name groupId, releaseId, profile or names',
+  )
   .meta({ id: 'DeviceChange', description: 'null takes the device out of its group or release' });
 
 export const deviceRevocation = z
@@ -39,6 +60,7 @@ const members = {
   releaseId: id.nullable(),
   groupId: id.nullable(),
   profile: z.string(),
+  names: z.array(z.string()),
   status,
   createdAt: time,
 };
@@ -69,6 +91,7 @@ export function deviceJson(a: AuthorityContext, row: Device): z.infer<typeof dev
     releaseId: row.releaseId,
     groupId: row.groupId,
     profile: row.profile,
+    names: row.names,
     status: deviceStatus(a, row),
     createdAt: row.createdAt.toISOString(),
   };

@@ -26,6 +26,14 @@ interface CreateOptions extends ApiOptions {
   name?: string[];
 }
 
+interface ChangeOptions extends ApiOptions {
+  release?: string;
+  group?: string;
+  profile?: string;
+  name?: string[];
+  reason?: string;
+}
+
 interface FilterOptions extends ListOptions {
   status?: string;
   app?: string;
@@ -52,6 +60,7 @@ export function addDeviceCommands(program: Command): void {
     },
   );
   addDryRun(device);
+  addDeviceChange(device);
   addTransition(device, 'devices', 'revoke', 'Revoke a device and its certificates for good');
   addTransition(device, 'devices', 'suspend', 'Suspend a device: its certificates go on hold');
   addTransition(device, 'devices', 'resume', 'End the suspension of a device');
@@ -76,7 +85,7 @@ function addDeviceCreate(device: Command): void {
     .option('--group <id>', 'the group of devices it belongs to')
     .option('--instance-id <uuid>', 'its UUID, lower case (default: a new one)')
     .option('--profile <name>', 'certificate profile (default: device)')
-    .option('--name <name...>', 'names for its certificate')
+    .option('--name <name...>', 'names for its certificate: sip:alice@example.com, dns:host.example.com, ...')
     .action(async (options: CreateOptions) => {
       const { app, release, group, instanceId, profile, name } = options;
       const client = await connect(options);
@@ -115,6 +124,26 @@ async function readRequest(file: string): Promise<string> {
   });
   const pem = bytes.toString('latin1');
   return pem.includes('-----BEGIN') ? pem : bytes.toString('base64');
+}
+
+function addDeviceChange(device: Command): void {
+  apiCommand(
+    device,
+    'change <id>',
+    'Move a device to another group or release; give it other names or another profile',
+    'device change 0197b2c6-... --name sip:alice@example.com',
+  )
+    .option('--release <id>', 'the release of its app')
+    .option('--group <id>', 'the group of devices it belongs to')
+    .option('--profile <name>', 'certificate profile')
+    .option('--name <name...>', 'names for its certificate, instead of those that it has')
+    .option('--reason <reason>', 'why certificates with the old names end: affiliationChanged or superseded')
+    .action(async (id: string, options: ChangeOptions) => {
+      const { release, group, profile, name, reason } = options;
+      const client = await connect(options);
+      const members = { releaseId: release, groupId: group, profile, names: name, reason };
+      printRecord(await client.patch(`/v1/devices/${segment(id)}`, body(members)), options);
+    });
 }
 
 function addGroupCommands(program: Command): void {

@@ -3,6 +3,8 @@ import { activateIssuer } from './activate-issuer.js';
 import { changeProfile } from './change-profile.js';
 import { createIssuer } from './create-issuer.js';
 import { crossSign } from './cross-sign.js';
+import { disableManyUnderDomain } from './disable-domain.js';
+import { grantDomain } from './grant-domain.js';
 import { grantRoles } from './grant-roles.js';
 import { reinvitePerson } from './invite-person.js';
 import type { Operation } from './operation.js';
@@ -29,6 +31,8 @@ const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'role.grant': grantRoles,
   'person.invite': reinvitePerson,
   'blockedkey.revoke': revokeBlockedKeys,
+  'domain.grant': grantDomain,
+  'domain.disable': disableManyUnderDomain,
 };
 
 /** undefined: this release does not know how to do it, whatever a row says. */

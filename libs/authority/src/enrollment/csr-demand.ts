@@ -32,7 +32,7 @@ export async function csrDemandFor(
     eku: profile.eku,
     san: profile.san.length === 0 ? 'forbidden' : profile.san.some(({ min }) => min > 0) ? 'required' : 'optional',
     binding: label.channelBinding === 'required' && label.challengePassword === 'binding',
-    names: own && entitledNames(profile, own),
+    names: own && entitledNames(a, profile, own, true),
   };
 }
 

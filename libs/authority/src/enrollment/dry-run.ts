@@ -77,7 +77,9 @@ export async function dryRun(
   await attempt(reasons, () => a.follower.assertFresh(60_000));
   reasons.push(...standingObjections(a, device, standing));
   const asked =
-    label && csr && (await attempt(reasons, () => askedOf(a, { label, csr }, device, { current: undefined })));
+    label &&
+    csr &&
+    (await attempt(reasons, () => askedOf(a, { label, csr }, device, { current: undefined, vouched: true })));
   if (asked !== undefined) reasons.push(...objections(asked));
   if (csr && isKemKey(csr.publicKey.keyType)) reasons.push(needsCertificate());
   const certificate =
@@ -85,7 +87,7 @@ export async function dryRun(
       ? undefined
       : await attempt(reasons, async () => {
           const ofRequest = { operation: 'simpleenroll', label, csr: asked.csr } as const;
-          const by = { requester: actor.id, secretId: null, current: undefined };
+          const by = { requester: actor.id, secretId: null, current: undefined, vouched: true };
           const intent = await prepareDeviceIntent(a, ofRequest, device, by);
           return expected(asked, intent, await a.issuers.require(intent.row.issuerId));
         });

@@ -57,7 +57,8 @@ async function tryOnce(
   if (begun) return begun.der ? { state: 'issued', certificate: begun.der } : finish(a, actor, begun);
   const intent = await prepareDeviceIntent(a, request, device, by);
   await a.quotas.take('issuance', device.ownerOrgId, actor);
-  const row = await a.database.single((tx) => recordIntent(tx, a, actor, intent, { id: secret.id, request: asked }));
+  const bound = { id: secret.id, request: asked, deviceMac: device.mac };
+  const row = await a.database.single((tx) => recordIntent(tx, a, actor, intent, bound));
   return row && finish(a, actor, row);
 }
 

@@ -6,6 +6,7 @@ import type { Actor, AuthorityContext } from '../context.js';
 import { finishIntent, recordIntent } from '../issue.js';
 import { wrongSecret } from './authenticate/secret.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
+import { sameBinding } from '../names/device-binding.js';
 import { checkStanding, prepareDeviceIntent, type Begun } from './prepare-enrollment.js';
 
 /** For so long a secret that is spent gets another key in place of one that was lost on its way (E91, E109). */
@@ -38,6 +39,9 @@ export async function enrollAgain(
   const { row, seq } = await a.database.transaction(async (tx) => {
     const locked = await lockDevice(tx, device.id);
     if (!locked) throw new AuthorityError('forbidden', 'the device is not registered');
+    if (!sameBinding(locked, device)) {
+      throw new AuthorityError('unavailable', 'the device is being changed just now; try again', { retryAfter: 1 });
+    }
     checkStanding(a, locked, await readStanding(tx, locked, request.csr.publicKey.sha256));
     const recorded = await recordIntent(tx, a, actor, intent);
     if (!recorded) throw new AuthorityError('internal', 'the intent was not recorded');

@@ -7,6 +7,7 @@ import type { Certificate, SubjectPublicKey } from '#pki';
 import type { CertificateRow, Device, DeviceStanding, StatusRow } from '#store';
 import type { AuthorityContext } from '../context.js';
 import { currentProfile } from '../current-profile.js';
+import { checkRequestedNames } from './check-requested-names.js';
 import { entitledNames } from './entitled-names.js';
 import type { EstRequest } from './est-request.js';
 import { prepareIntent, type PreparedIntent } from '../issue.js';
@@ -36,6 +37,11 @@ export function* standingObjections(
   ];
   if (states.includes('revoked')) yield new AuthorityError('forbidden', 'the device is revoked');
   else if (states.includes('suspended')) yield new AuthorityError('forbidden', 'the device or its group is suspended');
+  if (!standing.namesHeld) {
+    yield new AuthorityError('forbidden', 'a name of the device is not held any more: its domain or user has ended', {
+      code: 'nameNotHeld',
+    });
+  }
   if (standing.keyBlocked) yield keyBlocked();
 }
 
@@ -58,6 +64,8 @@ export interface AskedBy {
   current: Certificate | undefined;
   /** DER of the subject by which a third party knows the device. */
   knownAs?: Buffer | undefined;
+  /** Whether something that SQL cannot make tells of the same instanceId as the row; default: a secret or certificate does. */
+  vouched?: boolean;
 }
 
 /** Decides and builds; no database. The names are the registry's, whatever the request wished. */
@@ -67,8 +75,11 @@ export async function prepareDeviceIntent(
   device: Device,
   by: AskedBy,
 ): Promise<PreparedIntent> {
-  const asked = askedOf(a, request, device, by);
+  // A secret and a certificate of ours tell the same instanceId as the row.
+  const { vouched = by.secretId !== null || by.current !== undefined } = by;
+  const asked = askedOf(a, request, device, { ...by, vouched });
   await requireNoCaKey(a, request.csr.publicKey);
+  checkRequestedNames(asked.profile, request.csr);
   const { subject, san } = decideCertificate(asked);
   const { profile } = asked;
   return prepareIntent(a, {
@@ -105,7 +116,7 @@ export function askedOf(
   a: AuthorityContext,
   { label, csr }: Pick<EstRequest, 'label' | 'csr'>,
   device: Device,
-  { current, knownAs }: Pick<AskedBy, 'current' | 'knownAs'>,
+  { current, knownAs, vouched }: Pick<AskedBy, 'current' | 'knownAs'> & { vouched: boolean },
 ): CertificateRequest {
   const profile = currentProfile(a, label.profile);
   if (device.profile !== profile.name) {
@@ -114,7 +125,7 @@ export function askedOf(
   return {
     profile,
     device: { suspended: false, revoked: false },
-    entitled: entitledNames(profile, device),
+    entitled: entitledNames(a, profile, device, vouched),
     csr,
     current,
     missingSan: label.missingSan,

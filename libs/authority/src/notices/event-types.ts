@@ -31,6 +31,10 @@ const KINDS = {
   'device.suspended': { description: 'A device was suspended', members: ['reason'] },
   'device.resumed': { description: 'The suspension of a device was lifted', members: ['reason'] },
   'device.revoked': { description: 'A device was revoked, with its certificates', members: ['reason'] },
+  'domain.lapsed': {
+    description: 'A domain lost its proof in DNS; nothing is renewed under it',
+    members: ['name'],
+  },
   'key.issued': { description: 'An API key was issued', members: KEY },
   'key.rotated': { description: 'The successor of an API key was issued', members: KEY },
   'key.suspended': { description: 'An API key was suspended', members: KEY },

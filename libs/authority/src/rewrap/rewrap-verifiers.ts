@@ -12,7 +12,7 @@ import {
   type Tx,
   type VerifierTable,
 } from '#store';
-import { secretSealContext } from '../register-device.js';
+import { secretSealContext } from '../secret-seal.js';
 import type { Transactor } from '../transactor.js';
 
 export interface Rewrapped {

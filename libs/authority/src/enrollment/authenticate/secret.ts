@@ -2,7 +2,7 @@ import { openVerifier, parseCredential, verifierHash, verifierMatches } from '#c
 import { AuthorityError } from '#kernel';
 import type { SecretEnrollment } from '#store';
 import type { AuthorityContext } from '../../context.js';
-import { secretSealContext } from '../../register-device.js';
+import { secretSealContext } from '../../secret-seal.js';
 
 export const wrongSecret = (): AuthorityError =>
   new AuthorityError('unauthenticated', 'user name or one-time secret is wrong, expired or used');
