@@ -34,6 +34,8 @@ import { CertificateRoutes } from './routes/certificates.js';
 import { DeviceGroupRoutes } from './routes/device-groups.js';
 import { DeviceRoutes } from './routes/devices.js';
 import { TransportKeyRoutes } from './routes/transport-keys.js';
+import { EstLabelRoutes } from './routes/est-labels.js';
+import { FingerprintRoutes } from './routes/fingerprints.js';
 import { IssuerRoutes } from './routes/issuers.js';
 import { KeyRoutes } from './routes/keys.js';
 import { EventTypeRoutes, MailSubscriptionRoutes } from './routes/mail-subscriptions.js';
@@ -49,6 +51,7 @@ import { SignInRoutes } from './routes/sign-in.js';
 import { OidcSignInRoutes } from './routes/sign-in-oidc.js';
 import { SignInPageRoutes } from './routes/sign-in-page.js';
 import { TokenRoutes } from './routes/tokens.js';
+import { TrustAnchorRoutes } from './routes/trust-anchors.js';
 import { TlogRoutes } from './routes/tlog.js';
 import { WebhookRoutes } from './routes/webhooks.js';
 import { addSecurityHeaders, setSecurityHeaders } from './security-headers.js';
@@ -186,11 +189,14 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       DeviceRoutes,
       BlockedKeyRoutes,
       TransportKeyRoutes,
+      FingerprintRoutes,
       CertificateRoutes,
       ApprovalRoutes,
       PersonRoleRoutes,
       IssuerRoutes,
       ProfileRoutes,
+      EstLabelRoutes,
+      TrustAnchorRoutes,
       AuditRoutes,
       PersonRoutes,
       TokenRoutes,

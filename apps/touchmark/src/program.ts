@@ -6,6 +6,8 @@ import { addBlockedKeyCommands } from './commands/blocked-keys.js';
 import { addCertificateCommands } from './commands/certificates.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addDeviceCommands } from './commands/devices.js';
+import { addEstLabelCommands } from './commands/est-labels.js';
+import { addFingerprintCommands } from './commands/fingerprints.js';
 import { addIssuerCommands } from './commands/issuers.js';
 import { addKeyCommands } from './commands/keys.js';
 import { USAGE_STATUS } from './commands/local-command.js';
@@ -18,6 +20,7 @@ import { addSecretCommands } from './commands/secrets.js';
 import { addSetupCommands } from './commands/setup.js';
 import { addStatusCommand } from './commands/status.js';
 import { addTokenCommands } from './commands/tokens.js';
+import { addTrustAnchorCommands } from './commands/trust-anchors.js';
 
 /** The command line with every command; parsing it runs the command. */
 export function buildProgram(): Command {
@@ -35,8 +38,11 @@ export function buildProgram(): Command {
   addStatusCommand(program);
   addOrganizationCommands(program);
   addDeviceCommands(program);
+  addFingerprintCommands(program);
   addKeyCommands(program);
   addIssuerCommands(program);
+  addEstLabelCommands(program);
+  addTrustAnchorCommands(program);
   addCertificateCommands(program);
   addBlockedKeyCommands(program);
   addPersonCommands(program);

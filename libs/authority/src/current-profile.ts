@@ -10,6 +10,7 @@ import {
   type ShippedProfile,
 } from '#policy';
 import type { DocumentEntry, ReadonlyStatusIndex } from '#status';
+import type { PolicyDocumentKind } from '#store';
 import type { AuthorityContext } from './context.js';
 
 /** Who follows the log sees what was decided; without it (a first start) there is what is shipped only. */
@@ -53,7 +54,8 @@ export function currentLabels(a: PolicyView): EstLabel[] {
   return [...names].flatMap((name) => currentLabel(a, name) ?? []);
 }
 
-function believed(entry: DocumentEntry, kind: 'profile' | 'label', name: string): unknown {
+/** The document of an entry. Throws `unavailable` where what is stored is not what was approved. */
+export function believed(entry: DocumentEntry, kind: PolicyDocumentKind, name: string): unknown {
   if (entry.document !== undefined) return entry.document;
   throw new AuthorityError('unavailable', `the ${kind} ${name} is not the one that was approved`, {
     code: `${kind}Altered`,

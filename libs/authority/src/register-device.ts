@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { appendAudit, type AuditAction } from '#audit';
 import { mintEnrollmentSecret, sealContext, sealVerifier, verifierHash } from '#credential';
-import { addSeconds, AuthorityError } from '#kernel';
+import { addSeconds, AuthorityError, isAuthorityError } from '#kernel';
 import {
   changeDevice as updateDevice,
   findApp,
@@ -14,10 +14,12 @@ import {
   lockDeviceGroup,
   newId,
   withdrawEnrollmentSecrets,
+  type App,
   type Device,
   type Tx,
 } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
+import { addIdentities, refuseTaken, type WantedIdentities } from './device-identities.js';
 import { auditRefusal } from './refusal.js';
 import { notFound } from './registry.js';
 
@@ -35,10 +37,16 @@ export interface DeviceRequest {
   instanceId?: string | undefined;
   profile?: string | undefined;
   names?: string[] | undefined;
+  manufacturerId?: WantedIdentities['manufacturerId'];
+  certificateFingerprint?: string | undefined;
+  keyFingerprint?: string | undefined;
 }
 
+/** Those that have no names besides the device's own. */
+const DEVICE_PROFILES: readonly string[] = ['device', 'device-short-lived', 'ra'];
+
 /**
- * Registers a device and makes its one-time secret. Throws `conflict` when the instanceId is taken, whoever holds it,
+ * Registers a device and makes its one-time secret. Throws `conflict` when the instanceId, or an identity, is taken, whoever holds it,
  * and leaves an audit entry of the try.
  */
 export async function registerDevice(
@@ -46,42 +54,60 @@ export async function registerDevice(
   actor: Actor,
   request: DeviceRequest,
 ): Promise<{ device: Device; enrollment: Enrollment }> {
-  if ((request.profile ?? 'device') !== 'device') {
-    throw new AuthorityError('invalid', 'profile: devices enroll with the profile "device"', { member: 'profile' });
+  const profile = request.profile ?? 'device';
+  if (!DEVICE_PROFILES.includes(profile)) {
+    throw new AuthorityError('invalid', `profile: must be one of ${DEVICE_PROFILES.join(', ')}`, { member: 'profile' });
   }
   if (request.names !== undefined && request.names.length > 0) {
-    throw new AuthorityError('invalid', 'names: the profile "device" has no names besides the instanceId', {
+    throw new AuthorityError('invalid', `names: the profile ${profile} has no names besides the instanceId`, {
       member: 'names',
     });
   }
   const instanceId = request.instanceId ?? randomUUID();
-  const made = await a.database.transaction(
-    async (tx) => {
-      const app = isId(request.appId) ? await findApp(tx, request.appId) : undefined;
-      if (!app) throw new AuthorityError('invalid', 'appId: no such app', { member: 'appId' });
-      await requireRelease(tx, request.releaseId, app.id);
-      await requireGroup(tx, a, request.groupId, app.ownerOrgId);
-      const device = await insertDevice(tx, {
-        id: newId(a.clock),
-        instanceId,
-        appId: app.id,
-        releaseId: request.releaseId ?? null,
-        groupId: request.groupId ?? null,
-        profile: 'device',
-        names: [],
-        ownerOrgId: app.ownerOrgId,
-        issuerOrgId: app.issuerOrgId,
-      });
-      if (!device) return undefined;
-      await audit(tx, a, actor, 'device.registered', device, { instanceId, appId: app.id });
-      return { device, enrollment: await makeSecret(tx, a, device) };
-    },
-    scopeOf(a, actor),
-  );
+  const made = await unlessTaken(a, actor, async (tx) => {
+    const app = isId(request.appId) ? await findApp(tx, request.appId) : undefined;
+    if (!app) throw new AuthorityError('invalid', 'appId: no such app', { member: 'appId' });
+    await requireRelease(tx, request.releaseId, app.id);
+    await requireGroup(tx, a, request.groupId, app.ownerOrgId);
+    const { releaseId = null, groupId = null } = request;
+    const device = await createDevice(tx, a, actor, app, { instanceId, releaseId, groupId, profile });
+    if (!device) return undefined;
+    await addIdentities(tx, a, actor, device, request);
+    return { device, enrollment: await makeSecret(tx, a, device) };
+  });
   if (made) return made;
-  const error = new AuthorityError('conflict', 'instanceId: taken', { member: 'instanceId', code: 'instanceIdTaken' });
+  const error = instanceIdTaken();
   await auditRefusal(a, actor, { action: 'device.registered', subject: 'device:new', error, detail: { instanceId } });
   throw error;
+}
+
+export const instanceIdTaken = (): AuthorityError =>
+  new AuthorityError('conflict', 'instanceId: taken', { member: 'instanceId', code: 'instanceIdTaken' });
+
+/** The device of an app, with its audit entry; undefined when the instanceId is taken. */
+export async function createDevice(
+  tx: Tx,
+  a: AuthorityContext,
+  actor: Actor,
+  app: Pick<App, 'id' | 'ownerOrgId' | 'issuerOrgId'>,
+  facts: Pick<Device, 'instanceId' | 'releaseId' | 'groupId' | 'profile'>,
+): Promise<Device | undefined> {
+  const { ownerOrgId, issuerOrgId } = app;
+  const row = { id: newId(a.clock), appId: app.id, names: [], ownerOrgId, issuerOrgId, ...facts };
+  const device = await insertDevice(tx, row);
+  if (device) await audit(tx, a, actor, 'device.registered', device, { instanceId: facts.instanceId, appId: app.id });
+  return device;
+}
+
+async function unlessTaken<T>(a: AuthorityContext, actor: Actor, work: (tx: Tx) => Promise<T>): Promise<T> {
+  try {
+    return await a.database.transaction(work, scopeOf(a, actor));
+  } catch (error) {
+    if (isAuthorityError(error, 'conflict') && error.code === 'identityTaken') {
+      await refuseTaken(a, actor, 'device:new', error);
+    }
+    throw error;
+  }
 }
 
 /** Moves a device to another group or release of its vendor. */

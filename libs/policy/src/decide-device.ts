@@ -28,6 +28,8 @@ export interface DeviceRequest {
   csr: CertificationRequest;
   /** The certificate being renewed; undefined for a first enrollment. */
   current: Certificate | undefined;
+  /** DER of the subject by which a third party knows the device; a first request may name it too (RFC 7030 section 4.2.1). */
+  knownAs?: Buffer | undefined;
 }
 
 /** Names that the device owns by the registry. */
@@ -66,7 +68,7 @@ export function decideDevice(request: DeviceRequest): EntitledNames {
     checkOwn(current, subject, san);
     checkSameNames(csr, current);
   }
-  if (!current) checkWishedNames(csr, subject, san);
+  if (!current) checkWishedNames(csr, subject, san, request.knownAs);
   checkWishedExtensions(csr, profile);
   return { subject, san };
 }
@@ -95,8 +97,14 @@ function checkSameNames(csr: CertificationRequest, current: Certificate): void {
 }
 
 /** A first request may leave names out; what it names must be the device's own. */
-function checkWishedNames(csr: CertificationRequest, subject: Name, san: GeneralName[]): void {
-  if (csr.subject.length > 0 && !namesEqual(csr.subjectDer, encodeName(subject))) {
+function checkWishedNames(
+  csr: CertificationRequest,
+  subject: Name,
+  san: GeneralName[],
+  knownAs: Buffer | undefined,
+): void {
+  const known = knownAs !== undefined && namesEqual(csr.subjectDer, knownAs);
+  if (csr.subject.length > 0 && !known && !namesEqual(csr.subjectDer, encodeName(subject))) {
     throw new AuthorityError('forbidden', 'the subject of the request must be empty or CN=<device id>');
   }
   const own = new Set(san.map(canonicalGeneralName));

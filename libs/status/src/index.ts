@@ -5,6 +5,7 @@ export type { ReadonlyStatusIndex } from './status-index.js';
 export {
   approvalRowMac,
   checkRowMac,
+  deviceIdentityMac,
   intentRowMac,
   invitationRowMac,
   invitationSealContext,

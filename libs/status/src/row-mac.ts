@@ -3,6 +3,7 @@ import { rowMac, sealContext } from '#credential';
 import { AuthorityError } from '#kernel';
 import type {
   ApprovalRow,
+  DeviceIdentityRow,
   IntentRow,
   InvitationRow,
   KeyImport,
@@ -160,6 +161,19 @@ export const transportKeyMac = (macKey: KeyObject, row: Omit<TransportKeyRow, 'm
     sealed: row.sealed.toString('base64'),
     ownerOrgId: row.ownerOrgId,
     issuerOrgId: row.issuerOrgId,
+  });
+
+/** Covers that whoever proves this is that device. */
+export const deviceIdentityMac = (
+  macKey: KeyObject,
+  row: Pick<DeviceIdentityRow, 'id' | 'deviceId' | 'kind' | 'anchors' | 'value'>,
+): Buffer =>
+  rowMac(macKey, 'device_identities', {
+    id: row.id,
+    deviceId: row.deviceId,
+    kind: row.kind,
+    anchors: row.anchors,
+    value: row.value,
   });
 
 /** Throws `internal` (code `rowMac`) for a row that somebody without the key wrote or changed. */

@@ -15,6 +15,10 @@ export const OPERATION_NAMES = [
   'role.grant',
   'person.invite',
   'blockedkey.revoke',
+  'label.change',
+  'label.withdraw',
+  'anchors.change',
+  'anchors.withdraw',
 ] as const;
 export type OperationName = (typeof OPERATION_NAMES)[number];
 

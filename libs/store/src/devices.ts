@@ -125,6 +125,12 @@ export async function readStanding(
   return row!;
 }
 
+/** By the UUID that names it in certificates. */
+export async function findDeviceOfInstance(tx: Tx, instanceId: string): Promise<Device | undefined> {
+  const [row] = await tx.rows<Device>(`select ${DEVICE_COLUMNS} from devices where instance_id = $1`, [instanceId]);
+  return row;
+}
+
 export type SecretState = 'free' | 'bound' | 'spent' | 'withdrawn';
 
 export interface EnrollmentSecret {
@@ -168,6 +174,17 @@ export async function readSecretEnrollment(
   if (!row) return undefined;
   const { secretState, ...rest } = row;
   return { secret: { ...rest, id: secretId, state: secretState }, device: rest, standing: rest };
+}
+
+/** The newest secret of a device, whatever became of it: it stands for the one enrollment that was granted last. */
+export async function findNewestSecret(tx: Tx, deviceId: string): Promise<EnrollmentSecret | undefined> {
+  const [row] = await tx.rows<EnrollmentSecret>(
+    `select id, device_id as "deviceId", sealed_verifier as "sealedVerifier", pepper_version as "pepperVersion", state,
+       bound_serial as "boundSerial", bound_request as "boundRequest", expires_at as "expiresAt"
+     from enrollment_secrets where device_id = $1 order by created_at desc limit 1`,
+    [deviceId],
+  );
+  return row;
 }
 
 export async function insertEnrollmentSecret(

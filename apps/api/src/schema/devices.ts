@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { deviceStatus, type AuthorityContext } from '#authority';
 import type { Device } from '#store';
+import { manufacturerId, sha256Hex } from './device-identities.js';
 import { id, pageOf, pageQuery, text, time } from './values.js';
 
 const status = z.enum(['registered', 'enrolled', 'suspended', 'revoked']);
@@ -20,6 +21,9 @@ export const newDevice = z
       .meta({ description: 'lower-case UUID; default a random one' }),
     profile: text(100).optional(),
     names: z.array(text(300)).max(20).optional(),
+    manufacturerId: manufacturerId.optional(),
+    certificateFingerprint: sha256Hex.optional(),
+    keyFingerprint: sha256Hex.optional(),
   })
   .meta({ id: 'NewDevice' });
 

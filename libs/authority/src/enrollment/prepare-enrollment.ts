@@ -47,7 +47,7 @@ export async function prepareDeviceIntent(
   a: AuthorityContext,
   request: EstRequest,
   device: Device,
-  by: { requester: string; secretId: string | null; current: Certificate | undefined },
+  by: { requester: string; secretId: string | null; current: Certificate | undefined; knownAs?: Buffer | undefined },
 ): Promise<PreparedIntent> {
   const profile = currentProfile(a, request.label.profile);
   if (device.profile !== profile.name) {
@@ -60,6 +60,7 @@ export async function prepareDeviceIntent(
     entitled: entitledNames(profile, device),
     csr: request.csr,
     current: by.current,
+    knownAs: by.knownAs,
   });
   return prepareIntent(a, {
     profile,
