@@ -141,6 +141,8 @@ export async function selfSignedIdentity(
       signingAlgorithm: ALGORITHM,
       notBefore: wishes.notBefore ?? new Date(Date.now() - 3_600_000),
       notAfter: wishes.notAfter ?? new Date(Date.now() + DAY_MS),
+      // Without any the library writes an empty list of extensions, which is not DER of a certificate.
+      extensions: [new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true)],
     },
     crypto,
   );
