@@ -107,6 +107,26 @@ describe('a label that two people decided', () => {
   });
 });
 
+describe('a one-time secret', () => {
+  test('names its device alone, with an empty user name; a wrong one does not (E45)', async () => {
+    const { secret } = await makeDevice(db, product);
+    const wrong = secret.replace(/.$/, (last) => (last === '0' ? '1' : '0'));
+    expect((await plane.ask({ headers: { authorization: basic('', wrong) } })).status).toBe(401);
+    expect((await plane.ask({ headers: { authorization: basic('', secret) } })).status).toBe(200);
+  });
+
+  test('that was tried too often waits (EX14)', async () => {
+    const { device, secret } = await makeDevice(db, product);
+    const { device: other } = await makeDevice(db, product);
+    const headers = { authorization: basic(other.id, secret) };
+    const statuses: number[] = [];
+    for (let tries = 0; tries < 5; tries++) statuses.push((await plane.ask({ headers })).status);
+    expect(new Set(statuses)).toEqual(new Set([401]));
+    const late = await plane.ask({ headers: { authorization: basic(device.id, secret) } });
+    expect([late.status, Number(late.headers['retry-after'])]).toEqual([429, expect.any(Number)]);
+  });
+});
+
 describe('no label', () => {
   test.each([
     ['spelled like an operation (E06)', 'simpleenroll', {}, 'name'],

@@ -190,6 +190,14 @@ describe('it is refused', () => {
     await expectRefused(renewal, 403, /no certificate that could be renewed/);
   });
 
+  test('where nobody presents a certificate (E85)', async () => {
+    const { device } = await makeEnrolled(db, product);
+    const key = newKey();
+    const answer = await plane.ask({ operation: 'simplereenroll', label, key, csr: csrOf(device, key) });
+    expect([answer.status, answer.headers['www-authenticate']]).toEqual([401, expect.stringMatching(/^Basic/)]);
+    expect(answer.text).toMatch(/^re-enrollment needs .*current certificate in the TLS handshake\n$/);
+  });
+
   test('where what it would renew is revoked (E85)', async () => {
     const { device, certificate } = await makeEnrolled(db, product);
     await revokeCertificate(api, db.operator, readCertificate(certificate).serial, { reason: 'superseded' });
