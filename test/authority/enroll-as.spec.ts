@@ -14,7 +14,6 @@ import { csrOf, newKey } from '../harness/device.js';
 import {
   enroll,
   enrollRequest,
-  makeDevice,
   makeEnrolled,
   makeProduct,
   presents,
