@@ -11,14 +11,7 @@ import { AuthorityError } from '#kernel';
 import { OID, readCertificate, readCsr } from '#pki';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { csrOf, newKey } from '../harness/device.js';
-import {
-  enroll,
-  enrollRequest,
-  makeEnrolled,
-  makeProduct,
-  presents,
-  type Product,
-} from '../harness/fixtures.js';
+import { enroll, enrollRequest, makeEnrolled, makeProduct, presents, type Product } from '../harness/fixtures.js';
 import { makeAnchors, makeLabel, makeManufacturer, type Manufacturer } from '../harness/manufacturer.js';
 import { plainCsr } from '../est/access/plane.js';
 
