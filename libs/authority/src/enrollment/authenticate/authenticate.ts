@@ -15,10 +15,7 @@ const WAYS: readonly Way[] = [byRegistrationAuthority, byOwnCertificate, byManuf
  * several, the strongest that is accepted. Throws `unauthenticated` where nothing that counts was presented, `forbidden`
  * for a certificate that is not accepted, `limited` after too many failures.
  */
-export async function authenticate(
-  a: AuthorityContext,
-  request: Asked,
-): Promise<Principal> {
+export async function authenticate(a: AuthorityContext, request: Asked): Promise<Principal> {
   const { label, operation, presented } = request;
   const ways = WAYS.filter((way) => label.authentication.includes(way.method) && way.serves.includes(operation));
   let refusal: AuthorityError | undefined;

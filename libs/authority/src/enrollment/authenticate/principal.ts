@@ -21,7 +21,8 @@ export type Principal =
   | { method: 'apiKey' | 'account'; requester: string; deviceId: string };
 
 /** What tells who asks. Without `csr`: a full CMC request, which may hold several. */
-export type Asked = Pick<EstRequest, 'label' | 'operation' | 'presented' | 'address'> & Partial<Pick<EstRequest, 'csr'>>;
+export type Asked = Pick<EstRequest, 'label' | 'operation' | 'presented' | 'address'> &
+  Partial<Pick<EstRequest, 'csr'>>;
 
 /** One way of proving who one is. */
 export interface Way {
