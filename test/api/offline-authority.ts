@@ -100,6 +100,8 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
         documents: () => new Map(),
         domain: () => undefined,
         user: () => undefined,
+        identity: () => undefined,
+        crl: () => undefined,
       },
       catchUp: () => Promise.resolve(),
       assertFresh: () => undefined,

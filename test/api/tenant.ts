@@ -15,10 +15,11 @@ import { mintApiKey, mintOperatorToken } from '#credential';
 import { readCertificate } from '#pki';
 import type { TestDatabase } from '../harness/database.js';
 import { makeEnrolled, makeProduct } from '../harness/fixtures.js';
+import { makeAnchors, makeManufacturer } from '../harness/manufacturer.js';
 import { makeMachine, makePerson, plantPasskey } from '../harness/people.js';
 
 /** Paths of what no organization owns. */
-export const SHARED = /^\/v1\/(blocked-keys|issuers|profiles|sign-in)|^\/(sign-in|tlog|docs)/;
+export const SHARED = /^\/v1\/(blocked-keys|issuers|profiles|est-labels|sign-in)|^\/(sign-in|tlog|docs)/;
 
 /** One of each thing that somebody can own, in organizations of one tenant. */
 export interface Tenant {
@@ -39,6 +40,7 @@ export const BODIES: Readonly<Record<string, unknown>> = {
   'PATCH /v1/devices/:id': { groupId: null },
   'POST /v1/devices/:id/dry-run': { keyType: 'ec-p256' },
   'PUT /v1/devices/:id/transport-keys/:keyIdentifier': { key: Buffer.alloc(16).toString('base64') },
+  'POST /v1/devices/:id/fingerprints': { of: 'key', sha256: 'ab'.repeat(32) },
   'POST /v1/devices/:id/reset': {},
   'POST /v1/devices/:id/suspend': {},
   'POST /v1/devices/:id/resume': {},
@@ -103,6 +105,7 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
   const { result } = await approve(api, await makePerson(db, ['approver']), named.approvalId, {});
   const domainId = String(result['domainId']);
   const user = await createUser(api, officer, { address: `somebody@${testing}.example` });
+  const anchors = await makeAnchors(db, product, { certificates: [(await makeManufacturer()).rootPem] });
   const uuid = (own: string) => ({ own, absent: randomUUID() });
   return {
     testing,
@@ -113,6 +116,7 @@ export async function makeTenant(db: TestDatabase): Promise<Tenant> {
       '/v1/organizations': uuid(testing),
       '/v1/apps': uuid(product.appId),
       '/v1/devices': uuid(device.id),
+      '/v1/trust-anchors': { own: anchors, absent: 'nobody' },
       '/v1/device-groups': uuid(group.id),
       '/v1/domains': uuid(domainId),
       '/v1/users': uuid(user.id),

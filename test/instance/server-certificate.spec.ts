@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { once } from 'node:events';
 import { connect } from 'node:tls';
+import { OID, readCertificate } from '#pki';
 import { startTestInstance, type TestInstance } from '../harness/instance.js';
 
 let instance: TestInstance;
@@ -23,6 +25,20 @@ function shownBy(url: string): Promise<string> {
   socket.on('error', reject);
   return promise;
 }
+
+test('the EST server names its host in a certificate that fits the profile and leads to the root (E13)', async () => {
+  const { port } = new URL(instance.urls.est);
+  // Verified by the client for this host name, or there is no connection.
+  const socket = connect({ host: '127.0.0.1', port: Number(port), ca: instance.rootPem, servername: 'localhost' });
+  await once(socket, 'secureConnect');
+  const shown = socket.getPeerX509Certificate()!;
+  socket.destroy();
+  expect(shown.checkHost('localhost')).toBe('localhost');
+  const certificate = readCertificate(shown.raw);
+  expect(certificate).toMatchObject({ version: 3, eku: [OID.serverAuth], keyUsage: ['digitalSignature'] });
+  expect(certificate.basicConstraints?.ca ?? false).toBe(false);
+  expect(certificate.authorityKeyId).toBeDefined();
+});
 
 test.each(['est', 'api'] as const)(
   'the %s server renews its certificate before it ends, without a restart',

@@ -2,49 +2,9 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { startTestInstance, type TestInstance } from '../harness/instance.js';
-import { describeWith, run, type Ended } from './program.js';
+import { describeWith, run } from './program.js';
 import { freePort } from './server.js';
-
-const MARK = '@@expectation';
-
-interface Walk {
-  script: string;
-  /** What has to be printed between the mark before and the mark of the same number. */
-  expected: string[];
-}
-
-/** The blocks between two comments of the README, with a mark printed where it says what is printed. */
-function readWalk(readme: string, name: string, walk: Walk = { script: '', expected: [] }): Walk {
-  const [, part] = new RegExp(`<!-- ${name} -->([^]*?)<!-- end of ${name} -->`).exec(readme) ?? [];
-  const blocks = [...(part ?? '').matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, block = '']) => block);
-  if (blocks.length === 0) throw new Error(`README.md has no blocks for ${name}`);
-  const { expected } = walk;
-  const lines = blocks
-    .flatMap((block) => block.split('\n'))
-    .map((line) => {
-      const text = /^# prints: (.+)$/.exec(line)?.[1];
-      if (text === undefined) return line;
-      expected.push(text);
-      return `echo '${MARK} ${expected.length - 1}'`;
-    });
-  return { script: `${walk.script}${lines.join('\n')}\n`, expected };
-}
-
-/** Expectations that follow each other directly are about the same output. */
-function judge({ expected }: Walk, { stdout }: Ended): { expected: string; printed: string }[] {
-  const text = stdout.toString();
-  let printed = '';
-  let from = 0;
-  return expected.map((wanted, number) => {
-    const mark = `${MARK} ${number}\n`;
-    const at = text.indexOf(mark, from);
-    if (at < 0) throw new Error(`the walk ended before "${wanted}"`);
-    const since = text.slice(from, at);
-    if (since !== '') printed = since;
-    from = at + mark.length;
-    return { expected: wanted, printed };
-  });
-}
+import { judge, readWalk } from './walk.js';
 
 describeWith(['curl', 'openssl', 'sh'], 'the walk-through of the README', () => {
   let instance: TestInstance;

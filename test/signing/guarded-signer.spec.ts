@@ -128,7 +128,10 @@ describe('a signer of its own signs a certificate', () => {
     const { row } = await openIntent();
     await expectRefusal(requestOf(row, { subject: { intentId: '01'.repeat(17) } }), /nothing was recorded/);
     await expectRefusal(requestOf(row, { subject: { intentId: '../..' } }), /names no serial/);
-    await expectRefusal(requestOf(row, { subject: { artifactId: 'crl/x.crl' } }), /recorded certificates, CRLs and requests/);
+    await expectRefusal(
+      requestOf(row, { subject: { artifactId: 'crl/x.crl' } }),
+      /recorded certificates, CRLs and requests/,
+    );
   });
 
   test('and not under the key of another issuer', async () => {

@@ -1,6 +1,13 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { createDeviceGroup, createOrganization, issueKey, registerTransportKey, type Actor } from '#authority';
+import {
+  createDeviceGroup,
+  createOrganization,
+  issueKey,
+  registerDevice,
+  registerTransportKey,
+  type Actor,
+} from '#authority';
 import type { Database, Scope } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { makeEnrolled, makeProduct } from '../harness/fixtures.js';
@@ -18,6 +25,7 @@ const TENANT_TABLES = [
   'enrollment_secrets',
   'key_audiences',
   'device_transport_keys',
+  'device_identities',
 ];
 
 /** Tables whose rows belong to one organization, each with a row of the organization `$1` as SQL. */
@@ -69,6 +77,7 @@ beforeAll(async () => {
   const { device } = await makeEnrolled(db, product);
   const transportKey = { keyIdentifier: Buffer.of(1), key: randomBytes(16) };
   await registerTransportKey(context, asTester, device.id, transportKey);
+  await registerDevice(context, asTester, { appId: product.appId, keyFingerprint: 'ab'.repeat(32) });
   vendor = { organizationId: product.vendorId, authority: false };
   tester = { organizationId: testing.id, authority: false };
   stranger = { organizationId: other.id, authority: false };

@@ -35,7 +35,9 @@ import { DeviceGroupRoutes } from './routes/device-groups.js';
 import { DeviceRoutes } from './routes/devices.js';
 import { TransportKeyRoutes } from './routes/transport-keys.js';
 import { DomainRoutes } from './routes/domains.js';
-import { FingerprintRoutes } from './routes/fingerprints.js';
+import { EstLabelRoutes } from './routes/est-labels.js';
+import { DeviceFingerprintRoutes } from './routes/device-fingerprints.js';
+import { SdpFingerprintRoutes } from './routes/sdp-fingerprints.js';
 import { IssuerRoutes } from './routes/issuers.js';
 import { KeyRoutes } from './routes/keys.js';
 import { EventTypeRoutes, MailSubscriptionRoutes } from './routes/mail-subscriptions.js';
@@ -51,6 +53,7 @@ import { SignInRoutes } from './routes/sign-in.js';
 import { OidcSignInRoutes } from './routes/sign-in-oidc.js';
 import { SignInPageRoutes } from './routes/sign-in-page.js';
 import { TokenRoutes } from './routes/tokens.js';
+import { TrustAnchorRoutes } from './routes/trust-anchors.js';
 import { TlogRoutes } from './routes/tlog.js';
 import { UserRoutes } from './routes/users.js';
 import { WebhookRoutes } from './routes/webhooks.js';
@@ -191,12 +194,15 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       TransportKeyRoutes,
       DomainRoutes,
       UserRoutes,
-      FingerprintRoutes,
+      DeviceFingerprintRoutes,
+      SdpFingerprintRoutes,
       CertificateRoutes,
       ApprovalRoutes,
       PersonRoleRoutes,
       IssuerRoutes,
       ProfileRoutes,
+      EstLabelRoutes,
+      TrustAnchorRoutes,
       AuditRoutes,
       PersonRoutes,
       TokenRoutes,

@@ -15,7 +15,7 @@ import {
   type EstOperation,
   type EstResponse,
 } from '#est';
-import { AuthorityError } from '#kernel';
+import { AuthorityError, isAuthorityError } from '#kernel';
 import { readCertificate, readCsr, type Certificate } from '#pki';
 import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, type EstLabel } from '#policy';
 import { answerCsrAttributes } from './answer-csrattrs.js';
@@ -128,13 +128,14 @@ async function enroll(
   const csr = readCsr(decodeBody(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)), () =>
     signerOf(socket),
   );
-  checkChannelBinding(socket, csr.challengePassword);
+  const unlinked = linkFailure(socket, label, csr.challengePassword);
   const basic = readBasic(request.headers.authorization);
   request.refusalAudited = true;
   return enrollOverEst(authority, {
     operation,
     label,
     csr,
+    unlinked,
     presented: { basic, bearer: undefined, peerCertificate: () => peerCertificate(socket) },
     address: request.ip,
     requestId: request.id,
@@ -145,6 +146,22 @@ async function enroll(
 function signerOf(socket: TLSSocket): Certificate | undefined {
   const der = peerCertificate(socket);
   return der && readCertificate(der);
+}
+
+/** Thrown at once, but where an RA may hand over what is linked to another connection: then who asks decides (E49). */
+function linkFailure(
+  socket: TLSSocket,
+  label: EstLabel,
+  challengePassword: string | undefined,
+): AuthorityError | undefined {
+  try {
+    checkChannelBinding(socket, challengePassword);
+    return undefined;
+  } catch (error) {
+    const mayBeRa = label.authentication.includes('ra') && peerCertificate(socket) !== undefined;
+    if (isAuthorityError(error, 'invalid') && mayBeRa) return error;
+    throw error;
+  }
 }
 
 export function sendEst(reply: FastifyReply, response: EstResponse): FastifyReply {

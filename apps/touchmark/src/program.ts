@@ -7,6 +7,8 @@ import { addCertificateCommands } from './commands/certificates.js';
 import { addDemoCommand } from './commands/demo.js';
 import { addDeviceCommands } from './commands/devices.js';
 import { addNameCommands } from './commands/domains.js';
+import { addEstLabelCommands } from './commands/est-labels.js';
+import { addFingerprintCommands } from './commands/fingerprints.js';
 import { addIssuerCommands } from './commands/issuers.js';
 import { addKeyCommands } from './commands/keys.js';
 import { USAGE_STATUS } from './commands/local-command.js';
@@ -20,6 +22,7 @@ import { addSecretCommands } from './commands/secrets.js';
 import { addSetupCommands } from './commands/setup.js';
 import { addStatusCommand } from './commands/status.js';
 import { addTokenCommands } from './commands/tokens.js';
+import { addTrustAnchorCommands } from './commands/trust-anchors.js';
 
 /** The command line with every command; parsing it runs the command. */
 export function buildProgram(): Command {
@@ -41,6 +44,9 @@ export function buildProgram(): Command {
   addKeyCommands(program);
   addIssuerCommands(program);
   addProfileCommands(program);
+  addFingerprintCommands(program);
+  addEstLabelCommands(program);
+  addTrustAnchorCommands(program);
   addCertificateCommands(program);
   addBlockedKeyCommands(program);
   addPersonCommands(program);

@@ -48,6 +48,11 @@ export const AUDIT_ACTIONS = [
   'blockedKeys.imported',
   'blockedKeys.revoked',
   'blockedKeys.altered',
+  'label.changed',
+  'label.withdrawn',
+  'anchors.changed',
+  'anchors.withdrawn',
+  'anchors.crlStored',
   'ocspDelegate.created',
   'ocspDelegate.expiring',
   'serverCertificate.renewed',
@@ -57,6 +62,8 @@ export const AUDIT_ACTIONS = [
   'device.resumed',
   'device.revoked',
   'device.reset',
+  'device.identityAdded',
+  'device.identityRemoved',
   'device.reenrollmentGranted',
   'transportKey.registered',
   'transportKey.removed',
@@ -108,7 +115,7 @@ export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
 export interface AuditEntry {
   at: Date;
-  /** `person:<id>`, `operator:<token id>`, `device:<id>`, `system:<plane>` or `anonymous:<address>`. */
+  /** `person:<id>`, `operator:<token id>`, `device:<id>`, `ra:<device id>`, `system:<plane>` or `anonymous:<address>`. */
   actor: string;
   action: AuditAction;
   /** `<kind>:<id>` of what it was done to. */

@@ -9,6 +9,7 @@ import {
   type Profile,
 } from '#policy';
 import type { DocumentEntry, ReadonlyStatusIndex } from '#status';
+import type { PolicyDocumentKind } from '#store';
 import type { AuthorityContext } from './context.js';
 
 /** Who follows the log sees what was decided; without it (a first start) there is what is shipped only. */
@@ -69,7 +70,8 @@ function unlessAltered<T>(find: () => T | undefined): T | undefined {
   }
 }
 
-function believed(entry: DocumentEntry, kind: 'profile' | 'label', name: string): unknown {
+/** The document of an entry. Throws `unavailable` where what is stored is not what was approved. */
+export function believed(entry: DocumentEntry, kind: PolicyDocumentKind, name: string): unknown {
   if (entry.document !== undefined) return entry.document;
   throw new AuthorityError('unavailable', `the ${kind} ${name} is not the one that was approved`, {
     code: `${kind}Altered`,

@@ -15,6 +15,8 @@ export {
   proposeProfileWithdrawal,
   proposeWholeProfile,
 } from './approvals/propose-profile.js';
+export { currentAnchors, currentAnchorSets } from './current-anchors.js';
+export type { CurrentAnchors } from './current-anchors.js';
 export type { PolicyView } from './current-profile.js';
 export { profileVersion } from './profile-versions.js';
 export {
@@ -27,6 +29,9 @@ export {
 export type { Caller } from './operator-access.js';
 export { createApp, createDeviceGroup, createOrganization, createRelease } from './registry.js';
 export { changeDevice, registerDevice, resetDevice } from './register-device.js';
+export { addFingerprint, removeFingerprint } from './device-identities.js';
+export { storeCrl } from './anchor-crl.js';
+export type { StoredCrl } from './anchor-crl.js';
 export type { DeviceRequest, Enrollment } from './register-device.js';
 export { dryRun } from './enrollment/dry-run.js';
 export type { DryRun, DryRunRequest, ExpectedCertificate } from './enrollment/dry-run.js';
@@ -91,6 +96,14 @@ export { externalIssuerId } from './external-chain.js';
 export { importCrl } from './import-crl.js';
 export { issuerRequest } from './requested-ca.js';
 export type { CaWish } from './approvals/check-plan.js';
+export {
+  proposeAnchorsChange,
+  proposeAnchorsWithdrawal,
+  proposeLabelChange,
+  proposeLabelWithdrawal,
+} from './approvals/propose-access.js';
+export type { AnchorSettings } from './approvals/change-anchors.js';
+export type { LabelSettings } from './approvals/change-label.js';
 export { createPerson } from './people/create-person.js';
 export { createInvitation, hasAccess, invitePerson } from './people/invite.js';
 export type { Invitation } from './people/invite.js';

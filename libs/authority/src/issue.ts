@@ -141,7 +141,8 @@ export function lintIssuer(
 
 /**
  * Makes the intent: serial, exact bytes, audit entry and the binding of the one-time secret, in the caller's transaction.
- * Nothing is signed before it commits. Undefined when the secret is not free any more, or the key is blocked.
+ * Nothing is signed before it commits. `more`: by what the requester was recognized, for the audit entry. Undefined when the
+ * secret is not free any more, or the key is blocked.
  */
 export async function recordIntent(
   tx: Tx,
@@ -149,6 +150,7 @@ export async function recordIntent(
   actor: Actor,
   intent: PreparedIntent,
   secret: { id: string; request: Buffer; deviceMac: Buffer | null } | null = null,
+  more: Readonly<Record<string, string>> = {},
 ): Promise<IntentRow | undefined> {
   const unsealed = { ...intent.row, tbs: intent.token.consume() };
   const row: IntentRow = { ...unsealed, mac: intentRowMac(a.macKey, unsealed) };
@@ -156,7 +158,7 @@ export async function recordIntent(
   const audit = auditRow({
     ...auditOf(a, actor, row),
     action: 'certificate.requested',
-    detail: { profile, profileVersion, subject, names, deviceId },
+    detail: { profile, profileVersion, subject, names, deviceId, ...more },
   });
   return (await insertIntent(tx, row, audit, secret)) ? row : undefined;
 }

@@ -55,7 +55,7 @@ async function closeIntent(a: AuthorityContext, row: CertificateRow): Promise<'s
     await abandon(a, row, against ?? 'its issuer is gone');
     return 'abandoned';
   }
-  const renews = /^certificate:([0-9a-f]+)$/.exec(row.requester)?.[1];
+  const renews = /^(?:certificate|ra:[0-9a-f-]{36}):([0-9a-f]+)$/.exec(row.requester)?.[1];
   await finishIntent(
     a,
     systemActor(a, 'reconcile'),

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { appendAudit, type AuditAction } from '#audit';
 import { mintEnrollmentSecret, sealVerifier, verifierHash } from '#credential';
-import { addSeconds, AuthorityError } from '#kernel';
+import { addSeconds, AuthorityError, isAuthorityError } from '#kernel';
 import { DEFAULT_LABEL } from '#policy';
 import {
   changeDevice as updateDevice,
@@ -15,11 +15,13 @@ import {
   lockDeviceGroup,
   newId,
   withdrawEnrollmentSecrets,
+  type App,
   type Device,
   type Tx,
 } from '#store';
 import { logStatus } from './change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
+import { addIdentities, refuseTaken, type WantedIdentities } from './device-identities.js';
 import { changeNames, changesNames, entitledTo, type NamesChange } from './names/change-names.js';
 import { bind, requireOwnBinding } from './names/device-binding.js';
 import type { GivenName } from './names/entitle.js';
@@ -41,10 +43,13 @@ export interface DeviceRequest {
   instanceId?: string | undefined;
   profile?: string | undefined;
   names?: readonly GivenName[] | undefined;
+  manufacturerId?: WantedIdentities['manufacturerId'];
+  certificateFingerprint?: string | undefined;
+  keyFingerprint?: string | undefined;
 }
 
 /**
- * Registers a device and makes its one-time secret. Throws `conflict` when the instanceId is taken, whoever holds it,
+ * Registers a device and makes its one-time secret. Throws `conflict` when the instanceId, or an identity, is taken, whoever holds it,
  * and leaves an audit entry of the try.
  */
 export async function registerDevice(
@@ -54,28 +59,53 @@ export async function registerDevice(
 ): Promise<{ device: Device; enrollment: Enrollment }> {
   const { profile = DEFAULT_LABEL, names = [] } = request;
   const instanceId = request.instanceId ?? randomUUID();
-  const made = await a.database.transaction(
-    async (tx) => {
-      const app = isId(request.appId) ? await findApp(tx, request.appId) : undefined;
-      if (!app) throw new AuthorityError('invalid', 'appId: no such app', { member: 'appId' });
-      await requireRelease(tx, request.releaseId, app.id);
-      await requireGroup(tx, a, request.groupId, app.ownerOrgId);
-      const { ownerOrgId, issuerOrgId } = app;
-      const named = { id: undefined, instanceId, ownerOrgId, issuerOrgId };
-      const entitled = await entitledTo(a, actor, named, { profile, names });
-      const { releaseId = null, groupId = null } = request;
-      const fixed = { ...named, id: newId(a.clock), appId: app.id, profile, ...entitled };
-      const device = await insertDevice(tx, { ...fixed, releaseId, groupId, ...bind(a, fixed) });
-      if (!device) return undefined;
-      await audit(tx, a, actor, 'device.registered', device, { instanceId, appId: app.id });
-      return { device, enrollment: await makeSecret(tx, a, device) };
-    },
-    scopeOf(a, actor),
-  );
+  const made = await unlessTaken(a, actor, async (tx) => {
+    const app = isId(request.appId) ? await findApp(tx, request.appId) : undefined;
+    if (!app) throw new AuthorityError('invalid', 'appId: no such app', { member: 'appId' });
+    await requireRelease(tx, request.releaseId, app.id);
+    await requireGroup(tx, a, request.groupId, app.ownerOrgId);
+    const { ownerOrgId, issuerOrgId } = app;
+    const named = { id: undefined, instanceId, ownerOrgId, issuerOrgId };
+    const entitled = await entitledTo(a, actor, named, { profile, names });
+    const { releaseId = null, groupId = null } = request;
+    const device = await createDevice(tx, a, actor, app, { instanceId, releaseId, groupId, profile, ...entitled });
+    if (!device) return undefined;
+    await addIdentities(tx, a, actor, device, request);
+    return { device, enrollment: await makeSecret(tx, a, device) };
+  });
   if (made) return made;
-  const error = new AuthorityError('conflict', 'instanceId: taken', { member: 'instanceId', code: 'instanceIdTaken' });
+  const error = instanceIdTaken();
   await auditRefusal(a, actor, { action: 'device.registered', subject: 'device:new', error, detail: { instanceId } });
   throw error;
+}
+
+export const instanceIdTaken = (): AuthorityError =>
+  new AuthorityError('conflict', 'instanceId: taken', { member: 'instanceId', code: 'instanceIdTaken' });
+
+/** The device of an app, with its audit entry; undefined when the instanceId is taken. */
+export async function createDevice(
+  tx: Tx,
+  a: AuthorityContext,
+  actor: Actor,
+  app: Pick<App, 'id' | 'ownerOrgId' | 'issuerOrgId'>,
+  facts: Pick<Device, 'instanceId' | 'releaseId' | 'groupId' | 'profile' | 'names' | 'nameHolders'>,
+): Promise<Device | undefined> {
+  const { ownerOrgId, issuerOrgId } = app;
+  const row = { id: newId(a.clock), appId: app.id, ownerOrgId, issuerOrgId, ...facts };
+  const device = await insertDevice(tx, { ...row, ...bind(a, row) });
+  if (device) await audit(tx, a, actor, 'device.registered', device, { instanceId: facts.instanceId, appId: app.id });
+  return device;
+}
+
+async function unlessTaken<T>(a: AuthorityContext, actor: Actor, work: (tx: Tx) => Promise<T>): Promise<T> {
+  try {
+    return await a.database.transaction(work, scopeOf(a, actor));
+  } catch (error) {
+    if (isAuthorityError(error, 'conflict') && error.code === 'identityTaken') {
+      await refuseTaken(a, actor, 'device:new', error);
+    }
+    throw error;
+  }
 }
 
 /**

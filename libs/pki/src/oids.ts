@@ -154,6 +154,8 @@ export const OID = {
   hmacWithSha512: '1.2.840.113549.2.11',
 
   // otherName types
+  /** RFC 4108 section 5. */
+  hardwareModuleName: '1.3.6.1.5.5.7.8.4',
   xmppAddr: '1.3.6.1.5.5.7.8.5',
   smtpUtf8Mailbox: '1.3.6.1.5.5.7.8.9',
 

@@ -17,6 +17,11 @@ export type { ProfileDocument, ProfileFault } from './profile-document.js';
 export { profileWarnings, renewsOverTls } from './profile-rules.js';
 export { decideCertificate, objections } from './decide-certificate.js';
 export type { CertificateDecision, CertificateRequest, DeviceFacts, EntitledNames } from './decide-certificate.js';
+export { checkLabel } from './check-label.js';
+export type { LabelFacts } from './check-label.js';
+export { ANCHOR_REGISTRATIONS, anchorCertificates, checkTrustAnchors, IDENTITY_SOURCES } from './trust-anchors.js';
+export type { AnchorRegistration, IdentitySource, TrustAnchors } from './trust-anchors.js';
+export { manufacturerIdentity } from './manufacturer-identity.js';
 export {
   audienceIncludes,
   decideKeyExpiry,

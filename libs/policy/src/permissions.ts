@@ -49,6 +49,11 @@ export const PERMISSIONS = [
   'issuer:change',
   'profile:read',
   'profile:change',
+  'label:read',
+  'label:change',
+  'anchors:read',
+  'anchors:change',
+  'anchors:crl',
   'approval:read',
   'approval:decide',
   'person:read',
@@ -67,7 +72,7 @@ export const PERMISSIONS = [
 export type Permission = (typeof PERMISSIONS)[number];
 
 /** Whoever belongs to an organization sees the catalogue and its own entry. */
-const BASIC: readonly Permission[] = ['session', 'organization:read', 'issuer:read', 'profile:read'];
+const BASIC: readonly Permission[] = ['session', 'organization:read', 'issuer:read', 'profile:read', 'label:read'];
 
 /** Of the instance, not of an organization. */
 const OF_THE_INSTANCE: readonly Permission[] = ['metrics:read', 'blockedKey:read'];
@@ -118,11 +123,14 @@ const GRANTS: Readonly<Record<OrganizationKind, Partial<Readonly<Record<Role, re
       'organization:create',
       'issuer:change',
       'profile:change',
+      'label:change',
+      'anchors:change',
+      'anchors:crl',
       'quota:manage',
       'blockedKey:import',
       ...OF_THE_INSTANCE,
     ],
-    officer: [...OFFICER, 'blockedKey:read', 'blockedKey:import'],
+    officer: [...OFFICER, 'anchors:read', 'anchors:crl', 'blockedKey:read', 'blockedKey:import'],
     approver: [...APPROVER, 'blockedKey:read'],
     auditor: [...AUDITOR, ...OF_THE_INSTANCE],
   },

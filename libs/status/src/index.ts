@@ -7,6 +7,7 @@ export {
   checkRowMac,
   deviceRowMac,
   domainRowMac,
+  deviceIdentityMac,
   intentRowMac,
   invitationRowMac,
   invitationSealContext,

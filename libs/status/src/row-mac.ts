@@ -5,6 +5,7 @@ import type {
   ApprovalRow,
   Device,
   DomainRow,
+  DeviceIdentityRow,
   IntentRow,
   InvitationRow,
   KeyImport,
@@ -198,6 +199,19 @@ export const deviceRowMac = (macKey: KeyObject, row: DeviceFacts): Buffer =>
     ownerOrgId: row.ownerOrgId,
     issuerOrgId: row.issuerOrgId,
     boundAt: row.boundAt?.toISOString() ?? '',
+  });
+
+/** Covers that whoever proves this is that device. */
+export const deviceIdentityMac = (
+  macKey: KeyObject,
+  row: Pick<DeviceIdentityRow, 'id' | 'deviceId' | 'kind' | 'anchors' | 'value'>,
+): Buffer =>
+  rowMac(macKey, 'device_identities', {
+    id: row.id,
+    deviceId: row.deviceId,
+    kind: row.kind,
+    anchors: row.anchors,
+    value: row.value,
   });
 
 /** Throws `internal` (code `rowMac`) for a row that somebody without the key wrote or changed. */

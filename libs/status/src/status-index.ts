@@ -19,6 +19,8 @@ export type ReadonlyStatusIndex = Pick<
   | 'documents'
   | 'domain'
   | 'user'
+  | 'identity'
+  | 'crl'
   | 'certificateCount'
 >;
 
@@ -48,6 +50,8 @@ export class StatusIndex {
     issuer: new Map<string, StatusEntry>(),
     domain: new Map<string, StatusEntry>(),
     user: new Map<string, StatusEntry>(),
+    identity: new Map<string, StatusEntry>(),
+    crl: new Map<string, StatusEntry>(),
   };
   private readonly keys = new Map<string, KeyEntry>();
   private readonly tokens = new Map<string, TokenEntry>();
@@ -105,6 +109,16 @@ export class StatusIndex {
     return this.plain.user.get(id);
   }
 
+  /** `revoked`: what the device was known by counts no more. By the id of its row. */
+  identity(id: string): StatusEntry | undefined {
+    return this.plain.identity.get(id);
+  }
+
+  /** Of third parties, by `<anchors>:<SHA-256 of the signing key>`; `reason` is the SHA-256 of the list that counts. */
+  crl(subject: string): StatusEntry | undefined {
+    return this.plain.crl.get(subject);
+  }
+
   /** undefined: nobody decided anything about it; what is shipped under the name is as shipped. */
   document(kind: PolicyDocumentKind, name: string): DocumentEntry | undefined {
     return this.decided[kind].get(name);
@@ -160,6 +174,8 @@ export class StatusIndex {
       case 'issuer':
       case 'domain':
       case 'user':
+      case 'identity':
+      case 'crl':
         this.plain[row.kind].set(row.subject, {
           status: row.status,
           reason: row.reason,

@@ -18,6 +18,10 @@ export const OPERATION_NAMES = [
   'blockedkey.revoke',
   'domain.grant',
   'domain.disable',
+  'label.change',
+  'label.withdraw',
+  'anchors.change',
+  'anchors.withdraw',
 ] as const;
 export type OperationName = (typeof OPERATION_NAMES)[number];
 

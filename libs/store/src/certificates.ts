@@ -201,6 +201,16 @@ export async function findOpenIntents(tx: Tx, olderThanSeconds: number, limit: n
   );
 }
 
+/** The newest certificate of a device under a profile, good or not. */
+export async function findNewestIssued(tx: Tx, deviceId: string, profile: string): Promise<CertificateRow | undefined> {
+  const [row] = await tx.rows<CertificateRow>(
+    `select ${CERTIFICATE_COLUMNS} ${CERTIFICATE_FROM}
+     where c.device_id = $1 and c.profile = $2 and s.state = 'issued' order by c.created_at desc limit 1`,
+    [deviceId, profile],
+  );
+  return row;
+}
+
 /** What was recorded, signed or not, for a key under a profile; the oldest first. */
 export async function findIntentsOfKey(tx: Tx, spkiSha256: Buffer, profile: string): Promise<CertificateRow[]> {
   return tx.rows<CertificateRow>(

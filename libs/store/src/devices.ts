@@ -216,6 +216,17 @@ export async function readSecretEnrollment(
   return { secret: { ...rest, id: secretId, state: secretState }, device: rest, standing: rest };
 }
 
+/** The newest secret of a device, whatever became of it: it stands for the one enrollment that was granted last. */
+export async function findNewestSecret(tx: Tx, deviceId: string): Promise<EnrollmentSecret | undefined> {
+  const [row] = await tx.rows<EnrollmentSecret>(
+    `select id, device_id as "deviceId", sealed_verifier as "sealedVerifier", pepper_version as "pepperVersion", state,
+       bound_serial as "boundSerial", bound_request as "boundRequest", expires_at as "expiresAt"
+     from enrollment_secrets where device_id = $1 order by created_at desc limit 1`,
+    [deviceId],
+  );
+  return row;
+}
+
 export async function insertEnrollmentSecret(
   tx: Tx,
   row: Pick<EnrollmentSecret, 'id' | 'deviceId' | 'sealedVerifier' | 'pepperVersion' | 'expiresAt'>,

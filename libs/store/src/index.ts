@@ -30,6 +30,8 @@ export * from './passkeys.js';
 export * from './sign-in-attempts.js';
 export * from './approvals.js';
 export * from './policy-documents.js';
+export * from './device-identities.js';
+export * from './anchor-crls.js';
 export * from './status-log.js';
 export * from './audit.js';
 export * from './audit-tree.js';

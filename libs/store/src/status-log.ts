@@ -17,12 +17,14 @@ export type StatusKind =
   | 'label'
   | 'anchors'
   | 'domain'
-  | 'user';
+  | 'user'
+  | 'identity'
+  | 'crl';
 
 /** One row of the log that is the truth about status. `at` is set by the writer and part of the MAC. */
 export interface StatusChange {
   kind: StatusKind;
-  /** Id of what it is about; serial in hex; `<person id>:<role>` for a role; name of a policy document. */
+  /** Id of what it is about; serial in hex; `<person id>:<role>` for a role; name of a policy document; `<anchors>:<signer>` of a CRL. */
   subject: string;
   status: string;
   reason: string | null;

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { deviceStatus, type AuthorityContext } from '#authority';
 import { NAME_TYPES } from '#policy';
 import type { Device } from '#store';
+import { manufacturerId, sha256Hex } from './device-identities.js';
 import { id, pageOf, pageQuery, text, time } from './values.js';
 
 const status = z.enum(['registered', 'enrolled', 'suspended', 'revoked']);
@@ -30,6 +31,9 @@ export const newDevice = z
       .meta({ description: 'lower-case UUID; default a random one' }),
     profile: text(100).optional(),
     names: names.optional(),
+    manufacturerId: manufacturerId.optional(),
+    certificateFingerprint: sha256Hex.optional(),
+    keyFingerprint: sha256Hex.optional(),
   })
   .meta({ id: 'NewDevice' });
 

@@ -24,6 +24,9 @@ interface CreateOptions extends ApiOptions {
   instanceId?: string;
   profile?: string;
   name?: string[];
+  manufacturer?: string;
+  certificateFingerprint?: string;
+  keyFingerprint?: string;
 }
 
 interface ChangeOptions extends ApiOptions {
@@ -86,10 +89,17 @@ function addDeviceCreate(device: Command): void {
     .option('--instance-id <uuid>', 'its UUID, lower case (default: a new one)')
     .option('--profile <name>', 'certificate profile (default: device)')
     .option('--name <name...>', 'names for its certificate: sip:alice@example.com, dns:host.example.com, ...')
+    .option('--manufacturer <set:id>', 'how its manufacturer certifies it: acme:SN-0815')
+    .option('--certificate-fingerprint <hex>', 'SHA-256 of a certificate that it has')
+    .option('--key-fingerprint <hex>', 'SHA-256 of the DER of a public key that it has')
     .action(async (options: CreateOptions) => {
       const { app, release, group, instanceId, profile, name } = options;
       const client = await connect(options);
-      const members = { appId: app, releaseId: release, groupId: group, instanceId, profile, names: name };
+      const { manufacturer, certificateFingerprint, keyFingerprint } = options;
+      const members = {
+        ...{ appId: app, releaseId: release, groupId: group, instanceId, profile, names: name },
+        ...{ manufacturerId: splitIdentity(manufacturer), certificateFingerprint, keyFingerprint },
+      };
       printRecord(await client.post('/v1/devices', body(members)), options, ENROLLMENT_NOTE);
     });
 }
@@ -144,6 +154,13 @@ function addDeviceChange(device: Command): void {
       const members = { releaseId: release, groupId: group, profile, names: name, reason };
       printRecord(await client.patch(`/v1/devices/${segment(id)}`, body(members)), options);
     });
+}
+
+/** At the first colon: names of sets have none, identities may. */
+function splitIdentity(text: string | undefined): { anchors: string; id: string } | undefined {
+  if (text === undefined) return undefined;
+  const [anchors = ''] = text.split(':', 1);
+  return { anchors, id: text.slice(anchors.length + 1) };
 }
 
 function addGroupCommands(program: Command): void {

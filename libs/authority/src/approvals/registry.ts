@@ -1,5 +1,7 @@
 import type { OperationName } from '#store';
 import { activateIssuer } from './activate-issuer.js';
+import { changeAnchors, withdrawAnchors } from './change-anchors.js';
+import { changeLabel, withdrawLabel } from './change-label.js';
 import { changeProfile } from './change-profile.js';
 import { createIssuer } from './create-issuer.js';
 import { crossSign } from './cross-sign.js';
@@ -33,6 +35,10 @@ const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'blockedkey.revoke': revokeBlockedKeys,
   'domain.grant': grantDomain,
   'domain.disable': disableManyUnderDomain,
+  'label.change': changeLabel,
+  'label.withdraw': withdrawLabel,
+  'anchors.change': changeAnchors,
+  'anchors.withdraw': withdrawAnchors,
 };
 
 /** undefined: this release does not know how to do it, whatever a row says. */

@@ -61,6 +61,11 @@ async function deviceOf(a: AuthorityContext, principal: Principal): Promise<stri
       if (secret.state === 'withdrawn') throw wrongSecret();
       return device.id;
     }
+    case 'fingerprint':
+      return principal.identity.deviceId;
+    case 'manufacturer':
+    case 'ra':
+      throw new AuthorityError('forbidden', 'who asks so makes the key itself');
     default:
       return principal.deviceId;
   }

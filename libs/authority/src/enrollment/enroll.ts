@@ -1,6 +1,10 @@
 import { AuthorityError, isAuthorityError } from '#kernel';
+import type { AuthenticationMethod } from '#policy';
 import type { AuthorityContext } from '../context.js';
 import { authenticate } from './authenticate/authenticate.js';
+import { enrollByFingerprint } from './enroll-by-fingerprint.js';
+import { enrollByManufacturer } from './enroll-by-manufacturer.js';
+import { enrollByRa } from './enroll-by-ra.js';
 import type { Principal } from './authenticate/principal.js';
 import { enrollBySecret } from './enroll-by-secret.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
@@ -20,7 +24,7 @@ export function enrollOverEst(a: AuthorityContext, request: EstRequest): Promise
 /** What is refused within leaves an audit entry. */
 export async function recordingRefusals<T>(
   a: AuthorityContext,
-  request: Pick<EstRequest, 'presented' | 'address' | 'requestId'> & { operation: string },
+  request: Pick<EstRequest, 'presented' | 'address' | 'requestId' | 'label'> & { operation: string },
   work: () => Promise<T>,
 ): Promise<T> {
   try {
@@ -28,9 +32,10 @@ export async function recordingRefusals<T>(
   } catch (error) {
     if (isAuthorityError(error)) {
       const { presented, operation, address, requestId } = request;
-      const peerCertificate = operation === 'simpleenroll' ? undefined : presented.peerCertificate();
+      const peerCertificate = looksAtCertificate(request) ? presented.peerCertificate() : undefined;
       await recordRefusal(a, {
         operation,
+        label: request.label.name,
         address,
         requestId,
         peerCertificate,
@@ -54,12 +59,26 @@ export async function enrollAs(
       code: 'possession',
     });
   }
+  // RFC 7030 section 3.7: only an RA hands over what is linked to the connection of somebody else (E49).
+  if (request.unlinked && principal.method !== 'ra') throw request.unlinked;
   switch (principal.method) {
     case 'secret':
       return enrollBySecret(a, request, principal.presented);
     case 'certificate':
       return renewCertificate(a, request, principal.current);
+    case 'manufacturer':
+      return enrollByManufacturer(a, request, principal);
+    case 'fingerprint':
+      return enrollByFingerprint(a, request, principal);
+    case 'ra':
+      return enrollByRa(a, request, principal.ra);
     default:
       throw new AuthorityError('internal', `nobody enrolls by ${principal.method} here`);
   }
 }
+
+/** Reading it costs as much as checking a signature: what rests on a secret is refused without it. */
+const looksAtCertificate = ({ operation, label }: Pick<EstRequest, 'label'> & { operation: string }): boolean =>
+  operation !== 'simpleenroll' || label.authentication.some((one) => BY_CERTIFICATE.includes(one));
+
+const BY_CERTIFICATE: readonly AuthenticationMethod[] = ['manufacturer', 'fingerprint', 'ra'];

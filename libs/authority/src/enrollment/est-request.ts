@@ -1,3 +1,4 @@
+import type { AuthorityError } from '#kernel';
 import type { CertificationRequest } from '#pki';
 import type { EstLabel } from '#policy';
 
@@ -23,6 +24,8 @@ export interface EstRequest {
   label: EstLabel;
   csr: CertificationRequest;
   presented: Presented;
+  /** Why the request is not linked to its connection, where it says that it is linked to one; an RA's need not be (E49). */
+  unlinked?: AuthorityError | undefined;
   address: string;
   requestId: string;
 }

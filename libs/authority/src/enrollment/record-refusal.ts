@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { readCertificate } from '#pki';
 import type { AuthorityError } from '#kernel';
 import type { Actor, AuthorityContext } from '../context.js';
@@ -14,6 +15,7 @@ export async function recordRefusal(
     address: string;
     requestId: string;
     operation: string;
+    label?: string | undefined;
     claimedUser?: string | undefined;
     /** Of the TLS connection: its key was proved to be held, whatever the certificate is worth. */
     peerCertificate?: Buffer | undefined;
@@ -34,14 +36,26 @@ export async function recordRefusal(
   const claimed = refused.claimedUser !== undefined && /^[0-9a-f-]{36}$/.test(refused.claimedUser);
   await auditRefusal(a, actor, {
     action: 'certificate.requested',
-    subject: claimed ? `device:${refused.claimedUser}` : subjectOf(refused.peerCertificate),
+    subject: claimed ? `device:${refused.claimedUser}` : subjectOf(refused),
     error,
-    detail: { operation: refused.operation },
+    detail: {
+      operation: refused.operation,
+      code: error.code,
+      ...(refused.label !== undefined && { label: refused.label }),
+      ...(refused.peerCertificate && { certificateSha256: hash('sha256', refused.peerCertificate) }),
+    },
   });
 }
 
-function subjectOf(peerCertificate: Buffer | undefined): string {
-  if (peerCertificate === undefined) return 'device:unknown';
+/** A first request may come with a certificate of anybody, whose serial says nothing here. */
+function subjectOf({
+  operation,
+  peerCertificate,
+}: {
+  operation: string;
+  peerCertificate?: Buffer | undefined;
+}): string {
+  if (peerCertificate === undefined || operation !== 'simplereenroll') return 'device:unknown';
   try {
     return `certificate:${readCertificate(peerCertificate).serial}`;
   } catch {

@@ -16,21 +16,25 @@ import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { finishIntent, recordIntent } from '../issue.js';
 
 /** E91: for so long a repeated request gets the same certificate. */
-const REPEAT_SECONDS = 600;
+export const REPEAT_SECONDS = 600;
+
+/** Who asks for a renewal, where that is not the device itself. */
+export interface Renewer {
+  actor: Actor;
+  requester: string;
+  /** In the transaction that decides: what stands against the one who asks. */
+  check: (tx: Tx) => Promise<void>;
+}
 
 /** Re-enrollment with the device's own certificate; the one it renews stays good and names its successor. */
 export async function renewCertificate(
   a: AuthorityContext,
   request: EstRequest,
   current: DeviceCertificate,
+  by: Renewer = itself(a, request, current),
 ): Promise<EnrollmentOutcome> {
-  const actor: Actor = {
-    id: `device:${current.deviceId}`,
-    organizationId: a.authorityId,
-    authority: false,
-    requestId: request.requestId,
-  };
-  const { intent, seq } = await a.database.transaction((tx) => openIntent(tx, a, actor, current, request));
+  const { actor } = by;
+  const { intent, seq } = await a.database.transaction((tx) => openIntent(tx, a, by, current, request));
   if (seq > 0) await a.follower.catchUp(seq);
   if (intent.der) return { state: 'issued', certificate: intent.der };
   const issuer = await a.issuers.require(intent.issuerId);
@@ -43,19 +47,21 @@ export async function renewCertificate(
 async function openIntent(
   tx: Tx,
   a: AuthorityContext,
-  actor: Actor,
+  by: Renewer,
   current: DeviceCertificate,
   request: EstRequest,
 ): Promise<{ intent: IntentRow & { der: Buffer | null }; seq: number }> {
+  const { actor, requester } = by;
+  await by.check(tx);
   const device = await lockDevice(tx, current.deviceId);
   if (!device) throw new AuthorityError('forbidden', 'the device is not registered');
   const latest = await latestStatus(tx, 'certificate', current.row.serial.toString('hex'));
   if (latest?.status === 'revoked' || latest?.status === 'onHold') throw revoked();
-  const begun = await findBegun(tx, a, current, request);
+  const begun = await findBegun(tx, a, current, request, requester);
   checkStanding(a, device, await readStanding(tx, device, request.csr.publicKey.sha256));
   if (begun) return { intent: begun, seq: 0 };
   const intent = await prepareDeviceIntent(a, request, device, {
-    requester: requesterOf(current, request),
+    requester,
     secretId: null,
     current: current.certificate,
   });
@@ -71,10 +77,11 @@ async function findBegun(
   a: AuthorityContext,
   current: DeviceCertificate,
   request: EstRequest,
+  requester: string,
 ): Promise<CertificateRow | undefined> {
   const begun = await findRepeated(tx, {
     deviceId: current.deviceId,
-    requester: requesterOf(current, request),
+    requester,
     label: labelOf(request),
     spkiSha256: request.csr.publicKey.sha256,
     since: addSeconds(a.clock.now(), -REPEAT_SECONDS),
@@ -82,6 +89,17 @@ async function findBegun(
   if (begun) checkBegun(await latestStatus(tx, 'certificate', begun.serial.toString('hex')));
   return begun;
 }
+
+const itself = (a: AuthorityContext, request: EstRequest, current: DeviceCertificate): Renewer => ({
+  actor: {
+    id: `device:${current.deviceId}`,
+    organizationId: a.authorityId,
+    authority: false,
+    requestId: request.requestId,
+  },
+  requester: requesterOf(current, request),
+  check: () => Promise.resolve(),
+});
 
 /** Whoever reconciles the intent reads here what the certificate takes the place of: that of the first form, nothing by the second. */
 const requesterOf = ({ certificate }: DeviceCertificate, { csr }: EstRequest): string =>

@@ -4,6 +4,7 @@ import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, isId, type CertificateRow } from '#store';
 import type { AuthorityContext } from '../../context.js';
 import { requireUsable } from '../../hierarchy.js';
+import type { Way } from './principal.js';
 
 /** A device that proved itself with a certificate of ours. */
 export interface DeviceCertificate {
@@ -11,6 +12,20 @@ export interface DeviceCertificate {
   certificate: Certificate;
   row: CertificateRow;
 }
+
+/** Renewal with the certificate that is renewed (RFC 7030 section 4.2.2). */
+export const byOwnCertificate: Way = {
+  method: 'certificate',
+  serves: ['simplereenroll', 'serverkeygen'],
+  byCertificate: true,
+  asks: 'the current certificate in the TLS handshake',
+
+  async read(a, { presented, operation }) {
+    // Whoever asks for a key with a secret has none that would renew anything.
+    const der = operation === 'serverkeygen' && presented.basic ? undefined : presented.peerCertificate();
+    return der && { method: 'certificate', current: await authenticateCertificate(a, der) };
+  },
+};
 
 const VERIFIED_MAX = 10_000;
 
@@ -96,7 +111,8 @@ async function verifyLeaf(a: AuthorityContext, leaves: VerifiedLeaves, der: Buff
   return leaf;
 }
 
-function parseLeaf(der: Buffer): Certificate {
+/** Throws `forbidden` for what is no certificate. */
+export function parseLeaf(der: Buffer): Certificate {
   try {
     return readCertificate(der);
   } catch (cause) {

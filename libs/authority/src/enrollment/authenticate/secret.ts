@@ -3,9 +3,21 @@ import { AuthorityError } from '#kernel';
 import type { SecretEnrollment } from '#store';
 import type { AuthorityContext } from '../../context.js';
 import { secretSealContext } from '../../secret-seal.js';
+import type { Way } from './principal.js';
 
 export const wrongSecret = (): AuthorityError =>
   new AuthorityError('unauthenticated', 'user name or one-time secret is wrong, expired or used');
+
+/** HTTP Basic with the one-time secret of a registered device. */
+export const bySecret: Way = {
+  method: 'secret',
+  serves: ['simpleenroll', 'serverkeygen'],
+  byCertificate: false,
+  asks: 'device id and one-time secret by HTTP Basic',
+
+  read: (a, { presented, address }) =>
+    Promise.resolve(presented.basic && { method: 'secret', presented: presentedSecret(a, presented.basic, address) }),
+};
 
 export interface PresentedSecret {
   user: string;
@@ -45,7 +57,11 @@ export function checkSecret(
   return found;
 }
 
-export function openSecret(a: AuthorityContext, { secret, device }: SecretEnrollment): Buffer {
+/** Throws `internal` for a row that is not as it was written. */
+export function openSecret(
+  a: AuthorityContext,
+  { secret, device }: Pick<SecretEnrollment, 'secret' | 'device'>,
+): Buffer {
   const pepper = a.peppers.get(secret.pepperVersion);
   if (!pepper) throw new AuthorityError('internal', 'secrets/pepper lacks a version that is in use');
   return openVerifier(pepper, secret.sealedVerifier, secretSealContext(secret, device));

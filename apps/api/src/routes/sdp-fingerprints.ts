@@ -13,7 +13,7 @@ const answer = z
   .meta({ id: 'CertificateFingerprints', description: 'SDP a=fingerprint lines (RFC 8122)' });
 
 @Controller('v1/fingerprints')
-export class FingerprintRoutes {
+export class SdpFingerprintRoutes {
   /** Of any certificate: one that is registered with a device is of somebody else, and nobody stores it. */
   @Post()
   @Access('certificate:read')

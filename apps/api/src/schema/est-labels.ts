@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import { AUTHENTICATION_METHODS, OPTIONAL_OPERATIONS, type EstLabel } from '#policy';
+import { pageOf, text } from './values.js';
+
+const settings = {
+  description: text(200),
+  profile: text(100).meta({ description: 'what is issued by it' }),
+  authentication: z.array(z.enum(AUTHENTICATION_METHODS)).min(1).max(AUTHENTICATION_METHODS.length),
+  digest: z.boolean().meta({ description: 'the secret by HTTP Digest too' }),
+  anchors: z.array(text(40)).max(20).meta({ description: 'sets of trust anchors that `manufacturer` takes' }),
+  approval: z.boolean().meta({ description: 'somebody approves each first certificate' }),
+  channelBinding: z.enum(['off', 'optional', 'required']),
+  operations: z.array(z.enum(OPTIONAL_OPERATIONS)).max(OPTIONAL_OPERATIONS.length),
+  lineForm: z.enum(['auto', 'single', 'wrapped']),
+  pemRequests: z.boolean(),
+  missingSan: z.enum(['refuse', 'keep']),
+  challengePassword: z.enum(['binding', 'secret']),
+  proxy: z.boolean().meta({ description: 'a proxy that ends TLS may hand over the certificate' }),
+};
+
+export const estLabelSchema = z
+  .strictObject({ name: z.string(), version: z.int(), ...settings })
+  .meta({ id: 'EstLabel', description: 'What EST offers under one path segment' });
+export const estLabelPage = pageOf(estLabelSchema);
+
+/** What is left out is as in a shipped label. */
+export const estLabelChange = z
+  .strictObject({
+    ...settings,
+    description: settings.description.default('-'),
+    digest: settings.digest.default(false),
+    anchors: settings.anchors.default([]),
+    approval: settings.approval.default(false),
+    channelBinding: settings.channelBinding.default('optional'),
+    operations: settings.operations.default(['csrattrs']),
+    lineForm: settings.lineForm.default('auto'),
+    pemRequests: settings.pemRequests.default(false),
+    missingSan: settings.missingSan.default('refuse'),
+    challengePassword: settings.challengePassword.default('binding'),
+    proxy: settings.proxy.default(false),
+  })
+  .meta({ id: 'EstLabelChange' });
+
+export function estLabelJson(label: EstLabel): z.infer<typeof estLabelSchema> {
+  const { authentication, anchors, operations, ...rest } = label;
+  return { ...rest, authentication: [...authentication], anchors: [...anchors], operations: [...operations] };
+}

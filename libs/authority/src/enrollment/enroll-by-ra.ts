@@ -1,0 +1,101 @@
+import { addSeconds, AuthorityError } from '#kernel';
+import {
+  findCertificate,
+  findDevice,
+  findDeviceOfInstance,
+  findNewestIssued,
+  latestStatus,
+  readStanding,
+  type CertificateRow,
+  type Device,
+  type Tx,
+} from '#store';
+import type { Actor, AuthorityContext } from '../context.js';
+import { authenticateCertificate, revoked, type DeviceCertificate } from './authenticate/own-certificate.js';
+import { enrollVouched } from './enroll-as.js';
+import type { EnrollmentOutcome, EstRequest } from './est-request.js';
+import { namedDevice } from './named-device.js';
+import { checkStanding, labelOf } from './prepare-enrollment.js';
+import { renewCertificate, REPEAT_SECONDS } from './renew.js';
+
+/**
+ * By a registration authority, for a device that is registered and of the same organizations (RFC 7030 section 3.7). A
+ * renewal is of the certificate that the device got last, since the one of the connection is the RA's (E85).
+ */
+export async function enrollByRa(
+  a: AuthorityContext,
+  request: EstRequest,
+  ra: DeviceCertificate,
+): Promise<EnrollmentOutcome> {
+  const actor: Actor = {
+    id: `ra:${ra.deviceId}`,
+    organizationId: a.authorityId,
+    authority: false,
+    requestId: request.requestId,
+  };
+  if (request.operation === 'simplereenroll') {
+    const current = await authenticateCertificate(a, await findCurrent(a, request, ra));
+    return renewCertificate(a, request, current, {
+      actor,
+      requester: `${actor.id}:${current.certificate.serial}`,
+      check: async (tx) => void (await requireDeviceOf(tx, a, request, ra)),
+    });
+  }
+  return enrollVouched(a, request, {
+    find: async (tx) => ({ deviceId: (await requireDeviceOf(tx, a, request, ra)).id, requester: actor.id, actor }),
+    approval: false,
+    provedBy: ra.certificate.publicKey.sha256,
+    knownAs: undefined,
+    detail: { authentication: 'ra', ra: ra.deviceId, raCertificate: ra.certificate.serial },
+  });
+}
+
+/** One answer for a device that is not there and one that is not of the RA's organizations. */
+async function requireDeviceOf(
+  tx: Tx,
+  a: AuthorityContext,
+  request: EstRequest,
+  ra: DeviceCertificate,
+): Promise<Device> {
+  const latest = await latestStatus(tx, 'certificate', ra.certificate.serial);
+  if (latest?.status === 'revoked' || latest?.status === 'onHold') throw revoked();
+  const own = await findDevice(tx, ra.deviceId);
+  if (!own) throw new AuthorityError('forbidden', 'the registration authority is not registered');
+  checkStanding(a, own, await readStanding(tx, own, ra.certificate.publicKey.sha256));
+  const named = namedDevice(request.csr);
+  if (!named) throw new AuthorityError('invalid', 'the request must name its device: urn:uuid or CN=<device id>');
+  const device = await (named.instanceId === undefined
+    ? findDevice(tx, named.id ?? '')
+    : findDeviceOfInstance(tx, named.instanceId));
+  if (device?.ownerOrgId === own.ownerOrgId && device.issuerOrgId === own.issuerOrgId) return device;
+  throw new AuthorityError('forbidden', 'no such device of the organization of this registration authority');
+}
+
+/** DER of what is renewed. A request that is repeated renews what it renewed before, which is not the newest any more. */
+async function findCurrent(a: AuthorityContext, request: EstRequest, ra: DeviceCertificate): Promise<Buffer> {
+  return a.database.transaction(async (tx) => {
+    const device = await requireDeviceOf(tx, a, request, ra);
+    const newest = await findNewestIssued(tx, device.id, request.label.profile);
+    const repeats = newest && renewedBy(a, request, ra, newest);
+    const current = repeats === undefined ? newest : await findCertificate(tx, Buffer.from(repeats, 'hex'));
+    if (current?.der) return current.der;
+    throw new AuthorityError('forbidden', 'the device has no certificate that could be renewed');
+  });
+}
+
+/** Serial of what this RA renewed by the same request just now. */
+function renewedBy(
+  a: AuthorityContext,
+  request: EstRequest,
+  ra: DeviceCertificate,
+  newest: CertificateRow,
+): string | undefined {
+  const [kind, id, serial] = newest.requester.split(':');
+  const same =
+    kind === 'ra' &&
+    id === ra.deviceId &&
+    newest.requestLabel === labelOf(request) &&
+    newest.spkiSha256.equals(request.csr.publicKey.sha256) &&
+    newest.createdAt >= addSeconds(a.clock.now(), -REPEAT_SECONDS);
+  return same ? serial : undefined;
+}
