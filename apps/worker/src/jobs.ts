@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  expirePendingEnrollments,
   expireProposals,
   followGroup,
   recordExpirations,
@@ -57,7 +58,10 @@ export const PROCESSORS = {
 
   'group.follow': ({ authority }: JobContext, data: unknown) => followGroup(authority, GroupJob.parse(data).groupId),
 
-  'approvals.expire': ({ authority }: JobContext) => expireProposals(authority),
+  'approvals.expire': async ({ authority }: JobContext) => ({
+    proposals: await expireProposals(authority),
+    enrollments: await expirePendingEnrollments(authority),
+  }),
 
   'keys.scan': ({ authority }: JobContext) => scanKeys(authority),
 

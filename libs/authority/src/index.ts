@@ -47,6 +47,8 @@ export { answerFullRequest } from './enrollment/full-request.js';
 export type { FullAnswer, FullRequest } from './enrollment/full-request.js';
 export { registerTransportKey, removeTransportKey } from './transport-keys.js';
 export { csrDemandFor } from './enrollment/csr-demand.js';
+export { expirePendingEnrollments } from './enrollment/close-pending.js';
+export { approvePending, isOurs, pendingFacts, rejectPending } from './enrollment/decide-pending.js';
 export { recordRefusal } from './enrollment/record-refusal.js';
 export type { EnrollmentOutcome, EstRequest } from './enrollment/est-request.js';
 export { reconcileIntents } from './reconcile.js';

@@ -20,6 +20,7 @@ import {
 } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { addIdentities, refuseTaken, type WantedIdentities } from './device-identities.js';
+import { withdrawPending } from './enrollment/close-pending.js';
 import { auditRefusal } from './refusal.js';
 import { notFound } from './registry.js';
 
@@ -147,6 +148,9 @@ export async function resetDevice(a: AuthorityContext, actor: Actor, id: string)
         );
       }
       const withdrawn = await withdrawEnrollmentSecrets(tx, id);
+      for (const { action, detail } of await withdrawPending(tx, a, id)) {
+        await audit(tx, a, actor, action, device, detail ?? {});
+      }
       await audit(tx, a, actor, 'device.reset', device, { withdrawnSecrets: withdrawn });
       return { enrollment: await makeSecret(tx, a, device) };
     },

@@ -70,7 +70,7 @@ const RECORD_BOUND_INTENT = `with device as (
     for no key update
   ), bound as (
     update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $31
-    where id = $30 and state = 'free' and exists (select 1 from device)
+    where id = $30 and state = 'free' and coalesce(bound_request, $31) = $31 and exists (select 1 from device)
       and not exists (select 1 from blocked_keys where spki_sha256 = $9)
     returning id
   ), ${intentStatement('from bound')}`;

@@ -1,6 +1,6 @@
 import type { Tx } from './database.js';
 
-export type Holding = 'people' | 'tokens' | 'proposals';
+export type Holding = 'people' | 'tokens' | 'proposals' | 'enrollments';
 
 const COUNT: Readonly<Record<Holding, string>> = {
   people: `select count(*)::int as count from people where organization_id = $1`,
@@ -8,9 +8,11 @@ const COUNT: Readonly<Record<Holding, string>> = {
     where organization_id = $1 and kind in ('machine', 'personal') and (expires_at is null or expires_at > now())`,
   proposals: `select count(*)::int as count from approvals
     where organization_id = $1 and state = 'proposed' and expires_at > now()`,
+  enrollments: `select count(*)::int as count from pending_enrollments
+    where owner_org_id = $1 and state in ('pending', 'approved')`,
 };
 
-/** How many an organization has: people ever made, tokens that have not ended, proposals that are open. */
+/** How many an organization has: people ever made, tokens that have not ended, proposals that are open, enrollments that wait. */
 export async function countHoldings(tx: Tx, organizationId: string, of: Holding): Promise<number> {
   const [row] = await tx.rows<{ count: number }>(COUNT[of], [organizationId]);
   return row?.count ?? 0;
