@@ -83,8 +83,9 @@ create table supersessions (
 );
 create index supersessions_due on supersessions (due_at);
 
-grant select, insert on pending_enrollments to tm_est, tm_api;
-grant update (state, decided_at, serial, expires_at, mac) on pending_enrollments to tm_est;
+grant select, insert on pending_enrollments to tm_est;
+grant select on pending_enrollments to tm_api;
+grant update (state, decided_at, serial, mac) on pending_enrollments to tm_est;
 grant update (state, decider, decider_person, decided_at, reason, expires_at, mac) on pending_enrollments to tm_api;
 grant select on pending_enrollments to tm_worker;
 grant update (state, decided_at, mac) on pending_enrollments to tm_worker;
@@ -95,22 +96,21 @@ grant select, insert on renewal_calls to tm_api;
 grant select on renewal_calls to tm_est, tm_responder;
 grant insert on supersessions to tm_est;
 grant select, insert, delete on supersessions to tm_worker;
-grant select (not_before, device_id, spki_sha256) on certificates to tm_responder;
+grant select (not_before, device_id, spki_sha256, created_at) on certificates to tm_responder;
 grant select (id, group_id) on devices to tm_responder;
 grant select (spki_sha256) on blocked_keys to tm_responder;
 
--- est revokes what a renewal supersedes, in the transaction that stores it, and can write nothing else to the log.
-grant insert on status_changes, outbox to tm_est;
-grant update (seq, mac) on status_counter to tm_est;
-create function est_only_supersedes() returns trigger language plpgsql as $$
+-- est revokes certificates: what a renewal supersedes, what was lost, what a device wants revoked. It can write nothing else to
+-- the log.
+create function est_only_revokes() returns trigger language plpgsql as $$
 begin
-  if new.kind <> 'certificate' or new.status <> 'revoked' or new.reason is distinct from 'superseded' then
-    raise exception 'the plane est writes nothing to the status log but what a renewal supersedes';
+  if new.kind <> 'certificate' or new.status <> 'revoked' then
+    raise exception 'the plane est writes nothing to the status log but revocations of certificates';
   end if;
   return new;
 end $$;
 create trigger status_changes_est before insert on status_changes
-  for each row when (current_user = 'tm_est') execute function est_only_supersedes();
+  for each row when (current_user = 'tm_est') execute function est_only_revokes();
 
 do $$
 declare

@@ -1,7 +1,7 @@
 import { createSecretKey } from 'node:crypto';
 import { createResponder, responderReadiness } from '#apps/responder';
 import { formatVerifierKey, readAuditVerifier } from '#audit';
-import { currentProfile, currentProfiles } from '#authority';
+import { currentProfile, currentProfiles, renewalAdvice } from '#authority';
 import { systemClock } from '#kernel';
 import type { PlaneOptions, RunningPlane } from './plane.js';
 import { openPlaneDatabase, startFollower } from './plane-context.js';
@@ -23,6 +23,7 @@ export async function startStatus(options: PlaneOptions): Promise<RunningPlane> 
     ocspKek,
     clock: systemClock,
     log,
+    renewal: (serial) => renewalAdvice({ clock: systemClock, database, macKey, follower, log }, undefined, serial),
     discovery: () => ({
       planes: { ...urls, api: config.apiUrl ?? urls.api },
       est: { operations: ['cacerts', 'simpleenroll', 'simplereenroll'], labels: ['device'] },

@@ -7,6 +7,7 @@ import {
   reconcileIntents,
   reconcileIssuers,
   renewOcspDelegate,
+  revokeSuperseded,
   scanKeys,
   type AuthorityContext,
   type Issuer,
@@ -64,6 +65,8 @@ export const PROCESSORS = {
   }),
 
   'keys.scan': ({ authority }: JobContext) => scanKeys(authority),
+
+  'certificates.supersede': ({ authority }: JobContext) => revokeSuperseded(authority),
 
   'expiry.sweep': ({ authority }: JobContext) => recordExpirations(authority),
 

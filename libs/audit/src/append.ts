@@ -72,6 +72,7 @@ export const AUDIT_ACTIONS = [
   'enrollment.expired',
   'enrollment.withdrawn',
   'device.lateRenewalAllowed',
+  'device.lateRenewalUsed',
   'renewal.called',
   'certificate.requested',
   'certificate.issued',

@@ -31,6 +31,7 @@ export const PERMISSIONS = [
   'certificate:read',
   'certificate:revoke',
   'certificate:release',
+  'renewal:call',
   'key:issue',
   'key:read',
   'key:rotate',
@@ -82,7 +83,7 @@ const AUDITOR: readonly Permission[] = ['session', ...READ];
 /** Issues and revokes. What needs a second person it proposes. */
 const OFFICER: readonly Permission[] = [
   ...BASIC,
-  ...(['app', 'release', 'group', 'device', 'certificate', 'key', 'approval'] as const).flatMap((noun) =>
+  ...(['app', 'release', 'group', 'device', 'certificate', 'renewal', 'key', 'approval'] as const).flatMap((noun) =>
     PERMISSIONS.filter((one) => one.startsWith(`${noun}:`) && one !== 'approval:decide'),
   ),
 ];

@@ -4,7 +4,7 @@ import type { Profile } from './profile.js';
 import { profiles, type ShippedProfile } from './shipped-profiles.js';
 
 /** What of a profile can be changed while the authority runs. Absent: as shipped and configured. */
-export interface ProfileSettings {
+export interface ProfileSettings extends Partial<Pick<Profile, 'approval' | 'renewal' | 'supersede'>> {
   validitySeconds?: number | undefined;
   keyTypes?: readonly KeyType[] | undefined;
 }
@@ -68,7 +68,8 @@ export function checkProfileSettings(name: ChangeableProfile, settings: ProfileS
 /** The shipped profile with what was changed since. */
 export function withSettings(shipped: Profile, version: number, settings: ProfileSettings): Profile {
   const { validitySeconds = shipped.validitySeconds, keyTypes } = settings;
+  const { approval = shipped.approval, renewal = shipped.renewal, supersede = shipped.supersede } = settings;
   // In the order of the shipped ones, and never one that a later release does not take any more.
   const allowed = keyTypes === undefined ? shipped.keyTypes : shipped.keyTypes.filter((one) => keyTypes.includes(one));
-  return { ...shipped, version, validitySeconds, keyTypes: allowed };
+  return { ...shipped, version, validitySeconds, keyTypes: allowed, approval, renewal, supersede };
 }

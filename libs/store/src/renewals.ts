@@ -35,7 +35,7 @@ export async function findUnusedLateRenewals(tx: Tx, deviceId: string, at: Date)
 }
 
 /** With the device locked. */
-export async function useLateRenewal(tx: Tx, id: string, serial: Buffer): Promise<void> {
+export async function spendLateRenewal(tx: Tx, id: string, serial: Buffer): Promise<void> {
   await tx.run(`update late_renewals set serial = $2 where id = $1`, [id, serial]);
 }
 
@@ -78,6 +78,7 @@ export interface RenewalFacts {
   issuerId: string;
   notBefore: Date;
   notAfter: Date;
+  issuedAt: Date;
   groupId: string | null;
   keyBlocked: boolean;
 }
@@ -85,6 +86,7 @@ export interface RenewalFacts {
 export async function findRenewalFacts(tx: Tx, serial: Buffer): Promise<RenewalFacts | undefined> {
   const [row] = await tx.rows<RenewalFacts>(
     `select c.serial, c.issuer_id as "issuerId", c.not_before as "notBefore", c.not_after as "notAfter",
+       c.created_at as "issuedAt",
        (select d.group_id from devices d where d.id = c.device_id) as "groupId",
        exists (select 1 from blocked_keys b where b.spki_sha256 = c.spki_sha256) as "keyBlocked"
      from serials s join certificates c on c.serial = s.serial and c.not_after = s.not_after
@@ -108,11 +110,11 @@ export async function insertSupersession(tx: Tx, row: Supersession & { dueAt: Da
   ]);
 }
 
-/** Locked; what another worker has just now is left to it. */
+/** Taken out of the table: of two workers one has each. */
 export async function takeDueSupersessions(tx: Tx, at: Date, limit: number): Promise<Supersession[]> {
   return tx.rows<Supersession>(
     `delete from supersessions where serial in (
-       select serial from supersessions where due_at <= $1 order by due_at limit $2 for update skip locked)
+       select serial from supersessions where due_at <= $1 order by due_at limit $2)
      returning serial, successor`,
     [at, limit],
   );
