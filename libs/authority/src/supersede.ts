@@ -109,7 +109,8 @@ async function follows(tx: Tx, a: AuthorityContext, serial: Buffer, successor: B
   const ours = (row: CertificateRow): boolean => row.mac.equals(intentRowMac(a.macKey, row));
   return (
     old !== undefined &&
-    next?.der != null &&
+    next !== undefined &&
+    next.der !== null &&
     ours(old) &&
     ours(next) &&
     old.deviceId !== null &&
