@@ -58,7 +58,7 @@ async function openIntent(
   if (!device) throw new AuthorityError('forbidden', 'the device is not registered');
   const latest = await latestStatus(tx, 'certificate', current.row.serial.toString('hex'));
   const ended = latest?.status === 'revoked' || latest?.status === 'onHold';
-  if (ended && !supersededSince(a, latest)) throw revoked();
+  if (ended && !supersededSince(a, current.row.profile, latest)) throw revoked();
   const begun = await findBegun(tx, a, current, request, requester);
   // What a renewal has superseded gets the answer of that renewal again, and nothing new.
   if (ended && !begun?.der) throw revoked();

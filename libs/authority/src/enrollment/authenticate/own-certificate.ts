@@ -3,6 +3,7 @@ import { OID, readCertificate, validatePath, type Certificate, type TrustAnchor 
 import { checkRowMac, intentRowMac } from '#status';
 import { findCertificate, isId, type CertificateRow } from '#store';
 import type { AuthorityContext } from '../../context.js';
+import { currentProfile } from '../../current-profile.js';
 import { requireUsable } from '../../hierarchy.js';
 import type { Way } from './principal.js';
 
@@ -73,11 +74,12 @@ export async function authenticateCertificate(
   a.follower.assertFresh(60_000);
   const known = a.follower.index.certificate(certificate.serial);
   if (known?.status === 'onHold') throw revoked();
-  if (known?.status === 'revoked' && !(use === 'renewal' && supersededSince(a, known))) throw revoked();
+  if (known?.status === 'revoked' && (use === 'access' || known.reason !== 'superseded')) throw revoked();
   await checkIssuers(a, certificate);
   const row = await a.database.single((tx) => findCertificate(tx, Buffer.from(certificate.serial, 'hex')));
   if (!row?.der?.equals(der)) throw new AuthorityError('forbidden', 'the client certificate is not one of ours');
   checkRowMac(row.mac, intentRowMac(a.macKey, row), `certificate ${certificate.serial}`);
+  if (known?.status === 'revoked' && !supersededSince(a, row.profile, known)) throw revoked();
   if (row.deviceId === null || !isId(row.deviceId)) {
     throw new AuthorityError('forbidden', 'the client certificate is not that of a device');
   }
@@ -101,13 +103,16 @@ export const REPEAT_SECONDS = 600;
 
 /** By a renewal of a moment ago, whose answer may have been lost: such a certificate asks for that answer, nothing else. */
 export const supersededSince = (
-  a: Pick<AuthorityContext, 'clock'>,
+  a: AuthorityContext,
+  profile: string,
   status: { reason: string | null; at: Date },
-): boolean => status.reason === 'superseded' && status.at >= addSeconds(a.clock.now(), -REPEAT_SECONDS);
+): boolean =>
+  status.reason === 'superseded' &&
+  status.at >= addSeconds(a.clock.now(), -REPEAT_SECONDS) &&
+  currentProfile(a, profile).supersede.mode !== 'never';
 
 export const revoked = (): AuthorityError => new AuthorityError('forbidden', 'the client certificate is revoked');
-const notYetValid = (): AuthorityError =>
-  new AuthorityError('forbidden', 'the client certificate is not yet valid');
+const notYetValid = (): AuthorityError => new AuthorityError('forbidden', 'the client certificate is not yet valid');
 export const expired = (): AuthorityError =>
   new AuthorityError(
     'forbidden',
