@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
+  enrollOverEst,
   currentLabel,
   reconcileIntents,
   registerDevice,
@@ -9,6 +10,7 @@ import {
 } from '#authority';
 import { AuthorityError } from '#kernel';
 import { OID, readCertificate, readCsr } from '#pki';
+import { approveEnrollment } from '../harness/approve-enrollment.js';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { csrOf, newKey } from '../harness/device.js';
 import { enroll, enrollRequest, makeEnrolled, makeProduct, presents, type Product } from '../harness/fixtures.js';
@@ -120,10 +122,12 @@ describe('a renewal by a registration authority', () => {
       appId: product.appId,
       profile: 'ra',
     });
-    const ra = await enroll(
-      est,
-      enrollRequest({ device: raDevice, secret: enrollment.secret }, newKey(), { label: currentLabel(est, 'ra')! }),
-    );
+    const asRa = enrollRequest({ device: raDevice, secret: enrollment.secret }, newKey(), {
+      label: currentLabel(est, 'ra')!,
+    });
+    expect(await enrollOverEst(est, asRa)).toMatchObject({ state: 'pending' });
+    await approveEnrollment(db, raDevice.id);
+    const ra = await enroll(est, asRa);
     const { device, certificate } = await makeEnrolled(db, product);
     const key = newKey();
     const rest = { operation: 'simplereenroll', label: currentLabel(est, raLabel)! } as const;
@@ -181,6 +185,9 @@ test('somebody has to approve where the set of anchors says so: nothing is issue
   const set = await makeAnchors(db, product, { certificates: [acme.rootPem], register: 'approval' });
   const at = await makeLabel(db, { authentication: ['manufacturer'], anchors: [set] });
   const { der } = await acme.issueByRoot({ serialNumber: 'SN-approval', eku: [OID.clientAuth] });
-  const attempt = enroll(est, requestBy(der, plainCsr(newKey()), { label: currentLabel(est, at)! }));
-  await expect(attempt).rejects.toMatchObject({ code: 'needsApproval' });
+  const request = requestBy(der, plainCsr(newKey()), { label: currentLabel(est, at)! });
+  expect(await enrollOverEst(est, request)).toMatchObject({ state: 'pending' });
+  const { device } = await stateOf('SN-approval');
+  await approveEnrollment(db, device);
+  expect(await enrollOverEst(est, request)).toMatchObject({ state: 'issued' });
 });

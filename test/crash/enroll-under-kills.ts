@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { readCertificate } from '#pki';
+import { readCertificate, toPem } from '#pki';
 import { basic, certificateOf, csrOf, newKey, type DeviceKey } from '../harness/device.js';
 import { call, type Reply } from '../harness/http.js';
 import { ProcessInstance, type Ready } from '../harness/process-instance.js';
@@ -26,7 +26,7 @@ export interface KillReport {
   signedWithoutRow: string[];
 }
 
-interface Device {
+export interface Device {
   id: string;
   instanceId: string;
   username: string;
@@ -34,7 +34,7 @@ interface Device {
   key: DeviceKey;
 }
 
-interface Listed {
+export interface Listed {
   items: { serial: string; status: string; deviceId: string | null; pem?: string }[];
   nextCursor: string | null;
 }
@@ -60,7 +60,7 @@ export async function enrollUnderKills(plan: KillPlan): Promise<KillReport> {
 }
 
 /** The instance as its clients see it: it may be gone at any moment, and come back. */
-class Server {
+export class Server {
   ready!: Ready;
   rootPem = '';
   token = '';
@@ -85,6 +85,16 @@ class Server {
     });
   }
 
+  renew(device: Device, certificate: Buffer, key: DeviceKey): Promise<Reply> {
+    const pem = toPem('CERTIFICATE', certificate);
+    return call(`${this.ready.est}/.well-known/est/simplereenroll`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/pkcs10' },
+      body: csrOf(device, key).toString('base64'),
+      tls: { ca: this.rootPem, timeout: 5000, cert: pem, key: device.key.pem },
+    });
+  }
+
   enroll(device: Device): Promise<Reply> {
     return call(`${this.ready.est}/.well-known/est/simpleenroll`, {
       method: 'POST',
@@ -95,7 +105,7 @@ class Server {
   }
 }
 
-async function registerAll(server: Server, count: number): Promise<Device[]> {
+export async function registerAll(server: Server, count: number): Promise<Device[]> {
   const created = async (route: string, body: unknown) => {
     const reply = await server.api('POST', route, body);
     if (reply.status !== 201) throw new Error(`${route}: ${reply.status} ${reply.text}`);
@@ -184,7 +194,7 @@ async function judge(
 }
 
 /** All device certificates, once no intent is open any more; the reconciler runs at start and every minute. */
-async function settled(server: Server): Promise<Listed['items']> {
+export async function settled(server: Server): Promise<Listed['items']> {
   const until = performance.now() + 90_000;
   for (;;) {
     const rows: Listed['items'] = [];

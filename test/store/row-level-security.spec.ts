@@ -1,16 +1,22 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
+  allowLateRenewal,
+  callRenewal,
   createDeviceGroup,
   createOrganization,
+  enrollOverEst,
   issueKey,
   registerDevice,
   registerTransportKey,
   type Actor,
 } from '#authority';
+import { loadConfig } from '#kernel';
+import { profiles, shippedLabel } from '#policy';
 import type { Database, Scope } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
-import { makeEnrolled, makeProduct } from '../harness/fixtures.js';
+import { newKey } from '../harness/device.js';
+import { enrollRequest, makeDevice, makeEnrolled, makeProduct } from '../harness/fixtures.js';
 
 /** Tables whose rows belong to somebody: `organizations` by its own id, these others by owner and issuer. */
 const TENANT_TABLES = [
@@ -26,6 +32,9 @@ const TENANT_TABLES = [
   'key_audiences',
   'device_transport_keys',
   'device_identities',
+  'pending_enrollments',
+  'late_renewals',
+  'renewal_calls',
 ];
 
 /** Tables whose rows belong to one organization, each with a row of the organization `$1` as SQL. */
@@ -74,10 +83,15 @@ beforeAll(async () => {
   await createDeviceGroup(context, asTester, { name: 'Cameras', vendorId: product.vendorId });
   const audience = { countries: ['CH'] };
   await issueKey(context, asTester, { releaseId: product.releaseId, audience, environment: 'live' });
+  await registerDevice(context, asTester, { appId: product.appId, keyFingerprint: 'ab'.repeat(32) });
   const { device } = await makeEnrolled(db, product);
   const transportKey = { keyIdentifier: Buffer.of(1), key: randomBytes(16) };
   await registerTransportKey(context, asTester, device.id, transportKey);
-  await registerDevice(context, asTester, { appId: product.appId, keyFingerprint: 'ab'.repeat(32) });
+  await allowLateRenewal(context, asTester, device.id, { days: 1 });
+  const group = await createDeviceGroup(context, asTester, { name: 'Phones', vendorId: product.vendorId });
+  await callRenewal(context, asTester, { kind: 'group', id: group.id, reason: 'drill' });
+  const label = { ...shippedLabel(profiles(loadConfig({}).lifetimes).device), approval: true };
+  await enrollOverEst(await db.context('est'), enrollRequest(await makeDevice(db, product), newKey(), { label }));
   vendor = { organizationId: product.vendorId, authority: false };
   tester = { organizationId: testing.id, authority: false };
   stranger = { organizationId: other.id, authority: false };

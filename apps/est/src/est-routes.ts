@@ -12,12 +12,13 @@ import {
   MAX_BODY_BYTES,
   parseEstPath,
   readBasic,
+  withRenewalWindow,
   type EstOperation,
   type EstResponse,
 } from '#est';
 import { AuthorityError, isAuthorityError } from '#kernel';
 import { readCertificate, readCsr, type Certificate } from '#pki';
-import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, type EstLabel } from '#policy';
+import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, renewalWindow, type EstLabel } from '#policy';
 import { answerCsrAttributes } from './answer-csrattrs.js';
 import { answerFullCmc } from './answer-fullcmc.js';
 import { answerServerKeygen } from './answer-serverkeygen.js';
@@ -114,7 +115,10 @@ async function answer(deps: EstRouteDependencies, request: FastifyRequest, reply
   }
   const outcome = await enroll(deps.authority, operation, label, request);
   if (outcome.state === 'pending') return sendEst(reply, pendingResponse(outcome.retryAfter));
-  return sendEst(reply, certsOnlyResponse([outcome.certificate], form, { cacheable: false }));
+  const { serial, notBefore, notAfter } = readCertificate(outcome.certificate);
+  const window = renewalWindow({ serial: Buffer.from(serial, 'hex'), notBefore, notAfter });
+  const issued = certsOnlyResponse([outcome.certificate], form, { cacheable: false });
+  return sendEst(reply, withRenewalWindow(issued, window));
 }
 
 /** Body, request, link to the connection, then everything that needs to know who asks. */

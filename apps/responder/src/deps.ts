@@ -15,6 +15,8 @@ export interface ResponderDeps {
   ocspKek: SealingKey;
   clock: Clock;
   log: Logger;
+  /** When the certificate of this serial is to be renewed; undefined where there is none that is good. */
+  renewal?: (serial: string) => Promise<{ start: Date; end: Date; now: boolean } | undefined>;
   /** Further members of `/.well-known/touchmark`: what the other planes can do. */
   discovery?: () => Readonly<Record<string, unknown>>;
 }

@@ -7,13 +7,18 @@ import type { ResponderDeps } from './deps.js';
 import { answerDirectly } from './ocsp-direct.js';
 import { registerOcsp } from './ocsp-routes.js';
 import { OcspResponder } from './ocsp-responder.js';
-import { textReply, uncacheable, write, type Reply } from './reply.js';
+import { cacheable, textReply, uncacheable, write, type Reply } from './reply.js';
 import { serve } from './routes.js';
 import { ServedState } from './served-state.js';
 
 export const RESPONDER_DEPS = Symbol('responder dependencies');
 
 const NOT_FOUND = textReply('there is nothing under this path; see /.well-known/touchmark');
+const UNADVISED = textReply('there is no advice just now; try again', ['Retry-After', '30']);
+const RENEWAL_PATH = '/.well-known/touchmark/renewal/';
+/** Lower-case hex, as it stands in certificates: one name for one answer. */
+const SERIAL = /^(?:[0-9a-f]{2}){1,20}$/;
+const ADVICE_SECONDS = 3600;
 const EXPIRED = textReply('the CRL is past its nextUpdate and no newer one was published yet; try again', [
   'Retry-After',
   '30',
@@ -43,6 +48,7 @@ export class StatusRoutes implements OnModuleInit, OnModuleDestroy {
       GET: this.byPath((path) => this.found(this.state.certificate(path.slice('/ca/'.length)))),
     });
     serve(fastify, '/.well-known/touchmark', { GET: this.byPath(() => this.json(200, this.describe())) });
+    serve(fastify, `${RENEWAL_PATH}:serial`, { GET: (request, reply) => void this.renewal(request, reply) });
     serve(fastify, '/healthz', { GET: this.byPath(() => this.json(200, { status: 'ok' })) });
     serve(fastify, '/readyz', { GET: this.byPath(() => this.readiness()) });
   }
@@ -58,6 +64,29 @@ export class StatusRoutes implements OnModuleInit, OnModuleDestroy {
       const { status, reply: ready } = answer(path);
       write(request.raw, reply.raw, status, ready);
     };
+  }
+
+  /** Asked by whoever holds a certificate; an answer may be kept for an hour, which is what "now" takes to arrive. */
+  private async renewal(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    reply.hijack();
+    const [path = ''] = (request.raw.url ?? '').split('?', 1);
+    const serial = path.slice(RENEWAL_PATH.length);
+    const { status, reply: ready } = await this.advise(serial).catch((error: unknown) => {
+      this.deps.log.warn({ err: error }, 'no renewal advice just now');
+      return { status: 503, reply: UNADVISED };
+    });
+    write(request.raw, reply.raw, status, ready);
+  }
+
+  private async advise(serial: string): Promise<{ status: number; reply: Reply }> {
+    const { clock, follower } = this.deps;
+    const window = SERIAL.test(serial) ? await this.deps.renewal?.(serial) : undefined;
+    if (window === undefined) return { status: 404, reply: NOT_FOUND };
+    const { start, end, now } = window;
+    const suggestedWindow = { start: start.toISOString(), end: end.toISOString() };
+    const body = Buffer.from(JSON.stringify({ suggestedWindow, now }));
+    const caching = { maxAge: ADVICE_SECONDS, lastModified: clock.now(), expires: undefined, seq: follower.index.seq };
+    return { status: 200, reply: cacheable('application/json; charset=utf-8', body, caching) };
   }
 
   private crl(name: string): { status: number; reply: Reply } {

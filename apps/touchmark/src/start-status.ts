@@ -1,6 +1,7 @@
 import { createSecretKey } from 'node:crypto';
 import { createResponder, responderReadiness } from '#apps/responder';
 import { formatVerifierKey, readAuditVerifier } from '#audit';
+import { renewalAdvice } from '#authority';
 import { systemClock } from '#kernel';
 import { describePolicy } from './describe-policy.js';
 import type { PlaneOptions, RunningPlane } from './plane.js';
@@ -23,6 +24,7 @@ export async function startStatus(options: PlaneOptions): Promise<RunningPlane> 
     ocspKek,
     clock: systemClock,
     log,
+    renewal: (serial) => renewalAdvice({ clock: systemClock, database, macKey, follower, log }, undefined, serial),
     discovery: () => ({
       planes: { ...urls, api: config.apiUrl ?? urls.api },
       ...describePolicy(view),

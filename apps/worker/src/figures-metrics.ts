@@ -47,6 +47,7 @@ function workGauges(named: Named): Set[] {
     'problem',
   ]);
   const altered = named('blocked_key_lists_altered', 'Imported lists of blocked keys that are not what they were', []);
+  const enrollments = named('enrollments_pending', 'First enrollments that wait for approval', []);
   const due = named('deliveries_due', 'Notices that should have been delivered by now', []);
   const dueAge = named('deliveries_oldest_seconds', 'For how long the oldest of them has been due', []);
   const failed = named('deliveries_failed', 'Notices of the last day that were given up', []);
@@ -68,6 +69,7 @@ function workGauges(named: Named): Set[] {
       badKeys.set({ problem: 'blocked' }, read.badKeys.blocked);
       badKeys.set({ problem: 'weak' }, read.badKeys.weak);
       altered.set(read.badKeys.alteredLists);
+      enrollments.set(read.enrollments);
       due.set(read.deliveries.due);
       dueAge.set(read.deliveries.oldestSeconds);
       failed.set(read.deliveries.failed);

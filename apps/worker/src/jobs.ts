@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  expirePendingEnrollments,
   expireProposals,
   followGroup,
   followName,
@@ -8,6 +9,7 @@ import {
   reconcileIntents,
   reconcileIssuers,
   renewOcspDelegate,
+  revokeSuperseded,
   scanKeys,
   type AuthorityContext,
   type Issuer,
@@ -64,9 +66,14 @@ export const PROCESSORS = {
 
   'domains.recheck': ({ authority }: JobContext) => recheckDomains(authority),
 
-  'approvals.expire': ({ authority }: JobContext) => expireProposals(authority),
+  'approvals.expire': async ({ authority }: JobContext) => ({
+    proposals: await expireProposals(authority),
+    enrollments: await expirePendingEnrollments(authority),
+  }),
 
   'keys.scan': ({ authority }: JobContext) => scanKeys(authority),
+
+  'certificates.supersede': ({ authority }: JobContext) => revokeSuperseded(authority),
 
   'expiry.sweep': ({ authority }: JobContext) => recordExpirations(authority),
 

@@ -187,7 +187,9 @@ export class Queues {
       })),
       upkeep('ocsp.refresh', Math.min(10 * minute, this.lifetimes.ocspRenew * 500)),
       upkeep('ocsp.delegates', 60 * minute),
-      upkeep('intents.reconcile', minute),
+      // With the half minute that it leaves to whoever asked: none is open for a minute.
+      upkeep('intents.reconcile', minute / 4),
+      upkeep('certificates.supersede', minute),
       upkeep('expiry.sweep', minute),
       upkeep('approvals.expire', minute),
       // Looks each time whether a search is due: after an import, and daily.

@@ -16,6 +16,7 @@ import {
 import { certificateAudit, release, revocation } from './certificates.js';
 import { logStatus, receipt, statusChange, type Receipt, type StatusAudit } from './change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
+import { withdrawPending } from './enrollment/close-pending.js';
 import { requireDevice } from './register-device.js';
 
 /** Ends EST access at once and holds every certificate of the device. */
@@ -142,6 +143,7 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
       if (status === 'revoked') await withdrawEnrollmentSecrets(tx, id);
       const changes: StatusChange[] = [];
       const audits: StatusAudit[] = [deviceAudit(device, standing)];
+      if (status === 'revoked' || status === 'suspended') audits.push(...(await withdrawPending(tx, a, id)));
       const before = await latestStatuses(tx, 'certificate', certificates.map(serialOf));
       for (const row of certificates) {
         // No other device may carry the key either.

@@ -8,6 +8,7 @@ export const HOLDING_LIMITS: Readonly<Record<Holding, number>> = {
   proposals: 1000,
   domains: 1000,
   users: 100_000,
+  enrollments: 1000,
 };
 
 /** Throws `conflict`, code `tooMany`, where the organization has as many as it may. A few at the same time may pass. */

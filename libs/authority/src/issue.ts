@@ -16,10 +16,18 @@ import {
 } from '#pki';
 import { ekuOf, isPublished, keyUsageOf, lintRules, validity, type Profile } from '#policy';
 import { checkRowMac, intentRowMac } from '#status';
-import { findCertificate, recordIntent as insertIntent, storeSigned, type IntentRow, type Tx } from '#store';
+import {
+  findCertificate,
+  recordIntent as insertIntent,
+  storeSigned,
+  type IntentRow,
+  type NewAuditRow,
+  type Tx,
+} from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { requirePermittedNames, requireUsable, type Issuer } from './hierarchy.js';
 import { caIssuersUri, crlUri, ocspUri } from './issuer-directory.js';
+import { storeSuperseding, supersedeBy } from './supersede.js';
 
 /** What issuing needs to know of a CA; the root is its own issuer before it has a certificate. */
 export type IntentIssuer = Pick<
@@ -183,7 +191,7 @@ export async function recordOwnIntent(
  */
 export async function finishIntent(
   a: Pick<AuthorityContext, 'plane' | 'database' | 'clock' | 'signer' | 'macKey'> &
-    Partial<Pick<AuthorityContext, 'follower'>>,
+    Partial<Pick<AuthorityContext, 'follower' | 'lifetimes'>>,
   actor: Actor,
   row: IntentRow,
   issuer: IntentIssuer,
@@ -205,10 +213,7 @@ export async function finishIntent(
     action: 'certificate.issued',
     detail: { profile, deviceId, supersedes: supersedes?.toString('hex') ?? null },
   });
-  const store = (tx: Tx) => storeSigned(tx, { serial, notAfter, der, supersedes, deviceId }, audit);
-  const { scope } = scopeOf(a, actor);
-  const stored = await (scope ? a.database.transaction(store, { scope }) : a.database.single(store));
-  if (stored) return der;
+  if (await store(a, actor, { profile, supersedes, row: { serial, notAfter, der, deviceId }, audit })) return der;
   return a.database.transaction(
     async (tx) => signedForm(row, await storedByAnother(tx, serial), issuer),
     scopeOf(a, actor),
@@ -222,6 +227,32 @@ export function requireKey(issuer: Pick<Issuer, 'name' | 'caKeyId'>): string {
     code: 'externalKey',
     retryAfter: 3600,
   });
+}
+
+/** One statement, but where the profile ends what is renewed. False: the intent is not open any more. */
+async function store(
+  a: Parameters<typeof finishIntent>[0],
+  actor: Actor,
+  { profile, supersedes, row, audit }: Storing,
+): Promise<boolean> {
+  const { scope } = scopeOf(a, actor);
+  const options = scope ? { scope } : {};
+  const how = supersedeBy(a, profile, supersedes);
+  if (supersedes === null || how.mode === 'never') {
+    const work = (tx: Tx) => storeSigned(tx, { ...row, supersedes }, audit);
+    return scope ? a.database.transaction(work, options) : a.database.single(work);
+  }
+  const renewal = { row: { ...row, supersedes }, audit, how };
+  const seq = await a.database.transaction((tx) => storeSuperseding(tx, a, actor, renewal), options);
+  if (seq !== undefined && seq > 0) await a.follower?.catchUp(seq);
+  return seq !== undefined;
+}
+
+interface Storing {
+  profile: string;
+  supersedes: Buffer | null;
+  row: { serial: Buffer; notAfter: Date; der: Buffer; deviceId: string | null };
+  audit: NewAuditRow;
 }
 
 /**

@@ -22,6 +22,7 @@ import {
 import { logStatus } from './change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { addIdentities, refuseTaken, type WantedIdentities } from './device-identities.js';
+import { withdrawPending } from './enrollment/close-pending.js';
 import { changeNames, changesNames, entitledTo, type NamesChange } from './names/change-names.js';
 import { bind, requireOwnBinding } from './names/device-binding.js';
 import type { GivenName } from './names/entitle.js';
@@ -158,6 +159,9 @@ export async function resetDevice(a: AuthorityContext, actor: Actor, id: string)
         );
       }
       const withdrawn = await withdrawEnrollmentSecrets(tx, id);
+      for (const { action, detail } of await withdrawPending(tx, a, id)) {
+        await audit(tx, a, actor, action, device, detail ?? {});
+      }
       await audit(tx, a, actor, 'device.reset', device, { withdrawnSecrets: withdrawn });
       return { enrollment: await makeSecret(tx, a, device) };
     },

@@ -3,7 +3,7 @@ export type { EstOperation } from './path.js';
 export { decodeBody, encodeBody, lineForm, MAX_BODY_BYTES } from './base64.js';
 export type { LineForm } from './base64.js';
 export { CHALLENGE, checkContentEncoding, checkContentType, readBasic } from './headers.js';
-export { certsOnlyResponse, errorResponse, pendingResponse } from './response.js';
+export { certsOnlyResponse, errorResponse, pendingResponse, withRenewalWindow } from './response.js';
 export type { EstResponse } from './response.js';
 export { encodeCsrAttributes } from './csr-attributes.js';
 export type { CsrAttribute, KeyTemplate, RequestTemplate } from './csr-attributes.js';

@@ -47,6 +47,15 @@ export function certsOnlyResponse(
   return { status: 200, headers, body };
 }
 
+/**
+ * When to renew what this answer carries, as an RFC 8941 dictionary of seconds since 1970: `start=1766000000, end=1766400000`.
+ * A client chooses a time in it, and renews at once when it is over.
+ */
+export function withRenewalWindow(response: EstResponse, { start, end }: { start: Date; end: Date }): EstResponse {
+  const window = `start=${Math.floor(start.getTime() / 1000)}, end=${Math.floor(end.getTime() / 1000)}`;
+  return { ...response, headers: { ...response.headers, 'Renewal-Window': window } };
+}
+
 /** 202: somebody has to approve first. The same request again, after so many seconds, finds what it began (E87). */
 export function pendingResponse(retryAfterSeconds: number): EstResponse {
   const body = Buffer.from('The request waits for approval; send it again later\n', 'utf8');

@@ -47,6 +47,7 @@ describe('an empty environment gives the documented defaults', () => {
       ocspDelegateRenew: 10 * day,
       followerPollMs: 250,
       enrollmentSecret: 7 * day,
+      pendingEnrollment: 7 * day,
       deviceCertificate: 90 * day,
       serverCertificate: 90 * day,
       serverCertificateRenew: 30 * day,

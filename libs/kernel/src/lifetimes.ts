@@ -14,6 +14,7 @@ export interface Lifetimes {
   ocspDelegateRenew: number;
   followerPollMs: number;
   enrollmentSecret: number;
+  pendingEnrollment: number;
   deviceCertificate: number;
   serverCertificate: number;
   serverCertificateRenew: number;

@@ -36,3 +36,5 @@ export { ORGANIZATION_KINDS } from './organization-kind.js';
 export type { OrganizationKind } from './organization-kind.js';
 export { isRole, PERMISSIONS, permissionsOf, ROLES, rolesOf } from './permissions.js';
 export type { Permission, Role } from './permissions.js';
+export { renewalWindow } from './renewal-window.js';
+export type { RenewalWindow } from './renewal-window.js';

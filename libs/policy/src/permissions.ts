@@ -38,6 +38,7 @@ export const PERMISSIONS = [
   'certificate:read',
   'certificate:revoke',
   'certificate:release',
+  'renewal:call',
   'key:issue',
   'key:read',
   'key:rotate',
@@ -89,9 +90,9 @@ const AUDITOR: readonly Permission[] = ['session', ...READ];
 /** Issues and revokes. What needs a second person it proposes. */
 const OFFICER: readonly Permission[] = [
   ...BASIC,
-  ...(['app', 'release', 'group', 'device', 'domain', 'user', 'certificate', 'key', 'approval'] as const).flatMap(
-    (noun) => PERMISSIONS.filter((one) => one.startsWith(`${noun}:`) && one !== 'approval:decide'),
-  ),
+  ...(
+    ['app', 'release', 'group', 'device', 'domain', 'user', 'certificate', 'renewal', 'key', 'approval'] as const
+  ).flatMap((noun) => PERMISSIONS.filter((one) => one.startsWith(`${noun}:`) && one !== 'approval:decide')),
 ];
 
 /** Of a vendor: its own apps, domains and users. Takes its keys out of service at once; only who vouches for them brings them back. */

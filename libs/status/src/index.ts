@@ -36,4 +36,5 @@ export {
 } from './known-issuers.js';
 export type { IssuerStatus, IssuerTerms, KnownIssuer, KnownLink } from './known-issuers.js';
 export { ocspDelegateName, openOcspDelegate, resealOcspDelegate, sealOcspDelegate } from './ocsp-delegate.js';
+export { lateRenewalMac, pendingEnrollmentMac, renewalCallMac } from './enrollment-mac.js';
 export type { OcspDelegate } from './ocsp-delegate.js';

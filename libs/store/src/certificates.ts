@@ -70,11 +70,11 @@ const RECORD_BOUND_INTENT = `with device as (
     select d.id from devices d where d.id = $12 and d.status in ('registered', 'enrolled') and (d.group_id is null or
       coalesce((select status from status_changes where kind = 'group' and subject = d.group_id::text
                 order by seq desc limit 1), 'active') = 'active')
-      and d.mac is not distinct from $32::bytea and ${namesHeld('d.name_holders')}
+      and d.mac is not distinct from $33::bytea and ${namesHeld('d.name_holders')}
     for no key update
   ), bound as (
     update enrollment_secrets set state = 'bound', bound_serial = $1, bound_request = $32
-    where id = $31 and state = 'free' and exists (select 1 from device)
+    where id = $31 and state = 'free' and coalesce(bound_request, $32) = $32 and exists (select 1 from device)
       and not exists (select 1 from blocked_keys where spki_sha256 = $9)
     returning id
   ), ${intentStatement('from bound')}`;

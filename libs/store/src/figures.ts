@@ -15,6 +15,8 @@ export interface Figures {
   approvals: number;
   /** Good certificates with a bad key, and imported lists of blocked keys that are not what they were. */
   badKeys: { blocked: number; weak: number; alteredLists: number };
+  /** First enrollments that wait for somebody's approval. */
+  enrollments: number;
   deliveries: { due: number; oldestSeconds: number; failed: number };
   audit: { events: number; leaves: number; unsealedSeconds: number };
   /** By its audit entries, whichever worker ran it; `detail` of the last run as it stands there. */
@@ -60,6 +62,12 @@ export async function readFigures(tx: Tx, limitMs: number): Promise<Figures> {
          (select altered from key_scan where id = 1) as "alteredLists"
        from key_findings where not_after > now()`,
     ),
+    enrollments: (
+      await one<{ open: number }>(
+        tx,
+        `select count(*)::int as open from pending_enrollments where state = 'pending' and expires_at > now()`,
+      )
+    ).open,
     deliveries: await readDeliveries(tx),
     audit: await readAuditFigures(tx),
     canary: await readCanaryFigures(tx),

@@ -32,6 +32,8 @@ export * from './approvals.js';
 export * from './policy-documents.js';
 export * from './device-identities.js';
 export * from './anchor-crls.js';
+export * from './pending-enrollments.js';
+export * from './renewals.js';
 export * from './status-log.js';
 export * from './audit.js';
 export * from './audit-tree.js';

@@ -15,6 +15,7 @@ import {
   type AuthorityContext,
 } from '#authority';
 import { encodeAttribute, OID, readCertificate, readCertsOnly, der, toPem } from '#pki';
+import { approveEnrollment } from '../../harness/approve-enrollment.js';
 import { startTestDatabase, type TestDatabase } from '../../harness/database.js';
 import { basic, csrOf, newKey, type DeviceKey } from '../../harness/device.js';
 import { makeDevice, makeEnrolled, makeProduct, type Product } from '../../harness/fixtures.js';
@@ -64,7 +65,10 @@ async function enrollRa({ appId }: Pick<Product, 'appId'>): Promise<Ra> {
   const { device, enrollment } = await registerDevice(api, db.operator, { appId, profile: 'ra' });
   const key = newKey();
   const headers = { authorization: basic(device.id, enrollment.secret) };
-  const certificate = certificateOf(await plane.ask({ label: 'ra', key, csr: csrOf(device, key), headers }));
+  const asking = { label: 'ra', key, csr: csrOf(device, key), headers };
+  expect((await plane.ask(asking)).status).toBe(202);
+  await approveEnrollment(db, device.id);
+  const certificate = certificateOf(await plane.ask(asking));
   const { serial, eku } = readCertificate(certificate);
   expect(eku).toContain(OID.cmcRa);
   return { identity: { cert: toPem('CERTIFICATE', certificate), key: key.pem }, deviceId: device.id, serial };

@@ -7,6 +7,7 @@ import {
   parseSerial,
   proposeIssuerRevocation,
   releaseCertificate,
+  renewalAdvice,
   revokeCertificate,
   type Actor,
   type AuthorityContext,
@@ -28,6 +29,7 @@ import {
   fingerprintsSchema,
 } from '../schema/certificates.js';
 import { receiptJson, receiptSchema } from '../schema/receipt.js';
+import { renewalJson, renewalSchema } from '../schema/renewals.js';
 import { nothing } from '../schema/values.js';
 import { absent, found, serialNumber } from './path-forms.js';
 
@@ -72,6 +74,13 @@ export class CertificateRoutes {
     const row = await this.require(by, serial);
     if (row.der === null) throw absent('certificate');
     return { serial: row.serial.toString('hex'), fingerprints: sdpFingerprints(readCertificate(row.der)) };
+  }
+
+  @Get(':serial/renewal')
+  @Access('certificate:read')
+  @Answers('When a certificate that is good is to be renewed', renewalSchema)
+  async renewal(@By() by: Actor, @Param('serial', serialNumber) serial: string) {
+    return renewalJson(found(await renewalAdvice(this.a, by, serial), 'certificate'));
   }
 
   @Post(':serial/revoke')

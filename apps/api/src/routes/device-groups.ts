@@ -1,6 +1,14 @@
 import { Body, Controller, Get, Param, Post, Query } from '@nestjs/common';
 import { z } from 'zod';
-import { createDeviceGroup, propose, resumeGroup, suspendGroup, type Actor, type AuthorityContext } from '#authority';
+import {
+  callRenewal,
+  createDeviceGroup,
+  propose,
+  resumeGroup,
+  suspendGroup,
+  type Actor,
+  type AuthorityContext,
+} from '#authority';
 import { findDeviceGroup, listDeviceGroups } from '#store';
 import { Access } from '../access.js';
 import { Answers } from '../answers.js';
@@ -9,6 +17,7 @@ import { needsApproval, proposedSchema } from '../proposals.js';
 import { deviceRevocation } from '../schema/devices.js';
 import { receiptJson, receiptSchema } from '../schema/receipt.js';
 import { groupJson, groupPage, groupSchema, newGroup } from '../schema/registry.js';
+import { calledJson, renewalCall, renewalCalledSchema } from '../schema/renewals.js';
 import { nothing, pageQuery } from '../schema/values.js';
 import { found, groupId } from './path-forms.js';
 
@@ -40,6 +49,17 @@ export class DeviceGroupRoutes {
   @Answers('Get a device group', groupSchema)
   async get(@By() by: Actor, @Param('id', groupId) id: string) {
     return groupJson(this.a, found(await read(this.a, by, (tx) => findDeviceGroup(tx, id)), 'device group'));
+  }
+
+  @Post(':id/renew-now')
+  @Access('renewal:call')
+  @Answers('Call for the renewal of every certificate of a group up to now', renewalCalledSchema)
+  async renewNow(
+    @By() by: Actor,
+    @Param('id', groupId) id: string,
+    @Body({ schema: renewalCall }) { reason }: z.infer<typeof renewalCall>,
+  ) {
+    return calledJson(await callRenewal(this.a, by, { kind: 'group', id, reason }));
   }
 
   @Post(':id/suspend')

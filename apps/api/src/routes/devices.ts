@@ -2,6 +2,7 @@ import { Body, Controller, Get, Param, Patch, Post, Query } from '@nestjs/common
 import { ApiResponse } from '@nestjs/swagger';
 import { z } from 'zod';
 import {
+  allowLateRenewal,
   changeDevice,
   deviceStatus,
   dryRun,
@@ -27,6 +28,8 @@ import {
   deviceSchema,
   enrollmentJson,
   enrollmentSchema,
+  lateRenewal,
+  lateRenewalSchema,
   newDevice,
   registeredDeviceSchema,
 } from '../schema/devices.js';
@@ -115,6 +118,18 @@ export class DeviceRoutes {
         ? proposedJson(await propose(a, by, 'device.reenroll', { deviceId: id }))
         : { enrollment: enrollmentJson((await resetDevice(a, by, id)).enrollment) },
     );
+  }
+
+  @Post(':id/allow-late-renewal')
+  @Access('device:reset')
+  @Answers('Let a device renew once with a certificate that has ended; never one that was revoked', lateRenewalSchema)
+  async allowLateRenewal(
+    @By() by: Actor,
+    @Param('id', deviceId) id: string,
+    @Body({ schema: lateRenewal }) body: z.infer<typeof lateRenewal>,
+  ) {
+    const { expiresAt } = await allowLateRenewal(this.a, by, id, body);
+    return { deviceId: id, expiresAt: expiresAt.toISOString() };
   }
 
   @Post(':id/suspend')

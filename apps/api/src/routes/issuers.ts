@@ -1,6 +1,7 @@
 import { Body, Controller, Get, Param, Post } from '@nestjs/common';
 import type { z } from 'zod';
 import {
+  callRenewal,
   importCrl,
   issuerRequest,
   proposeCrossSigning,
@@ -32,6 +33,7 @@ import {
   issuerWithLinksJson,
   requestShown,
 } from '../schema/issuers.js';
+import { calledJson, renewalCall, renewalCalledSchema } from '../schema/renewals.js';
 import { nothing } from '../schema/values.js';
 import { found, issuerId } from './path-forms.js';
 
@@ -64,6 +66,17 @@ export class IssuerRoutes {
     @Body({ schema: issuerCreation }) body: z.infer<typeof issuerCreation>,
   ) {
     return needsApproval(this.a, by, http, (joined) => proposeIssuer(joined, by, body));
+  }
+
+  @Post(':id/renew-now')
+  @Access('renewal:call')
+  @Answers('Call for the renewal of every certificate that this CA issued up to now', renewalCalledSchema)
+  async renewNow(
+    @By() by: Actor,
+    @Param('id', issuerId) id: string,
+    @Body({ schema: renewalCall }) { reason }: z.infer<typeof renewalCall>,
+  ) {
+    return calledJson(await callRenewal(this.a, by, { kind: 'issuer', id, reason }));
   }
 
   @Post(':id/activate')

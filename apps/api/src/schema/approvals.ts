@@ -1,11 +1,20 @@
 import { z } from 'zod';
-import { readProposal, type Approved, type AuthorityContext } from '#authority';
-import { APPROVAL_STATES, OPERATION_NAMES, type ApprovalRow } from '#store';
+import { isOurs, pendingFacts, readProposal, type Approved, type AuthorityContext } from '#authority';
+import {
+  APPROVAL_STATES,
+  OPERATION_NAMES,
+  type ApprovalRow,
+  type ApprovalState,
+  type PendingEnrollmentRow,
+  type PendingState,
+} from '#store';
 import { enrollmentSchema } from './devices.js';
 import { hex, id, pageOf, pageQuery, time } from './values.js';
 
 const state = z.enum(APPROVAL_STATES);
-const operation = z.enum(OPERATION_NAMES);
+/** Asked for by a device, where its profile or label wants somebody to look at it; one person decides. */
+export const ENROLLMENT = 'enrollment';
+const operation = z.enum([...OPERATION_NAMES, ENROLLMENT]);
 
 const members = {
   id,
@@ -18,7 +27,7 @@ const members = {
   digest: hex.meta({ description: 'SHA-256 of the proposal: what the approver approves' }),
   organizationId: id,
   proposer: z.string(),
-  proposerPerson: id,
+  proposerPerson: id.nullable().meta({ description: 'null: a device asks to enroll' }),
   proposedAt: time,
   expiresAt: time,
   state: state.meta({ description: 'expired also while nobody has marked it yet' }),
@@ -54,6 +63,49 @@ export const approvalDecision = z
   })
   .optional()
   .meta({ id: 'ApprovalDecision' });
+
+export const rejection = z
+  .strictObject({ reason: z.string().trim().min(1).max(200).optional() })
+  .optional()
+  .meta({ id: 'Rejection', description: 'reason: of an enrollment; the device is told' });
+
+/** What the states of an enrollment are called where they stand beside proposals. */
+const SHOWN: Readonly<Record<PendingState, ApprovalState>> = {
+  pending: 'proposed',
+  approved: 'executed',
+  done: 'executed',
+  rejected: 'rejected',
+  withdrawn: 'withdrawn',
+  expired: 'expired',
+};
+
+/** The states that are shown as this one. */
+export const pendingStates = (shown: ApprovalState | undefined): PendingState[] | null =>
+  shown === undefined ? null : (Object.keys(SHOWN) as PendingState[]).filter((one) => SHOWN[one] === shown);
+
+export function pendingJson(a: AuthorityContext, row: PendingEnrollmentRow): z.infer<typeof approvalSchema> {
+  const { facts, digest } = pendingFacts(row);
+  const lapsed = row.state === 'pending' && row.expiresAt <= a.clock.now();
+  const { reason, serial } = row;
+  return {
+    id: row.id,
+    operation: ENROLLMENT,
+    subject: `device:${row.deviceId}`,
+    parameters: isOurs(a, row) ? facts : null,
+    digest,
+    organizationId: row.issuerOrgId,
+    proposer: `device:${row.deviceId}`,
+    proposerPerson: null,
+    proposedAt: row.requestedAt.toISOString(),
+    expiresAt: row.expiresAt.toISOString(),
+    state: lapsed ? 'expired' : SHOWN[row.state],
+    decider: row.decider,
+    deciderPerson: row.deciderPerson,
+    decidedAt: row.decidedAt?.toISOString() ?? null,
+    singleOperator: false,
+    result: reason === null && serial === null ? null : { reason, serial: serial?.toString('hex') ?? null },
+  };
+}
 
 export function approvalJson(a: AuthorityContext, row: ApprovalRow): z.infer<typeof approvalSchema> {
   const lapsed = row.state === 'proposed' && row.expiresAt <= a.clock.now();

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { deviceStatus, type AuthorityContext } from '#authority';
+import { deviceStatus, LATE_RENEWAL_DAYS, type AuthorityContext } from '#authority';
 import { NAME_TYPES } from '#policy';
 import type { Device } from '#store';
 import { manufacturerId, sha256Hex } from './device-identities.js';
@@ -56,6 +56,11 @@ export const deviceChange = z
 export const deviceRevocation = z
   .strictObject({ reason: z.string().min(1).max(40) })
   .meta({ id: 'DeviceRevocation', description: 'reason: a name of RFC 5280, not certificateHold' });
+
+export const lateRenewal = z
+  .strictObject({ days: z.number().int().min(1).max(LATE_RENEWAL_DAYS) })
+  .meta({ id: 'LateRenewal', description: 'days: within which it has to be used' });
+export const lateRenewalSchema = z.strictObject({ deviceId: id, expiresAt: time }).meta({ id: 'LateRenewalAllowed' });
 
 const members = {
   id,

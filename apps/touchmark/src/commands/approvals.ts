@@ -20,7 +20,7 @@ export function addApprovalCommands(program: Command): void {
   const approval = program.command('approval').description('What takes two people: look, approve, reject');
   listCommand(approval, 'List what was proposed', 'approval list --state proposed')
     .addOption(new Option('--state <state>', 'what became of it').choices(STATES))
-    .option('--operation <name>', 'group.revoke, device.reenroll, role.grant, ca.create, ...')
+    .option('--operation <name>', 'enrollment, group.revoke, device.reenroll, role.grant, ca.create, ...')
     .action(async (options: ListOptions & { state?: string; operation?: string }) => {
       const client = await connect(options);
       const query = pageQuery(options, { state: options.state, operation: options.operation });
@@ -33,8 +33,16 @@ export function addApprovalCommands(program: Command): void {
     },
   );
   addApprove(approval);
-  addClosing(approval, 'reject', 'Reject a proposal for good');
-  addClosing(approval, 'withdraw', 'Withdraw what you proposed yourself');
+  addReject(approval);
+  apiCommand(
+    approval,
+    'withdraw <id>',
+    'Withdraw what you proposed yourself',
+    `approval withdraw ${EXAMPLE_ID}`,
+  ).action(async (id: string, options: ApiOptions) => {
+    const client = await connect(options);
+    printRecord(await client.post(`/v1/approvals/${segment(id)}/withdraw`, {}), options);
+  });
 }
 
 /** The digest goes along always: what is executed is what was shown, or nothing. */
@@ -42,7 +50,7 @@ function addApprove(approval: Command): void {
   apiCommand(
     approval,
     'approve <id>',
-    'Approve what somebody else proposed; it is executed at once',
+    'Approve what somebody else proposed, or a device that asks to enroll; it is executed at once',
     `approval approve ${EXAMPLE_ID} --digest 9f86d081884c...`,
   )
     .option('--digest <hex>', 'of the proposal that you looked at (default: of the one shown now)', parseDigest)
@@ -68,13 +76,18 @@ function news(shown: object, done: object): object {
   return Object.fromEntries(Object.entries(done).filter(([member]) => !told.includes(member)));
 }
 
-function addClosing(approval: Command, verb: 'reject' | 'withdraw', description: string): void {
-  apiCommand(approval, `${verb} <id>`, description, `approval ${verb} ${EXAMPLE_ID}`).action(
-    async (id: string, options: ApiOptions) => {
+function addReject(approval: Command): void {
+  apiCommand(
+    approval,
+    'reject <id>',
+    'Reject a proposal, or the enrollment of a device, for good',
+    `approval reject ${EXAMPLE_ID} --reason "not one of ours"`,
+  )
+    .option('--reason <text>', 'why; of an enrollment: the device is told')
+    .action(async (id: string, options: ApiOptions & { reason?: string }) => {
       const client = await connect(options);
-      printRecord(await client.post(`/v1/approvals/${segment(id)}/${verb}`, {}), options);
-    },
-  );
+      printRecord(await client.post(`/v1/approvals/${segment(id)}/reject`, body({ reason: options.reason })), options);
+    });
 }
 
 function parseDigest(text: string): string {

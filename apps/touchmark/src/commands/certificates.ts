@@ -52,6 +52,12 @@ export function addCertificateCommands(program: Command): void {
       const path = `/v1/certificates/${segment(serial)}/revoke`;
       printRecord(await client.post(path, body({ reason, invalidityDate })), options);
     });
+  apiCommand(cert, 'renewal <serial>', 'Show when a certificate is to be renewed', 'cert renewal 01a4...').action(
+    async (serial: string, options: ApiOptions) => {
+      const client = await connect(options);
+      printRecord(await client.get(`/v1/certificates/${segment(serial)}/renewal`), options);
+    },
+  );
   apiCommand(cert, 'release <serial>', 'Lift the hold of a certificate', 'cert release 01a4...').action(
     async (serial: string, options: ApiOptions) => {
       const client = await connect(options);

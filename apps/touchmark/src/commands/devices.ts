@@ -73,6 +73,18 @@ export function addDeviceCommands(program: Command): void {
       printRecord(await client.post(`/v1/devices/${segment(id)}/reset`, {}), options, ENROLLMENT_NOTE);
     },
   );
+  apiCommand(
+    device,
+    'allow-late-renewal <id>',
+    'Let a device renew once with a certificate that has ended',
+    'device allow-late-renewal 0197b2c6-... --days 7',
+  )
+    .requiredOption('--days <number>', 'within which it has to be used, 30 at most', Number)
+    .action(async (id: string, options: ApiOptions & { days: number }) => {
+      const client = await connect(options);
+      const path = `/v1/devices/${segment(id)}/allow-late-renewal`;
+      printRecord(await client.post(path, { days: options.days }), options);
+    });
   addGroupCommands(program);
 }
 
@@ -170,6 +182,17 @@ function addGroupCommands(program: Command): void {
     .action(async (name: string, options: ApiOptions & { vendor?: string }) => {
       const client = await connect(options);
       printRecord(await client.post('/v1/device-groups', body({ name, vendorId: options.vendor })), options);
+    });
+  apiCommand(
+    group,
+    'renew-now <id>',
+    'Call for the renewal of the certificates of a group',
+    'group renew-now 0197b2c4-... --reason "firmware leak"',
+  )
+    .requiredOption('--reason <text>', 'why')
+    .action(async (id: string, options: ApiOptions & { reason: string }) => {
+      const client = await connect(options);
+      printRecord(await client.post(`/v1/device-groups/${segment(id)}/renew-now`, { reason: options.reason }), options);
     });
   listCommand(group, 'List groups', 'group list').action(async (options: ListOptions) => {
     const client = await connect(options);

@@ -35,6 +35,12 @@ export function addIssuerCommands(program: Command): void {
       printRecord(await client.post(`/v1/issuers/${segment(id)}/activate`, {}), options);
     },
   );
+  apiCommand(ca, 'renew-now <id>', 'Call for the renewal of what it issued', 'ca renew-now 0197b2c0-... --reason drill')
+    .requiredOption('--reason <text>', 'why')
+    .action(async (id: string, options: ApiOptions & { reason: string }) => {
+      const client = await connect(options);
+      printRecord(await client.post(`/v1/issuers/${segment(id)}/renew-now`, { reason: options.reason }), options);
+    });
   apiCommand(ca, 'revoke <id>', 'Propose to revoke an issuing CA', 'ca revoke 0197b2c0-... --reason cACompromise')
     .requiredOption('--reason <reason>', 'by its RFC 5280 name')
     .action(async (id: string, options: ApiOptions & { reason: string }) => {

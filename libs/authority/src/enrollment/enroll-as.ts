@@ -1,5 +1,6 @@
 import { AuthorityError } from '#kernel';
 import {
+  bindFreeSecret,
   findCertificate,
   findNewestSecret,
   latestStatus,
@@ -8,11 +9,12 @@ import {
   type CertificateRow,
   type Device,
   type EnrollmentSecret,
+  type IntentRow,
   type Tx,
 } from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
-import { currentProfile } from '../current-profile.js';
-import { finishIntent, recordIntent, type PreparedIntent } from '../issue.js';
+import { finishIntent, recordIntent } from '../issue.js';
+import { asksSomebody, awaitApproval, fulfil, type Waiting } from './await-approval.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { openSecret } from './authenticate/secret.js';
 import { checkBegun, checkStanding, prepareDeviceIntent, requestDigest } from './prepare-enrollment.js';
@@ -34,11 +36,9 @@ export interface Vouched {
   detail: Readonly<Record<string, string>>;
 }
 
-interface Open {
-  row: CertificateRow | Awaited<ReturnType<typeof recordIntent>>;
-  der: Buffer | null;
-  actor: Actor;
-}
+/** What is committed before anything is signed. */
+type Open =
+  { state: 'recorded'; row: IntentRow; der: Buffer | null; actor: Actor } | Exclude<Waiting, { state: 'approved' }>;
 
 /**
  * First enrollment of a device that does not show its secret. Registration, or a reset, grants one first certificate: the
@@ -46,10 +46,13 @@ interface Open {
  * fingerprint and no registration authority takes over a device that has enrolled.
  */
 export async function enrollVouched(a: AuthorityContext, request: EstRequest, by: Vouched): Promise<EnrollmentOutcome> {
-  const { row, der, actor } = await a.database.transaction((tx) => openIntent(tx, a, request, by));
-  if (der) return { state: 'issued', certificate: der };
-  if (!row)
+  const open = await a.database.transaction((tx) => openIntent(tx, a, request, by));
+  if (open.state === 'pending') return open;
+  if (open.state === 'taken') {
     throw new AuthorityError('unavailable', 'the device is being changed just now; try again', { retryAfter: 1 });
+  }
+  const { row, der, actor } = open;
+  if (der) return { state: 'issued', certificate: der };
   const issuer = await a.issuers.require(row.issuerId);
   return { state: 'issued', certificate: await finishIntent(a, actor, row, issuer, null) };
 }
@@ -61,34 +64,34 @@ async function openIntent(tx: Tx, a: AuthorityContext, request: EstRequest, by: 
   if (!device) throw new AuthorityError('forbidden', 'the device is not registered');
   checkStanding(a, device, await readStanding(tx, device, request.csr.publicKey.sha256));
   if (by.provedBy) checkStanding(a, device, await readStanding(tx, device, by.provedBy));
-  const asked = requestDigest(requester, request);
+  const digest = requestDigest(requester, request);
   const grant = await requireGrant(tx, a, device);
-  const begun = await findBegun(tx, a, grant, asked);
-  if (begun) return { row: begun, der: begun.der, actor };
-  const intent = await prepare(a, request, device, { requester, grant, by });
-  await a.quotas.take('issuance', device.ownerOrgId, actor);
-  const bound = { id: grant.id, request: asked, deviceMac: device.mac };
-  const row = await recordIntent(tx, a, actor, intent, bound, by.detail);
-  return { row, der: null, actor };
-}
-
-/** What stands between deciding and recording: somebody may have to approve first. */
-async function prepare(
-  a: AuthorityContext,
-  request: EstRequest,
-  device: Device,
-  { requester, grant, by }: { requester: string; grant: EnrollmentSecret; by: Vouched },
-): Promise<PreparedIntent> {
+  const begun = await findBegun(tx, a, grant, digest);
+  if (begun) return { state: 'recorded', row: begun, der: begun.der, actor };
   const intent = await prepareDeviceIntent(a, request, device, {
     requester,
     secretId: grant.id,
     current: undefined,
     knownAs: by.knownAs,
   });
-  if (by.approval || request.label.approval || currentProfile(a, request.label.profile).approval) {
-    throw new AuthorityError('forbidden', 'somebody has to approve this certificate first', { code: 'needsApproval' });
-  }
-  return intent;
+  const bind = () => bindFreeSecret(tx, grant.id, digest);
+  const approved =
+    by.approval || asksSomebody(a, request)
+      ? await awaitApproval(tx, a, actor, { device, request, requester, digest, bind })
+      : undefined;
+  if (approved && approved.state !== 'approved') return approved;
+  if (!approved) await a.quotas.take('issuance', device.ownerOrgId, actor);
+  const row = await recordIntent(
+    tx,
+    a,
+    actor,
+    intent,
+    { id: grant.id, request: digest, deviceMac: device.mac },
+    by.detail,
+  );
+  if (!row) return { state: 'taken' };
+  if (approved) await fulfil(tx, a, approved.row, row.serial);
+  return { state: 'recorded', row, der: null, actor };
 }
 
 /** The secret that was made last. It must be ours: a row that SQL made free is none. */
@@ -99,14 +102,18 @@ async function requireGrant(tx: Tx, a: AuthorityContext, device: Device): Promis
   return secret;
 }
 
-/** Free: go on, also past the end of the secret, which limits a secret. Else only the same request again goes on. */
+/** Free, and kept for no other request: go on, also past the end of the secret, which limits a secret. Else only the same request again goes on. */
 async function findBegun(
   tx: Tx,
   a: AuthorityContext,
   { state, boundSerial, boundRequest }: EnrollmentSecret,
   asked: Buffer,
 ): Promise<CertificateRow | undefined> {
-  if (state === 'free') return undefined;
+  if (state === 'free') {
+    // It may be kept for a request that waits for approval.
+    if (boundRequest && !boundRequest.equals(asked)) throw enrolledAlready();
+    return undefined;
+  }
   if (!boundSerial || !boundRequest?.equals(asked)) throw enrolledAlready();
   const row = await findCertificate(tx, boundSerial);
   if (!row || row.notAfter <= a.clock.now()) throw enrolledAlready();

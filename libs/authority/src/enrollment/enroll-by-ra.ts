@@ -11,12 +11,17 @@ import {
   type Tx,
 } from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
-import { authenticateCertificate, revoked, type DeviceCertificate } from './authenticate/own-certificate.js';
+import {
+  authenticateCertificate,
+  REPEAT_SECONDS,
+  revoked,
+  type DeviceCertificate,
+} from './authenticate/own-certificate.js';
 import { enrollVouched } from './enroll-as.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { namedDevice } from './named-device.js';
 import { checkStanding, labelOf } from './prepare-enrollment.js';
-import { renewCertificate, REPEAT_SECONDS } from './renew.js';
+import { renewCertificate } from './renew.js';
 
 /**
  * By a registration authority, for a device that is registered and of the same organizations (RFC 7030 section 3.7). A
@@ -34,7 +39,7 @@ export async function enrollByRa(
     requestId: request.requestId,
   };
   if (request.operation === 'simplereenroll') {
-    const current = await authenticateCertificate(a, await findCurrent(a, request, ra));
+    const current = await authenticateCertificate(a, await findCurrent(a, request, ra), 'renewal');
     return renewCertificate(a, request, current, {
       actor,
       requester: `${actor.id}:${current.certificate.serial}`,

@@ -1,5 +1,14 @@
 import { AuthorityError } from '#kernel';
-import { findCertificate, latestStatus, readSecretEnrollment, type IntentRow, type SecretEnrollment } from '#store';
+import {
+  bindFreeSecret,
+  findCertificate,
+  latestStatus,
+  lockDevice,
+  readSecretEnrollment,
+  readStanding,
+  type IntentRow,
+  type SecretEnrollment,
+} from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
 import { checkSecret, wrongSecret, type PresentedSecret } from './authenticate/secret.js';
 import {
@@ -12,7 +21,8 @@ import {
 } from './prepare-enrollment.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { checkRepeatable, enrollAgain } from './lost-answers.js';
-import { finishIntent, recordIntent } from '../issue.js';
+import { finishIntent, recordIntent, type PreparedIntent } from '../issue.js';
+import { asksSomebody, awaitApproval, fulfil } from './await-approval.js';
 
 /** Another request, or an operator, may change secret or device between reading and writing: then it is read again. */
 const ATTEMPTS = 3;
@@ -47,7 +57,8 @@ async function tryOnce(
   };
   const requester = `secret:${secret.id}`;
   const asked = requestDigest(requester, request);
-  const begun = await findBegun(a, secret, asked, isServerKey(request));
+  const approval = asksSomebody(a, request);
+  const begun = await findBegun(a, secret, asked, { replaceable: isServerKey(request), approval });
   checkStanding(a, device, standing);
   const by = { requester, secretId: secret.id, current: undefined };
   if (begun && isServerKey(request)) {
@@ -56,10 +67,38 @@ async function tryOnce(
   }
   if (begun) return begun.der ? { state: 'issued', certificate: begun.der } : finish(a, actor, begun);
   const intent = await prepareDeviceIntent(a, request, device, by);
+  if (approval) return enrollIfApproved(a, actor, request, { secret, device, requester, asked, intent });
   await a.quotas.take('issuance', device.ownerOrgId, actor);
   const bound = { id: secret.id, request: asked, deviceMac: device.mac };
   const row = await a.database.single((tx) => recordIntent(tx, a, actor, intent, bound));
   return row && finish(a, actor, row);
+}
+
+/** As it is without approval, but that the intent is recorded only where somebody has said yes. */
+async function enrollIfApproved(
+  a: AuthorityContext,
+  actor: Actor,
+  request: EstRequest,
+  by: Pick<SecretEnrollment, 'secret' | 'device'> & { requester: string; asked: Buffer; intent: PreparedIntent },
+): Promise<EnrollmentOutcome | undefined> {
+  const { secret, requester, asked, intent } = by;
+  const step = await a.database.transaction(async (tx) => {
+    const device = await lockDevice(tx, by.device.id);
+    if (!device) throw wrongSecret();
+    checkStanding(a, device, await readStanding(tx, device, request.csr.publicKey.sha256));
+    const bind = async (): Promise<boolean> => {
+      if (secret.expiresAt <= a.clock.now()) throw wrongSecret();
+      return bindFreeSecret(tx, secret.id, asked);
+    };
+    const waiting = await awaitApproval(tx, a, actor, { device, request, requester, digest: asked, bind });
+    if (waiting.state !== 'approved') return waiting;
+    const row = await recordIntent(tx, a, actor, intent, { id: secret.id, request: asked, deviceMac: device.mac });
+    if (!row) return { state: 'taken' as const };
+    await fulfil(tx, a, waiting.row, row.serial);
+    return { state: 'recorded' as const, row };
+  });
+  if (step.state === 'recorded') return finish(a, actor, step.row);
+  return step.state === 'taken' ? undefined : step;
 }
 
 /** By the CA that the intent names: another one may have been activated since. */
@@ -69,18 +108,20 @@ async function finish(a: AuthorityContext, actor: Actor, row: IntentRow): Promis
 }
 
 /**
- * The state machine of a one-time secret. Free and not expired: go on. Bound or spent: only the same request again, also
- * past the secret's expiry, gets the intent or the certificate it began; any other is refused (EX26).
+ * The state machine of a one-time secret. Free and not expired: go on. Free, but kept for a request that waits for approval:
+ * only that one goes on, also past the secret's expiry. Bound or spent: only the same request again, also past the
+ * secret's expiry, gets the intent or the certificate it began; any other is refused (EX26).
  */
 async function findBegun(
   a: AuthorityContext,
   secret: SecretEnrollment['secret'],
   asked: Buffer,
-  replaceable: boolean,
+  { replaceable, approval }: { replaceable: boolean; approval: boolean },
 ): Promise<Begun | undefined> {
   const now = a.clock.now();
   if (secret.state === 'free') {
-    if (secret.expiresAt <= now) throw wrongSecret();
+    const waits = secret.boundRequest?.equals(asked);
+    if (waits === false || (secret.expiresAt <= now && !(waits === true && approval))) throw wrongSecret();
     return undefined;
   }
   const { boundSerial } = secret;

@@ -9,14 +9,12 @@ import {
   type Tx,
 } from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
-import { revoked, type DeviceCertificate } from './authenticate/own-certificate.js';
+import { REPEAT_SECONDS, revoked, supersededSince, type DeviceCertificate } from './authenticate/own-certificate.js';
+import { requireLateRenewal, useLateRenewal } from './late-renewal.js';
 import { endLostAnswers } from './lost-answers.js';
 import { checkBegun, checkStanding, isServerKey, labelOf, prepareDeviceIntent } from './prepare-enrollment.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { finishIntent, recordIntent } from '../issue.js';
-
-/** E91: for so long a repeated request gets the same certificate. */
-export const REPEAT_SECONDS = 600;
 
 /** Who asks for a renewal, where that is not the device itself. */
 export interface Renewer {
@@ -26,7 +24,10 @@ export interface Renewer {
   check: (tx: Tx) => Promise<void>;
 }
 
-/** Re-enrollment with the device's own certificate; the one it renews stays good and names its successor. */
+/**
+ * Re-enrollment with the device's own certificate. The one it renews names its successor; whether it stays good is the
+ * profile's to say.
+ */
 export async function renewCertificate(
   a: AuthorityContext,
   request: EstRequest,
@@ -56,10 +57,14 @@ async function openIntent(
   const device = await lockDevice(tx, current.deviceId);
   if (!device) throw new AuthorityError('forbidden', 'the device is not registered');
   const latest = await latestStatus(tx, 'certificate', current.row.serial.toString('hex'));
-  if (latest?.status === 'revoked' || latest?.status === 'onHold') throw revoked();
+  const ended = latest?.status === 'revoked' || latest?.status === 'onHold';
+  if (ended && !supersededSince(a, current.row.profile, latest)) throw revoked();
   const begun = await findBegun(tx, a, current, request, requester);
+  // What a renewal has superseded gets the answer of that renewal again, and nothing new.
+  if (ended && !begun?.der) throw revoked();
   checkStanding(a, device, await readStanding(tx, device, request.csr.publicKey.sha256));
   if (begun) return { intent: begun, seq: 0 };
+  const late = await requireLateRenewal(tx, a, request.label.profile, current);
   const intent = await prepareDeviceIntent(a, request, device, {
     requester,
     secretId: null,
@@ -68,6 +73,7 @@ async function openIntent(
   await a.quotas.take('issuance', device.ownerOrgId, actor);
   const row = await recordIntent(tx, a, actor, intent);
   if (!row) throw new AuthorityError('internal', 'the intent was not recorded');
+  if (late) await useLateRenewal(tx, a, actor, late, row.serial);
   const seq = isServerKey(request) ? await endLostAnswers(tx, a, actor, row) : 0;
   return { intent: { ...row, der: null }, seq };
 }

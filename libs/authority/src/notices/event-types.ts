@@ -9,6 +9,7 @@ interface EventKind {
 const CERTIFICATE = ['profile', 'deviceId', 'supersedes', 'reason', 'obtainedWith'] as const;
 const KEY = ['releaseId', 'environment', 'audience', 'predecessorId', 'expiresAt', 'from', 'to', 'reason'] as const;
 const ENDING = ['days', 'endsAt'] as const;
+const ENROLLMENT = ['deviceId', 'profile', 'keyType', 'spkiSha256', 'reason'] as const;
 const APPROVAL = ['operation', 'digest', 'target', 'expiresAt'] as const;
 
 /** The closed list of what is told outside. */
@@ -55,6 +56,11 @@ const KINDS = {
   'approval.executed': { description: 'What a second person approved was done', members: APPROVAL },
   'approval.rejected': { description: 'A second person refused', members: APPROVAL },
   'approval.expired': { description: 'Nobody approved in time', members: APPROVAL },
+  'enrollment.pending': { description: 'The first enrollment of a device waits for approval', members: ENROLLMENT },
+  'enrollment.approved': { description: 'The first enrollment of a device was approved', members: ENROLLMENT },
+  'enrollment.rejected': { description: 'The first enrollment of a device was refused', members: ENROLLMENT },
+  'enrollment.expired': { description: 'Nobody decided about an enrollment in time', members: ENROLLMENT },
+  'renewal.called': { description: 'Certificates of a group or a CA are to be renewed now', members: ['reason'] },
   'canary.failed': { description: 'The inner canary found a channel that does not work', members: ['channel', 'step'] },
   'webhook.disabled': {
     description: 'A webhook was disabled because its receiver is gone',
