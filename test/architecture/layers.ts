@@ -38,6 +38,14 @@ export function sourcesOf(folder: string): string[] {
     .map((file) => path.join(folder, file));
 }
 
+/** Every file with this ending below a folder, as paths from the root. */
+export function filesOf(folder: string, ending: string): string[] {
+  return readdirSync(path.join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith(ending))
+    .map((file) => path.join(folder, file))
+    .sort();
+}
+
 export const read = (file: string): string => readFileSync(path.join(ROOT, file), 'utf8');
 
 /** Source without comments, so that words in prose do not count; strings stay. */
