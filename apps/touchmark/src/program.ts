@@ -28,7 +28,7 @@ import { addTrustAnchorCommands } from './commands/trust-anchors.js';
 export function buildProgram(): Command {
   const program = new Command('touchmark')
     .description('Authority for app API keys and device certificates')
-    .version('0.2.0')
+    .version('0.3.0')
     .addHelpText('after', '\nExit status: 0 done, 1 it failed, 2 wrong usage or setting.')
     .enablePositionalOptions()
     .exitOverride();
