@@ -33,6 +33,7 @@ function deliveries(serials: readonly string[]): Delivery[] {
   return (Object.keys(PROCESSORS) as JobName[]).flatMap((name): Delivery[] => {
     if (name === 'crl.publish') return issuers.map((data) => ({ name, data }));
     if (name === 'group.follow') return [{ name, data: { groupId: GROUP } }];
+    if (name === 'name.follow') return [{ name, data: { holderId: GROUP } }];
     if (name === 'ocsp.publish') return serials.map((serial) => ({ name, data: { serial } }));
     return [{ name, data: {} }];
   });
