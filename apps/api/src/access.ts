@@ -1,7 +1,7 @@
 import { RouteConfig } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { CREDENTIAL_PATTERN } from '#credential';
-import { authenticateOperator, type Actor, type AuthorityContext, type Caller } from '#authority';
+import { authenticateOperator, flagExposedKeys, type Actor, type AuthorityContext, type Caller } from '#authority';
 import { AuthorityError } from '#kernel';
 import { PERMISSIONS, type Permission } from '#policy';
 import { refuseCrossSite, sessionToken } from './session-cookie.js';
@@ -60,7 +60,7 @@ export function enforceAccess(
     for (const method of [route.method].flat()) instance.routeTable.push({ method, url: route.url, access });
   });
   instance.addHook('onRequest', async (request) => {
-    refuseCredentialInQuery(request);
+    await refuseCredentialInQuery(a, request);
     if (request.is404) return;
     await admit(a, request);
     if (request.caller !== null) noteUse(request.caller.tokenId);
@@ -108,12 +108,13 @@ export function bearerToken(header: string | undefined): string | undefined {
 }
 
 /** TX09: URLs end up in logs and histories, so a credential in one is refused even where it would be valid. */
-function refuseCredentialInQuery(request: FastifyRequest): void {
+async function refuseCredentialInQuery(a: AuthorityContext, request: FastifyRequest): Promise<void> {
   const url = request.raw.url ?? '';
   const query = url.indexOf('?');
   if (query === -1) return;
   const text = url.slice(query);
   if (CREDENTIAL_PATTERN.test(text) || /[?&](?:access_token|api_key|token)=/i.test(text)) {
+    await flagExposedKeys(a, text, { address: request.ip, requestId: request.id });
     throw new AuthorityError(
       'malformed',
       'a credential stands in the query string; send it in the Authorization header or the body, and replace it: it may have been logged',

@@ -2,8 +2,9 @@ import { Catch, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common'
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { recordRefusal, type AuthorityContext } from '#authority';
-import { errorResponse, EST_OPERATIONS, readBasic } from '#est';
+import { challenges, errorResponse, EST_OPERATIONS, readBasic } from '#est';
 import { isAuthorityError, type AuthorityError } from '#kernel';
+import type { AuthenticationMethod, EstLabel } from '#policy';
 import { sendEst } from './est-routes.js';
 import { fromFramework } from './framework-error.js';
 
@@ -64,5 +65,11 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
     );
   }
   if (reply.sent || reply.raw.headersSent) reply.raw.destroy();
-  else void sendEst(reply, response);
+  else void sendEst(reply, response, response.status === 401 ? challengesOf(request.estLabel) : {});
+}
+
+/** What the label takes; where there is none, what shipped labels take. */
+function challengesOf(label: EstLabel | null): Record<string, string[]> {
+  const takes = (...ways: AuthenticationMethod[]) => ways.some((way) => label?.authentication.includes(way) === true);
+  return { 'WWW-Authenticate': challenges({ basic: takes('secret', 'apiKey'), bearer: takes('apiKey') }) };
 }

@@ -12,6 +12,7 @@ import {
   MAX_BODY_BYTES,
   parseEstPath,
   readBasic,
+  readBearer,
   withRenewalWindow,
   type EstOperation,
   type EstResponse,
@@ -22,6 +23,7 @@ import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, renewalWindow, type EstLabel } from
 import { answerCsrAttributes } from './answer-csrattrs.js';
 import { answerFullCmc } from './answer-fullcmc.js';
 import { answerServerKeygen } from './answer-serverkeygen.js';
+import { refuseCredentialInQuery } from './credential-in-query.js';
 import { checkChannelBinding } from './channel-binding.js';
 import { notServed } from './framework-error.js';
 import { peerCertificate } from './peer-certificate.js';
@@ -60,10 +62,7 @@ export function registerEstRoutes(root: FastifyInstance, deps: EstRouteDependenc
     instance.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: MAX_BODY_BYTES }, (_request, body, parsed) => {
       parsed(null, body);
     });
-    instance.addHook('onRequest', (request, reply, next) => {
-      checkRequest(deps.authority, request, reply);
-      next();
-    });
+    instance.addHook('onRequest', (request, reply) => checkRequest(deps.authority, request, reply));
     const handler = (request: FastifyRequest, reply: FastifyReply) => answer(deps, request, reply);
     for (const url of ['/.well-known/est/*', '/:label/.well-known/est/*']) {
       instance.route({ method: instance.supportedMethods as 'GET'[], url, exposeHeadRoute: false, handler });
@@ -73,12 +72,13 @@ export function registerEstRoutes(root: FastifyInstance, deps: EstRouteDependenc
 }
 
 /** Everything that the head of the request decides: 404, 405 with `Allow`, 415. */
-function checkRequest(authority: AuthorityContext, request: FastifyRequest, reply: FastifyReply): void {
+async function checkRequest(authority: AuthorityContext, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const target = parseEstPath(request.raw.url ?? '');
+  request.estOperation = target?.operation ?? null;
+  await refuseCredentialInQuery(authority, request);
   if (target === undefined) throw notServed();
   const { operation } = target;
   const label = currentLabel(authority, target.label ?? DEFAULT_LABEL);
-  request.estOperation = operation;
   request.estLabel = label ?? null;
   if (!label) throw new AuthorityError('notFound', 'No CA is configured under this label');
   if (OPTIONAL.includes(operation) && !label.operations.some((one) => one === operation)) {
@@ -133,14 +133,16 @@ async function enroll(
     signerOf(socket),
   );
   const unlinked = linkFailure(socket, label, csr.challengePassword);
-  const basic = readBasic(request.headers.authorization);
+  const { authorization } = request.headers;
+  const basic = readBasic(authorization);
+  const bearer = readBearer(authorization);
   request.refusalAudited = true;
   return enrollOverEst(authority, {
     operation,
     label,
     csr,
     unlinked,
-    presented: { basic, bearer: undefined, peerCertificate: () => peerCertificate(socket) },
+    presented: { basic, bearer, peerCertificate: () => peerCertificate(socket) },
     address: request.ip,
     requestId: request.id,
   });
@@ -168,11 +170,18 @@ function linkFailure(
   }
 }
 
-export function sendEst(reply: FastifyReply, response: EstResponse): FastifyReply {
+export function sendEst(
+  reply: FastifyReply,
+  response: EstResponse,
+  more: Readonly<Record<string, string[]>> = {},
+): FastifyReply {
   // Node sends text and its head in one write and one TLS record, a Buffer in two. Base64 is ASCII; errors keep their Buffer,
   // because Fastify adds a charset to JSON that is given as text.
   const body = response.status === 200 ? response.body.toString('latin1') : response.body;
-  return reply.code(response.status).headers(response.headers).send(body);
+  return reply
+    .code(response.status)
+    .headers({ ...response.headers, ...more })
+    .send(body);
 }
 
 /** RFC 9110 section 13.1.2. */

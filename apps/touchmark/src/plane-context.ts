@@ -52,11 +52,12 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
   const macKey = createSecretKey(statusMacKey);
   const database = await openPlaneDatabase(parts, plane);
   const authorityId = await readAuthorityId(database, plane);
-  // Only the api plane checks keys and tokens.
-  const checks =
-    plane === 'api'
-      ? { peppers: peppers.byVersion, scope: { organizationId: authorityId, authority: true } }
-      : { peppers: undefined };
+  // Only the api plane checks tokens; the EST plane takes API keys too.
+  const checks = {
+    api: { peppers: peppers.byVersion, scope: { organizationId: authorityId, authority: true } },
+    est: { peppers: peppers.byVersion, operators: false },
+    worker: { peppers: undefined },
+  }[plane];
   const follower = await startFollower(parts, { database, macKey, ...checks }, log);
   const limits = await openLimits(parts, { plane, macKey, authorityId, log });
   const signer = await openSigner(parts);
@@ -150,7 +151,7 @@ export async function onPlane<T>(
 
 export async function startFollower(
   parts: Pick<PlaneParts, 'config'>,
-  options: Pick<FollowerOptions, 'database' | 'macKey' | 'peppers' | 'scope'>,
+  options: Pick<FollowerOptions, 'database' | 'macKey' | 'peppers' | 'operators' | 'scope'>,
   log: Logger,
 ): Promise<Follower> {
   const follower = new Follower({

@@ -102,6 +102,7 @@ export const AUDIT_ACTIONS = [
   'key.expired',
   'key.expiring',
   'key.leaked',
+  'key.exposed',
   'crl.published',
   'webhook.created',
   'webhook.changed',

@@ -57,6 +57,7 @@ export type { ShownCertificateStatus } from './certificates.js';
 export type { Receipt } from './change-status.js';
 export { introspect } from './introspect.js';
 export type { InactiveReason, IntrospectionAnswer } from './introspect.js';
+export { flagExposedKeys } from './exposed-key.js';
 export { withIdempotency } from './idempotent.js';
 export type { Answer, IdempotentRequest } from './idempotent.js';
 export { enrollOverEst } from './enrollment/enroll.js';

@@ -42,12 +42,20 @@ export async function issueKey(
     issuerId?: string | undefined;
     audience: Audience;
     environment: Environment;
+    /** Whether devices of the app may enroll by it. Its successor may what it may. */
+    enroll?: boolean | undefined;
     expiresAt?: Date | undefined;
   },
 ): Promise<IssuedKey> {
   const work = async (tx: Tx) => {
     const release = isId(request.releaseId) ? await findRelease(tx, request.releaseId) : undefined;
     if (!release) throw new AuthorityError('invalid', 'releaseId: no such release', { member: 'releaseId' });
+    const { enroll = false, environment } = request;
+    if (enroll && environment !== 'live') {
+      throw new AuthorityError('invalid', 'enroll: only a live key enrolls: certificates count everywhere', {
+        member: 'enroll',
+      });
+    }
     const issuerOrgId = await requireTester(tx, actor, request.issuerId);
     const now = a.clock.now();
     await requireRoom(tx, release.id, request.environment, now);
@@ -55,7 +63,8 @@ export async function issueKey(
     await a.quotas.take('issuance', release.ownerOrgId, actor);
     return writeKey(tx, a, actor, 'key.issued', {
       releaseId: release.id,
-      environment: request.environment,
+      environment,
+      enroll,
       ...audience,
       predecessorId: null,
       expiresAt: decideKeyExpiry(now, request.expiresAt, a.lifetimes.apiKeyMax),
@@ -102,6 +111,7 @@ export async function rotateKey(
       {
         releaseId: old.releaseId,
         environment: old.environment,
+        enroll: old.enroll,
         audience: old.audience,
         audienceValues: old.audienceValues,
         predecessorId: old.id,
@@ -124,6 +134,7 @@ type NewKey = Pick<
   KeyRow,
   | 'releaseId'
   | 'environment'
+  | 'enroll'
   | 'audience'
   | 'audienceValues'
   | 'predecessorId'
@@ -164,6 +175,7 @@ async function writeKey(
     detail: {
       releaseId: row.releaseId,
       environment: row.environment,
+      ...(row.enroll && { enroll: 'true' }),
       audience: row.audience,
       predecessorId: row.predecessorId,
       expiresAt: row.expiresAt.toISOString(),

@@ -3,6 +3,13 @@ import { decodeBase64 } from './base64.js';
 
 /** For 401 answers (RFC 7617 section 2.1, E44). */
 export const CHALLENGE = 'Basic realm="Touchmark EST", charset="UTF-8"';
+const BEARER_CHALLENGE = 'Bearer realm="Touchmark EST"';
+
+/** Of a 401, a header line each (RFC 9110 section 11.6.1): at least one, whatever is taken. */
+export function challenges(taken: { basic: boolean; bearer: boolean }): string[] {
+  const lines = [...(taken.basic ? [CHALLENGE] : []), ...(taken.bearer ? [BEARER_CHALLENGE] : [])];
+  return lines.length === 0 ? [CHALLENGE] : lines;
+}
 
 const MAX_AUTHORIZATION_LENGTH = 4096;
 /** RFC 9110 section 11.4: scheme, spaces, credentials. */
@@ -47,6 +54,19 @@ export function readBasic(header: string | undefined): { user: string; password:
   const colon = text.indexOf(':');
   if (colon === -1) throw malformed('user and password must be separated by a colon');
   return { user: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+/**
+ * The token of `Bearer` (RFC 6750 section 2.1). Undefined when the header is absent or names another scheme; `malformed` for
+ * one that cannot be read (EX13).
+ */
+export function readBearer(header: string | undefined): string | undefined {
+  const match = header === undefined ? null : AUTHORIZATION.exec(header.trim());
+  if (match?.[1]?.toLowerCase() !== 'bearer') return undefined;
+  if (header!.length > MAX_AUTHORIZATION_LENGTH || !/^[A-Za-z0-9._~+/-]+=*$/.test(match[2]!)) {
+    throw malformed('the token of Bearer has other characters than a token has, or too many');
+  }
+  return match[2];
 }
 
 /** True when `Accept` names this very type with a weight above zero; a wildcard does not name it (E90). */

@@ -1,4 +1,5 @@
 import { AuthorityError } from '#kernel';
+import { OID } from '#pki';
 import { overEst, type EstLabel } from './est-label.js';
 import type { Profile } from './profile.js';
 
@@ -24,6 +25,7 @@ export function checkLabel(label: EstLabel, { profile, anchors, reserved }: Labe
   if (profile === undefined) throw fault('profile', `there is no profile ${label.profile}`);
   if (!overEst(profile)) throw fault('profile', `nothing is issued by ${profile.name} over EST`);
   checkAuthentication(label);
+  checkKeys(label, profile);
   checkAnchors(label, anchors);
   checkLink(label);
 }
@@ -34,6 +36,15 @@ function checkAuthentication({ authentication, digest, challengePassword }: EstL
   const secret = authentication.includes('secret');
   if (digest && !secret) throw fault('digest', 'only where a secret is taken');
   if (challengePassword === 'secret' && !secret) throw fault('challengePassword', 'only where a secret is taken');
+}
+
+/** Many hold the API key of an app: none of them becomes a registration authority by it. */
+function checkKeys({ authentication, registers }: EstLabel, profile: Profile): void {
+  const keys = authentication.includes('apiKey');
+  if (registers && !keys) throw fault('registers', 'only where an API key is taken');
+  if (keys && profile.eku.includes(OID.cmcRa)) {
+    throw fault('authentication', `an API key does not enroll for the profile ${profile.name}`);
+  }
 }
 
 function checkAnchors({ anchors, authentication }: EstLabel, known: ReadonlySet<string>): void {

@@ -34,6 +34,8 @@ export interface EstLabel {
   authentication: readonly AuthenticationMethod[];
   /** Whether the secret may come by HTTP Digest (RFC 7616) too. */
   digest: boolean;
+  /** Whether a device that is not registered registers by the API key that it enrolls with. */
+  registers: boolean;
   /** Names of the sets of trust anchors that `manufacturer` takes. */
   anchors: readonly string[];
   /** Whether somebody has to approve each first certificate, besides what the profile says. */
@@ -65,6 +67,7 @@ export function shippedLabel(profile: Profile): EstLabel {
     profile: profile.name,
     authentication: ['secret', 'certificate'],
     digest: false,
+    registers: false,
     anchors: [],
     approval: false,
     channelBinding: 'optional',

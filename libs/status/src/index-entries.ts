@@ -19,6 +19,8 @@ export interface KeyEntry {
   environment: 'live' | 'test';
   audience: AudienceKind;
   audienceValues: readonly string[];
+  /** Whether devices of the app may enroll by it. */
+  enroll: boolean;
   ownerOrgId: string;
   issuerOrgId: string;
   expiresAt: Date;

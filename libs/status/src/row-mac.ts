@@ -29,7 +29,8 @@ type KeyFacts = Pick<
   | 'expiresAt'
   | 'ownerOrgId'
   | 'issuerOrgId'
->;
+> &
+  Partial<Pick<KeyRow, 'enroll'>>;
 type TokenFacts = Pick<
   OperatorTokenRow,
   'id' | 'organizationId' | 'name' | 'kind' | 'personId' | 'createdBy' | 'roles' | 'predecessorId' | 'expiresAt'
@@ -37,7 +38,7 @@ type TokenFacts = Pick<
 type PersonFacts = Pick<PersonRow, 'id' | 'organizationId' | 'oidcIssuer' | 'oidcSubject'>;
 
 function keyFields(row: KeyFacts): Record<string, string> {
-  return {
+  const fields = {
     id: row.id,
     releaseId: row.releaseId,
     environment: row.environment,
@@ -48,6 +49,8 @@ function keyFields(row: KeyFacts): Record<string, string> {
     ownerOrgId: row.ownerOrgId,
     issuerOrgId: row.issuerOrgId,
   };
+  // Keys are older than this right: one without it has the fields alone.
+  return row.enroll === true ? { ...fields, enroll: 'true' } : fields;
 }
 
 function tokenFields(row: TokenFacts): Record<string, string> {

@@ -15,6 +15,8 @@ export interface KeyRow {
   sealedVerifier: Buffer;
   pepperVersion: number;
   sealedRoot: Buffer;
+  /** Whether devices of the app may enroll by it. */
+  enroll: boolean;
   predecessorId: string | null;
   expiresAt: Date;
   mac: Buffer;
@@ -27,18 +29,19 @@ export interface KeyRow {
   createdAt: Date;
 }
 
-const COLUMNS = `k.id, k.release_id as "releaseId", k.environment, k.audience,
+const INDEXED = `k.id, k.release_id as "releaseId", k.environment, k.audience,
   coalesce((select array_agg(a.value order by a.value collate "C") from key_audiences a where a.key_id = k.id), '{}')
     as "audienceValues",
-  k.sealed_verifier as "sealedVerifier", k.pepper_version as "pepperVersion", k.sealed_root as "sealedRoot",
-  k.predecessor_id as "predecessorId", k.expires_at as "expiresAt", k.mac, k.status, k.status_before as "statusBefore",
+  k.sealed_verifier as "sealedVerifier", k.pepper_version as "pepperVersion", k.enroll, k.predecessor_id as "predecessorId",
+  k.expires_at as "expiresAt", k.mac, k.status, k.status_before as "statusBefore",
   k.ends_at as "endsAt", k.owner_org_id as "ownerOrgId", k.issuer_org_id as "issuerOrgId", k.created_at as "createdAt"`;
+const COLUMNS = `${INDEXED}, k.sealed_root as "sealedRoot"`;
 
 export async function insertKey(tx: Tx, row: Omit<KeyRow, 'createdAt' | 'statusBefore' | 'endsAt'>): Promise<void> {
   await tx.run(
     `insert into keys (id, release_id, environment, audience, sealed_verifier, pepper_version, sealed_root, predecessor_id,
-       expires_at, mac, status, owner_org_id, issuer_org_id)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+       expires_at, mac, status, owner_org_id, issuer_org_id, enroll)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
     [
       row.id,
       row.releaseId,
@@ -53,6 +56,7 @@ export async function insertKey(tx: Tx, row: Omit<KeyRow, 'createdAt' | 'statusB
       row.status,
       row.ownerOrgId,
       row.issuerOrgId,
+      row.enroll,
     ],
   );
   if (row.audienceValues.length > 0) {
@@ -110,9 +114,9 @@ export async function setKeyStatus(
   return (await tx.run(sql, [id, from, to.status, to.statusBefore, to.endsAt])) === 1;
 }
 
-/** Keys by id, for the in-memory index. */
-export async function findKeys(tx: Tx, ids: readonly string[]): Promise<KeyRow[]> {
-  return tx.rows<KeyRow>(`select ${COLUMNS} from keys k where k.id = any($1)`, [ids]);
+/** Keys by id, for the in-memory index; without the derivation root, which not every plane may read. */
+export async function findKeys(tx: Tx, ids: readonly string[]): Promise<Omit<KeyRow, 'sealedRoot'>[]> {
+  return tx.rows<Omit<KeyRow, 'sealedRoot'>>(`select ${INDEXED} from keys k where k.id = any($1)`, [ids]);
 }
 
 /**

@@ -27,6 +27,7 @@ export const newKey = z
     issuerId: id.optional().meta({ description: "the testing organization; default the caller's own" }),
     audience,
     environment: z.enum(['live', 'test']),
+    enroll: z.boolean().optional().meta({ description: 'devices of the app enroll by it; live keys only' }),
     expiresAt: instant.optional(),
   })
   .meta({ id: 'NewKey' });
@@ -46,6 +47,7 @@ const members = {
   issuerId: id,
   environment: z.enum(['live', 'test']),
   audience,
+  enroll: z.boolean(),
   createdAt: time,
   expiresAt: time,
   endsAt: time.optional().meta({ description: 'when a retiring key ends, if before expiresAt' }),
@@ -74,6 +76,7 @@ export function keyJson(a: AuthorityContext, row: KeyRow, successor?: KeyRow): z
     issuerId: row.issuerOrgId,
     environment: row.environment,
     audience: audienceJson(row),
+    enroll: row.enroll,
     createdAt: row.createdAt.toISOString(),
     expiresAt: row.expiresAt.toISOString(),
     ...(endsAt && { endsAt: endsAt.toISOString() }),

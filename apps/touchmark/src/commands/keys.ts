@@ -27,6 +27,7 @@ interface CreateOptions extends ApiOptions {
   issuer?: string;
   audience: Audience;
   environment: string;
+  enroll?: boolean;
   expires?: string;
 }
 
@@ -71,11 +72,12 @@ function addKeyCreate(key: Command): void {
     .option('--issuer <id>', 'the testing organization (default: your own)')
     .option('--audience <audience>', 'all, providers:<id>,<id> or countries:US,CA', parseAudience, 'all')
     .addOption(new Option('--environment <name>', 'which kind of service').choices(['live', 'test']).default('live'))
+    .option('--enroll', 'devices of the app enroll by it')
     .option('--expires <time>', 'its end, RFC 3339 (default: the longest allowed)', parseTime)
     .action(async (options: CreateOptions) => {
-      const { release, issuer, audience, environment, expires } = options;
+      const { release, issuer, audience, environment, enroll, expires } = options;
       const client = await connect(options);
-      const members = { releaseId: release, issuerId: issuer, audience, environment, expiresAt: expires };
+      const members = { releaseId: release, issuerId: issuer, audience, environment, enroll, expiresAt: expires };
       printRecord(await client.post('/v1/keys', body(members)), options, KEY_NOTE);
     });
 }

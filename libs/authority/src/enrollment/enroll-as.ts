@@ -26,6 +26,8 @@ export interface Vouched {
    * with a refusal. `requester` stands in the intent and matches repeated requests.
    */
   find: (tx: Tx) => Promise<{ deviceId: string; requester: string; actor: Actor }>;
+  /** What else stands against a first certificate, asked where none was begun. Throws `forbidden`. */
+  admit?: (tx: Tx, device: Device) => Promise<void>;
   /** Somebody has to approve, whatever label and profile say. */
   approval: boolean;
   /** SHA-256 of the key by which the request was proved, where it was by one: it must not be blocked either. */
@@ -43,7 +45,7 @@ type Open =
 /**
  * First enrollment of a device that does not show its secret. Registration, or a reset, grants one first certificate: the
  * secret stands for that grant and is bound and spent, whoever comes first. So no certificate of a manufacturer, no
- * fingerprint and no registration authority takes over a device that has enrolled.
+ * fingerprint, no API key and no registration authority takes over a device that has enrolled.
  */
 export async function enrollVouched(a: AuthorityContext, request: EstRequest, by: Vouched): Promise<EnrollmentOutcome> {
   const open = await a.database.transaction((tx) => openIntent(tx, a, request, by));
@@ -68,6 +70,7 @@ async function openIntent(tx: Tx, a: AuthorityContext, request: EstRequest, by: 
   const grant = await requireGrant(tx, a, device);
   const begun = await findBegun(tx, a, grant, digest);
   if (begun) return { state: 'recorded', row: begun, der: begun.der, actor };
+  await by.admit?.(tx, device);
   const intent = await prepareDeviceIntent(a, request, device, {
     requester,
     secretId: grant.id,
@@ -121,7 +124,7 @@ async function findBegun(
   return row;
 }
 
-const enrolledAlready = (): AuthorityError =>
+export const enrolledAlready = (): AuthorityError =>
   new AuthorityError('forbidden', 'the device has enrolled already: renew its certificate, or have it reset', {
     code: 'enrolledAlready',
   });

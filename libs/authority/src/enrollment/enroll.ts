@@ -1,8 +1,9 @@
-import { AuthorityError, isAuthorityError } from '#kernel';
+import { isAuthorityError } from '#kernel';
 import type { AuthenticationMethod } from '#policy';
 import type { AuthorityContext } from '../context.js';
 import { authenticate } from './authenticate/authenticate.js';
 import { enrollByFingerprint } from './enroll-by-fingerprint.js';
+import { enrollByKey } from './enroll-by-key.js';
 import { enrollByManufacturer } from './enroll-by-manufacturer.js';
 import { enrollByRa } from './enroll-by-ra.js';
 import type { Principal } from './authenticate/principal.js';
@@ -72,8 +73,10 @@ export async function enrollAs(
       return enrollByFingerprint(a, request, principal);
     case 'ra':
       return enrollByRa(a, request, principal.ra);
+    case 'apiKey':
+      return enrollByKey(a, request, principal.by);
     default:
-      throw new AuthorityError('internal', `nobody enrolls by ${principal.method} here`);
+      return principal satisfies never;
   }
 }
 

@@ -7,7 +7,17 @@ interface EventKind {
 }
 
 const CERTIFICATE = ['profile', 'deviceId', 'supersedes', 'reason', 'obtainedWith'] as const;
-const KEY = ['releaseId', 'environment', 'audience', 'predecessorId', 'expiresAt', 'from', 'to', 'reason'] as const;
+const KEY = [
+  'releaseId',
+  'environment',
+  'audience',
+  'predecessorId',
+  'expiresAt',
+  'enroll',
+  'from',
+  'to',
+  'reason',
+] as const;
 const ENDING = ['days', 'endsAt'] as const;
 const ENROLLMENT = ['deviceId', 'profile', 'keyType', 'spkiSha256', 'reason'] as const;
 const APPROVAL = ['operation', 'digest', 'target', 'expiresAt'] as const;
@@ -42,6 +52,10 @@ const KINDS = {
   'key.resumed': { description: 'The suspension of an API key was lifted', members: KEY },
   'key.revoked': { description: 'An API key was revoked', members: KEY },
   'key.leaked': { description: 'An API key was revoked because somebody else knows it', members: KEY },
+  'key.exposed': {
+    description: 'An API key stood in a query string and may have been logged',
+    members: [...KEY, 'plane'],
+  },
   'key.expiring': { description: 'An API key ends in so many days', members: [...KEY, ...ENDING] },
   'key.expired': { description: 'An API key has ended', members: KEY },
   'ca.created': { description: 'A CA was made', members: ['kind', 'name', 'keyType'] },

@@ -1,5 +1,6 @@
 import { AuthorityError, isAuthorityError } from '#kernel';
 import type { AuthorityContext } from '../../context.js';
+import { byApiKey } from './api-key.js';
 import { byFingerprint } from './fingerprint.js';
 import { byManufacturer } from './manufacturer.js';
 import { byOwnCertificate } from './own-certificate.js';
@@ -8,7 +9,14 @@ import { byRegistrationAuthority } from './registration-authority.js';
 import { bySecret } from './secret.js';
 
 /** Every way that there is, the strongest first: a key that was proved to be held counts more than what can be copied. */
-const WAYS: readonly Way[] = [byRegistrationAuthority, byOwnCertificate, byManufacturer, byFingerprint, bySecret];
+const WAYS: readonly Way[] = [
+  byRegistrationAuthority,
+  byOwnCertificate,
+  byManufacturer,
+  byFingerprint,
+  byApiKey,
+  bySecret,
+];
 
 /**
  * Who asks, by the ways that the label takes and the operation allows. What the request presents decides; where that is

@@ -4,6 +4,7 @@ import type { DeviceIdentityRow } from '#store';
 import type { AuthorityContext } from '../../context.js';
 import type { CurrentAnchors } from '../../current-anchors.js';
 import type { EstRequest } from '../est-request.js';
+import type { EnrollingKey } from './api-key.js';
 import type { DeviceCertificate } from './own-certificate.js';
 import type { PresentedSecret } from './secret.js';
 
@@ -17,8 +18,8 @@ export type Principal =
   | { method: 'fingerprint'; identity: DeviceIdentityRow; certificate: Certificate }
   /** For the device that the request names, if it is of the same organizations. */
   | { method: 'ra'; ra: DeviceCertificate }
-  /** `requester` stands in the intent and matches repeated requests; `deviceId`: for whom it may ask. */
-  | { method: 'apiKey' | 'account'; requester: string; deviceId: string };
+  /** For a device of the app of the key. */
+  | { method: 'apiKey'; by: EnrollingKey };
 
 /** What tells who asks. Without `csr`: a full CMC request, which may hold several. */
 export type Asked = Pick<EstRequest, 'label' | 'operation' | 'presented' | 'address'> &

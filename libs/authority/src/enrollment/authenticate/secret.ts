@@ -3,6 +3,7 @@ import { AuthorityError } from '#kernel';
 import type { SecretEnrollment } from '#store';
 import type { AuthorityContext } from '../../context.js';
 import { secretSealContext } from '../../secret-seal.js';
+import { presentedApiKey } from './api-key.js';
 import type { Way } from './principal.js';
 
 export const wrongSecret = (): AuthorityError =>
@@ -15,8 +16,13 @@ export const bySecret: Way = {
   byCertificate: false,
   asks: 'device id and one-time secret by HTTP Basic',
 
-  read: (a, { presented, address }) =>
-    Promise.resolve(presented.basic && { method: 'secret', presented: presentedSecret(a, presented.basic, address) }),
+  read: (a, { presented, address, label }) => {
+    const { basic } = presented;
+    // Where a label takes both, what reads as an API key was judged as one.
+    const isKey = label.authentication.includes('apiKey') && presentedApiKey(presented) !== undefined;
+    const read = basic && !isKey;
+    return Promise.resolve(read ? { method: 'secret', presented: presentedSecret(a, basic, address) } : undefined);
+  },
 };
 
 export interface PresentedSecret {
