@@ -9,7 +9,7 @@ const EXPORTER_LENGTH = 32;
 /**
  * Links the request to its TLS connection (RFC 7030 section 3.5): a challengePassword in the CSR must be base64 of
  * tls-unique on TLS 1.2 (E61, RFC 5929 section 3.1) and of the exporter of RFC 9266 on TLS 1.3 (E65). A CSR without one is
- * not linked, which no profile demands. Throws `invalid`, code `channelBinding`.
+ * not linked; whether it must be, the label says. Throws `invalid`, code `channelBinding`.
  */
 export function checkChannelBinding(socket: TLSSocket, challengePassword: string | undefined): void {
   if (challengePassword === undefined) return;

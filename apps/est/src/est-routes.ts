@@ -24,7 +24,7 @@ import { answerCsrAttributes } from './answer-csrattrs.js';
 import { answerFullCmc } from './answer-fullcmc.js';
 import { answerServerKeygen } from './answer-serverkeygen.js';
 import { refuseCredentialInQuery } from './credential-in-query.js';
-import { checkChannelBinding } from './channel-binding.js';
+import { checkLink, requireLink } from './check-link.js';
 import { notServed } from './framework-error.js';
 import { peerCertificate } from './peer-certificate.js';
 import type { ServerSigner } from './server-signer.js';
@@ -132,6 +132,7 @@ async function enroll(
   const csr = readCsr(decodeBody(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)), () =>
     signerOf(socket),
   );
+  requireLink(label, csr.challengePassword);
   const unlinked = linkFailure(socket, label, csr.challengePassword);
   const { authorization } = request.headers;
   const basic = readBasic(authorization);
@@ -142,7 +143,12 @@ async function enroll(
     label,
     csr,
     unlinked,
-    presented: { basic, bearer, peerCertificate: () => peerCertificate(socket) },
+    presented: {
+      basic,
+      bearer,
+      challenge: label.challengePassword === 'secret' ? csr.challengePassword : undefined,
+      peerCertificate: () => peerCertificate(socket),
+    },
     address: request.ip,
     requestId: request.id,
   });
@@ -161,7 +167,7 @@ function linkFailure(
   challengePassword: string | undefined,
 ): AuthorityError | undefined {
   try {
-    checkChannelBinding(socket, challengePassword);
+    checkLink(socket, label, challengePassword);
     return undefined;
   } catch (error) {
     const mayBeRa = label.authentication.includes('ra') && peerCertificate(socket) !== undefined;

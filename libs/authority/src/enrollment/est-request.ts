@@ -8,6 +8,8 @@ export interface Presented {
   basic: { user: string; password: string } | undefined;
   /** RFC 6750. */
   bearer: string | undefined;
+  /** The challengePassword of the request, where the label takes it for the enrollment secret (E70). */
+  challenge?: string | undefined;
   /**
    * DER of the certificate that the TLS connection was made with. Reading it costs as much as checking a signature; what
    * rests on a secret does not ask.

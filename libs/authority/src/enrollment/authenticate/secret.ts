@@ -9,7 +9,7 @@ import type { Way } from './principal.js';
 export const wrongSecret = (): AuthorityError =>
   new AuthorityError('unauthenticated', 'user name or one-time secret is wrong, expired or used');
 
-/** HTTP Basic with the one-time secret of a registered device. */
+/** The one-time secret of a registered device: by HTTP Basic, or in the request itself where the label says so (E70). */
 export const bySecret: Way = {
   method: 'secret',
   serves: ['simpleenroll', 'serverkeygen'],
@@ -17,7 +17,8 @@ export const bySecret: Way = {
   asks: 'device id and one-time secret by HTTP Basic',
 
   read: (a, { presented, address, label }) => {
-    const { basic } = presented;
+    const { challenge } = presented;
+    const basic = presented.basic ?? (challenge === undefined ? undefined : { user: '', password: challenge });
     // Where a label takes both, what reads as an API key was judged as one.
     const isKey = label.authentication.includes('apiKey') && presentedApiKey(presented) !== undefined;
     const read = basic && !isKey;
