@@ -35,8 +35,8 @@ export interface EstDependencies {
 
 /** A client that trickles its handshake, head or body holds a connection no longer than this. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 15_000;
+export const HEADERS_TIMEOUT_MS = 10_000;
+export const REQUEST_TIMEOUT_MS = 15_000;
 /** How long a connection stays after the last that is said on it. */
 const LINGER_MS = 1000;
 const MAX_CONNECTIONS = 4096;
@@ -118,7 +118,7 @@ function createAdapter({ tls, log }: EstDependencies): FastifyAdapter {
 }
 
 /** What the HTTP parser itself refuses: no request exists yet, so the answer is written by hand and the connection ends. */
-function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+export function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' || !socket.writable) {
     // Without a finished handshake nothing can be written, and `end` would wait for it for ever.
     socket.destroy();

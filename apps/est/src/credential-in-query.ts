@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import { addressOf } from './arrival.js';
 import { flagExposedKeys, type AuthorityContext } from '#authority';
 import { CREDENTIAL_PATTERN } from '#credential';
 import { AuthorityError } from '#kernel';
@@ -13,7 +14,7 @@ export async function refuseCredentialInQuery(a: AuthorityContext, request: Fast
   if (query === -1) return;
   const text = url.slice(query);
   if (!CREDENTIAL_PATTERN.test(text) && !/[?&](?:access_token|api_key|token)=/i.test(text)) return;
-  await flagExposedKeys(a, text, { address: request.ip, requestId: request.id });
+  await flagExposedKeys(a, text, { address: addressOf(request), requestId: request.id });
   throw new AuthorityError(
     'malformed',
     'a credential stands in the query string; send it in the Authorization header, and replace it: it may have been logged',

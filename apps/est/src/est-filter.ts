@@ -5,6 +5,7 @@ import { recordRefusal, type AuthorityContext } from '#authority';
 import { challenges, errorResponse, EST_OPERATIONS, readBasic } from '#est';
 import { isAuthorityError, type AuthorityError } from '#kernel';
 import type { AuthenticationMethod, EstLabel } from '#policy';
+import { addressOf } from './arrival.js';
 import { sendEst } from './est-routes.js';
 import { fromFramework } from './framework-error.js';
 
@@ -23,13 +24,15 @@ export class EstFilter implements ExceptionFilter {
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const reply = host.switchToHttp().getResponse<FastifyReply>();
     const error = fromFramework(raised);
-    if (isAuthorityError(error) && asksForCertificate(request)) await this.record(request, error);
+    if (isAuthorityError(error) && (asksForCertificate(request) || error.code === 'clientCertUntrusted'))
+      await this.record(request, error);
     sendError(error, request, reply, this.log);
   }
 
   private async record(request: FastifyRequest, error: AuthorityError): Promise<void> {
     request.refusalAudited = true;
-    const { ip: address, id: requestId } = request;
+    const { id: requestId } = request;
+    const address = addressOf(request);
     const operation = request.estOperation ?? 'unknown';
     const claimedUser = userOf(request);
     await recordRefusal(this.authority, { address, requestId, operation, claimedUser, error }).catch(

@@ -1,4 +1,3 @@
-import type { TLSSocket } from 'node:tls';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { currentLabel, enrollOverEst, type AuthorityContext, type EnrollmentOutcome } from '#authority';
 import {
@@ -17,16 +16,16 @@ import {
   type EstOperation,
   type EstResponse,
 } from '#est';
-import { AuthorityError, isAuthorityError } from '#kernel';
+import { AuthorityError, isAuthorityError, type Config } from '#kernel';
 import { readCertificate, readCsr, type Certificate } from '#pki';
 import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, renewalWindow, type EstLabel } from '#policy';
+import { arrivalOf, type Arrival, type Proxies } from './arrival.js';
 import { answerCsrAttributes } from './answer-csrattrs.js';
 import { answerFullCmc } from './answer-fullcmc.js';
 import { answerServerKeygen } from './answer-serverkeygen.js';
 import { refuseCredentialInQuery } from './credential-in-query.js';
 import { checkLink, requireLink } from './check-link.js';
 import { notServed } from './framework-error.js';
-import { peerCertificate } from './peer-certificate.js';
 import type { ServerSigner } from './server-signer.js';
 
 declare module 'fastify' {
@@ -34,6 +33,7 @@ declare module 'fastify' {
     /** What the raw path asks for, once it is known to be an operation under a label of ours. */
     estOperation: EstOperation | null;
     estLabel: EstLabel | null;
+    estArrival: Arrival | null;
     /** From here on the use case audits refusals itself. */
     refusalAudited: boolean;
   }
@@ -44,6 +44,7 @@ export interface EstRouteDependencies {
   /** DER of the root and of every CA between it and a device certificate. */
   cacerts: () => Promise<Buffer[]>;
   server: ServerSigner;
+  config: Pick<Config, 'estProxies'>;
 }
 
 const OPTIONAL: readonly EstOperation[] = OPTIONAL_OPERATIONS;
@@ -55,14 +56,16 @@ const OPTIONAL: readonly EstOperation[] = OPTIONAL_OPERATIONS;
 export function registerEstRoutes(root: FastifyInstance, deps: EstRouteDependencies): void {
   root.decorateRequest('estOperation', null);
   root.decorateRequest('estLabel', null);
+  root.decorateRequest('estArrival', null);
   root.decorateRequest('refusalAudited', false);
+  const proxies = new Set(deps.config.estProxies.fingerprints);
   // Not awaited: that would start Fastify before Nest has given it its error handler.
   void root.register((instance, _options, done) => {
     instance.removeAllContentTypeParsers();
     instance.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: MAX_BODY_BYTES }, (_request, body, parsed) => {
       parsed(null, body);
     });
-    instance.addHook('onRequest', (request, reply) => checkRequest(deps.authority, request, reply));
+    instance.addHook('onRequest', (request, reply) => checkRequest(deps.authority, proxies, request, reply));
     const handler = (request: FastifyRequest, reply: FastifyReply) => answer(deps, request, reply);
     for (const url of ['/.well-known/est/*', '/:label/.well-known/est/*']) {
       instance.route({ method: instance.supportedMethods as 'GET'[], url, exposeHeadRoute: false, handler });
@@ -72,9 +75,15 @@ export function registerEstRoutes(root: FastifyInstance, deps: EstRouteDependenc
 }
 
 /** Everything that the head of the request decides: 404, 405 with `Allow`, 415. */
-async function checkRequest(authority: AuthorityContext, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+async function checkRequest(
+  authority: AuthorityContext,
+  proxies: Proxies,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<void> {
   const target = parseEstPath(request.raw.url ?? '');
   request.estOperation = target?.operation ?? null;
+  request.estArrival = arrivalOf(request, proxies);
   await refuseCredentialInQuery(authority, request);
   if (target === undefined) throw notServed();
   const { operation } = target;
@@ -91,8 +100,17 @@ async function checkRequest(authority: AuthorityContext, request: FastifyRequest
     throw new AuthorityError('methodNotAllowed', `${operation} allows ${allowed.join(', ')}`);
   }
   if (requestType === undefined) return;
+  requireOffered(label, request.estArrival);
   checkContentType(request.headers['content-type'], requestType);
   checkContentEncoding(request.headers['content-encoding']);
+}
+
+/** TX08: a label that wants TLS to end here takes nothing from a proxy, not even a secret. */
+function requireOffered({ proxy }: EstLabel, { socket }: Arrival): void {
+  if (proxy || socket !== undefined) return;
+  throw new AuthorityError('malformed', 'this label is not offered through a proxy: connect directly', {
+    code: 'directOnly',
+  });
 }
 
 async function answer(deps: EstRouteDependencies, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -128,12 +146,13 @@ async function enroll(
   label: EstLabel,
   request: FastifyRequest,
 ): Promise<EnrollmentOutcome> {
-  const socket = request.raw.socket as TLSSocket;
+  const arrival = request.estArrival;
+  if (!arrival) throw notServed();
   const csr = readCsr(decodeBody(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)), () =>
-    signerOf(socket),
+    signerOf(arrival),
   );
   requireLink(label, csr.challengePassword);
-  const unlinked = linkFailure(socket, label, csr.challengePassword);
+  const unlinked = linkFailure(arrival, label, csr.challengePassword);
   const { authorization } = request.headers;
   const basic = readBasic(authorization);
   const bearer = readBearer(authorization);
@@ -147,22 +166,22 @@ async function enroll(
       basic,
       bearer,
       challenge: label.challengePassword === 'secret' ? csr.challengePassword : undefined,
-      peerCertificate: () => peerCertificate(socket),
+      peerCertificate: arrival.peerCertificate,
     },
-    address: request.ip,
+    address: arrival.address,
     requestId: request.id,
   });
 }
 
 /** Of the connection: whether it is any good is found out where the device is, and nothing is issued before. */
-function signerOf(socket: TLSSocket): Certificate | undefined {
-  const der = peerCertificate(socket);
+function signerOf({ peerCertificate }: Arrival): Certificate | undefined {
+  const der = peerCertificate();
   return der && readCertificate(der);
 }
 
 /** Thrown at once, but where an RA may hand over what is linked to another connection: then who asks decides (E49). */
 function linkFailure(
-  socket: TLSSocket,
+  { socket, peerCertificate }: Arrival,
   label: EstLabel,
   challengePassword: string | undefined,
 ): AuthorityError | undefined {
@@ -170,7 +189,7 @@ function linkFailure(
     checkLink(socket, label, challengePassword);
     return undefined;
   } catch (error) {
-    const mayBeRa = label.authentication.includes('ra') && peerCertificate(socket) !== undefined;
+    const mayBeRa = label.authentication.includes('ra') && peerCertificate() !== undefined;
     if (isAuthorityError(error, 'invalid') && mayBeRa) return error;
     throw error;
   }

@@ -1,4 +1,4 @@
-import { createEst, renewTls } from '#apps/est';
+import { createEst, listenForProxy, renewTls } from '#apps/est';
 import type { PlaneOptions, RunningPlane } from './plane.js';
 import { onPlane, type PlaneContext } from './plane-context.js';
 import { noteTlsEnd } from './process-metrics.js';
@@ -25,6 +25,8 @@ async function runEst(options: PlaneOptions, plane: PlaneContext): Promise<Runni
     log: authority.log,
     readiness: () => planeReadiness(plane),
   });
+  const { socket } = config.estProxies;
+  const stopSocket = socket === undefined ? undefined : await listenForProxy(nest, socket);
   const stopRenewing = keepTlsFresh(config, authority, 'est', tlsKey, (renewed) => {
     renewTls(nest, renewed);
     noteTlsEnd(registry, 'est', renewed.notAfter);
@@ -34,7 +36,7 @@ async function runEst(options: PlaneOptions, plane: PlaneContext): Promise<Runni
     readiness: () => planeReadiness(plane),
     stop: async () => {
       stopRenewing();
-      await nest.close();
+      await Promise.all([stopSocket?.(), nest.close()]);
       await plane.close();
     },
   };

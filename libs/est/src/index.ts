@@ -2,6 +2,8 @@ export { EST_OPERATIONS, isReservedLabel, parseEstPath } from './path.js';
 export type { EstOperation } from './path.js';
 export { decodeBody, encodeBody, lineForm, MAX_BODY_BYTES } from './base64.js';
 export type { LineForm } from './base64.js';
+export { readClientCert } from './client-cert.js';
+export type { ForwardedCertificate } from './client-cert.js';
 export { challenges, checkContentEncoding, checkContentType, readBasic, readBearer } from './headers.js';
 export { certsOnlyResponse, errorResponse, pendingResponse, withRenewalWindow } from './response.js';
 export type { EstResponse } from './response.js';

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import path from 'node:path';
 import { z } from 'zod';
 import { AuthorityError } from './errors.js';
+import { readEstProxies, type EstProxies } from './est-proxies.js';
 import { checkLifetimes, type Lifetimes } from './lifetimes.js';
 import { readNetworks } from './networks.js';
 
@@ -86,6 +87,8 @@ const environment = z.object({
   TOUCHMARK_DELIVERY_LOG_DAYS: count.default(30),
   TOUCHMARK_QUOTA_REQUESTS_PER_MINUTE: count.default(60_000),
   TOUCHMARK_QUOTA_ISSUANCE_PER_MINUTE: count.default(60_000),
+  TOUCHMARK_EST_PROXIES: z.string().default(''),
+  TOUCHMARK_EST_PROXY_SOCKET: z.string().min(1).max(100).optional(),
   OTEL_EXPORTER_OTLP_ENDPOINT: z.url({ protocol: /^https?$/, error: 'must be an http(s):// URL' }).optional(),
   TOUCHMARK_SIGNER: z.enum(['in-process', 'process'], 'must be in-process or process').default('in-process'),
   TOUCHMARK_SIGNER_SOCKET: z.string().min(1).optional(),
@@ -153,6 +156,7 @@ export interface Config {
   canaryUrls: Readonly<{ api: string | undefined; est: string | undefined; status: string | undefined }>;
   /** Of organizations that have none of their own. */
   quotas: Readonly<{ requestsPerMinute: number; issuancePerMinute: number }>;
+  estProxies: EstProxies;
   /** Where traces go (OpenTelemetry, OTLP over HTTP); undefined: nowhere. */
   otlpEndpoint: string | undefined;
 }
@@ -217,6 +221,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       requestsPerMinute: e.TOUCHMARK_QUOTA_REQUESTS_PER_MINUTE,
       issuancePerMinute: e.TOUCHMARK_QUOTA_ISSUANCE_PER_MINUTE,
     },
+    estProxies: readEstProxies(list(e.TOUCHMARK_EST_PROXIES), e.TOUCHMARK_EST_PROXY_SOCKET),
     otlpEndpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT,
   };
 }

@@ -1,4 +1,6 @@
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Registry } from 'prom-client';
 import { createEst } from '#apps/est';
 import type { AuthorityContext } from '#authority';
@@ -20,7 +22,7 @@ export interface Asking {
   key?: DeviceKey;
   /** Default: one without names. */
   csr?: Buffer;
-  headers?: Record<string, string>;
+  headers?: OutgoingHttpHeaders;
   tls?: Tls;
 }
 
@@ -28,14 +30,15 @@ export interface Asking {
 export interface EstPlane {
   est: AuthorityContext;
   base: string;
+  app: NestFastifyApplication;
   ask(asking?: Asking): Promise<HttpsAnswer>;
   close(): Promise<void>;
 }
 
-export async function openEst(db: TestDatabase): Promise<EstPlane> {
+export async function openEst(db: TestDatabase, env: Record<string, string> = {}): Promise<EstPlane> {
   const est = await db.context('est');
   const app = await createEst({
-    config: loadConfig({}),
+    config: loadConfig(env),
     authority: est,
     tls: await selfSigned(),
     cacerts: () => Promise.resolve([]),
@@ -48,6 +51,7 @@ export async function openEst(db: TestDatabase): Promise<EstPlane> {
   return {
     est,
     base,
+    app,
     ask: (asking = {}) => httpsRequest(base, pathOf(asking), optionsOf(asking)),
     close: () => app.close(),
   };
