@@ -58,7 +58,7 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
     environment: 'live',
     audience: 'all',
     audienceValues: [],
-        enroll: false,
+    enroll: false,
     ownerOrgId: VENDOR,
     issuerOrgId: AUTHORITY,
     expiresAt: new Date(Date.now() + 3_600_000),

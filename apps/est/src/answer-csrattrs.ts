@@ -1,9 +1,8 @@
-import type { TLSSocket } from 'node:tls';
 import type { FastifyRequest } from 'fastify';
 import { csrDemandFor, type AuthorityContext } from '#authority';
-import { csrAttributesFor, csrAttributesResponse, readBasic, type EstResponse, type LineForm } from '#est';
+import { csrAttributesFor, csrAttributesResponse, type EstResponse, type LineForm } from '#est';
 import type { EstLabel } from '#policy';
-import { peerCertificate } from './peer-certificate.js';
+import { arrivedBy, presentedBy } from './presented.js';
 
 /** RFC 7030 section 4.5: what a request should say; nobody has to say who he is (E121). */
 export async function answerCsrAttributes(
@@ -12,15 +11,10 @@ export async function answerCsrAttributes(
   request: FastifyRequest,
   form: LineForm,
 ): Promise<EstResponse> {
-  const socket = request.raw.socket as TLSSocket;
   const demand = await csrDemandFor(authority, {
     label,
-    presented: {
-      basic: readBasic(request.headers.authorization),
-      bearer: undefined,
-      peerCertificate: () => peerCertificate(socket),
-    },
-    address: request.ip,
+    presented: presentedBy(request, label),
+    address: arrivedBy(request).address,
   });
   return csrAttributesResponse(csrAttributesFor(demand), form, { personal: demand.names !== undefined });
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { TLSSocket } from 'node:tls';
 import type { FastifyRequest } from 'fastify';
 import { answerFullRequest, recordRefusal, type AuthorityContext, type FullAnswer } from '#authority';
 import {
@@ -7,7 +6,6 @@ import {
   decodeBody,
   encodePkiResponse,
   failInfoOf,
-  readBasic,
   readCmcControls,
   readPkiData,
   type CmcControls,
@@ -18,8 +16,9 @@ import {
 import { AuthorityError, isAuthorityError } from '#kernel';
 import { contentInfo, encodeSignedData, OID, readSignedData, type SignedMessage } from '#pki';
 import type { EstLabel } from '#policy';
-import { checkChannelBinding } from './channel-binding.js';
-import { peerCertificate } from './peer-certificate.js';
+import { addressOf } from './arrival.js';
+import { checkLink, requireLink } from './check-link.js';
+import { arrivedBy, presentedBy } from './presented.js';
 import type { ServerSigner } from './server-signer.js';
 
 const NONCE_OCTETS = 16;
@@ -36,16 +35,19 @@ export async function answerFullCmc(
   try {
     const message = readMessage(request);
     data = readPkiData(message.content);
-    const basic = readBasic(request.headers.authorization);
-    const socket = request.raw.socket as TLSSocket;
+    const { socket, address } = arrivedBy(request);
+    const presented = presentedBy(request, label);
     request.refusalAudited = true;
     const answer = await answerFullRequest(authority, {
       label,
       message,
       data,
-      presented: { basic, bearer: undefined, peerCertificate: () => peerCertificate(socket) },
-      checkBinding: (challengePassword) => checkChannelBinding(socket, challengePassword),
-      address: request.ip,
+      presented,
+      checkBinding: (challengePassword) => {
+        requireLink(label, challengePassword);
+        checkLink(socket, label, challengePassword);
+      },
+      address,
       requestId: request.id,
     });
     return cmcResponse(sign(authority, server, answer), form, answer);
@@ -71,7 +73,8 @@ function readMessage(request: FastifyRequest): SignedMessage {
 async function auditUnread(authority: AuthorityContext, request: FastifyRequest, error: AuthorityError): Promise<void> {
   if (request.refusalAudited) return;
   request.refusalAudited = true;
-  const { ip: address, id: requestId } = request;
+  const { id: requestId } = request;
+  const address = addressOf(request);
   await recordRefusal(authority, { operation: 'fullcmc', address, requestId, error });
 }
 

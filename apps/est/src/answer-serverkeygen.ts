@@ -1,11 +1,10 @@
-import type { TLSSocket } from 'node:tls';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { enrollWithServerKey, type AuthorityContext, type ServerKey } from '#authority';
-import { decodeBody, readBasic, serverKeyResponse, type LineForm, type SentKey } from '#est';
+import { decodeBody, serverKeyResponse, type LineForm, type SentKey } from '#est';
 import { readKeyRequest, sealKeyPackage } from '#pki';
 import type { EstLabel } from '#policy';
-import { checkChannelBinding } from './channel-binding.js';
-import { peerCertificate } from './peer-certificate.js';
+import { checkLink, requireLink } from './check-link.js';
+import { arrivedBy, presentedBy } from './presented.js';
 import type { ServerSigner } from './server-signer.js';
 
 /**
@@ -20,16 +19,17 @@ export async function answerServerKeygen(
   reply: FastifyReply,
   form: LineForm,
 ): Promise<FastifyReply> {
-  const socket = request.raw.socket as TLSSocket;
+  const { socket, address } = arrivedBy(request);
   const asked = readKeyRequest(decodeBody(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)));
-  checkChannelBinding(socket, asked.challengePassword);
-  const basic = readBasic(request.headers.authorization);
+  requireLink(label, asked.challengePassword);
+  checkLink(socket, label, asked.challengePassword);
+  const presented = presentedBy(request, label, asked.challengePassword);
   request.refusalAudited = true;
   const made = await enrollWithServerKey(authority, {
     label,
     asked,
-    presented: { basic, bearer: undefined, peerCertificate: () => peerCertificate(socket) },
-    address: request.ip,
+    presented,
+    address,
     requestId: request.id,
   });
   try {

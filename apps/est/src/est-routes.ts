@@ -10,8 +10,6 @@ import {
   pendingResponse,
   MAX_BODY_BYTES,
   parseEstPath,
-  readBasic,
-  readBearer,
   withRenewalWindow,
   type EstOperation,
   type EstResponse,
@@ -26,6 +24,7 @@ import { answerServerKeygen } from './answer-serverkeygen.js';
 import { refuseCredentialInQuery } from './credential-in-query.js';
 import { checkLink, requireLink } from './check-link.js';
 import { notServed } from './framework-error.js';
+import { arrivedBy, presentedBy } from './presented.js';
 import type { ServerSigner } from './server-signer.js';
 
 declare module 'fastify' {
@@ -146,28 +145,20 @@ async function enroll(
   label: EstLabel,
   request: FastifyRequest,
 ): Promise<EnrollmentOutcome> {
-  const arrival = request.estArrival;
-  if (!arrival) throw notServed();
+  const arrival = arrivedBy(request);
   const csr = readCsr(decodeBody(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)), () =>
     signerOf(arrival),
   );
   requireLink(label, csr.challengePassword);
   const unlinked = linkFailure(arrival, label, csr.challengePassword);
-  const { authorization } = request.headers;
-  const basic = readBasic(authorization);
-  const bearer = readBearer(authorization);
+  const presented = presentedBy(request, label, csr.challengePassword);
   request.refusalAudited = true;
   return enrollOverEst(authority, {
     operation,
     label,
     csr,
     unlinked,
-    presented: {
-      basic,
-      bearer,
-      challenge: label.challengePassword === 'secret' ? csr.challengePassword : undefined,
-      peerCertificate: arrival.peerCertificate,
-    },
+    presented,
     address: arrival.address,
     requestId: request.id,
   });

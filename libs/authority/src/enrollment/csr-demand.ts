@@ -4,6 +4,7 @@ import { keyUsageOf } from '#policy';
 import { findDevice, readSecretEnrollment, type Device } from '#store';
 import type { AuthorityContext } from '../context.js';
 import { currentProfile } from '../current-profile.js';
+import { presentedApiKey } from './authenticate/api-key.js';
 import { authenticateCertificate } from './authenticate/own-certificate.js';
 import { checkSecret, presentedSecret } from './authenticate/secret.js';
 import { entitledNames } from './entitled-names.js';
@@ -40,7 +41,7 @@ async function knownDevice(
   a: AuthorityContext,
   { label, presented, address }: Pick<EstRequest, 'label' | 'presented' | 'address'>,
 ): Promise<Device | undefined> {
-  if (label.authentication.includes('secret') && presented.basic) {
+  if (label.authentication.includes('secret') && presented.basic && presentedApiKey(presented) === undefined) {
     const secret = presentedSecret(a, presented.basic, address);
     const { id } = secret;
     const found = id === undefined ? undefined : await a.database.single((tx) => readSecretEnrollment(tx, id, NO_KEY));

@@ -15,7 +15,7 @@ import { effectiveStatus, readKeyStanding } from '../change-key.js';
 import type { Actor, AuthorityContext } from '../context.js';
 import { createDevice, instanceIdTaken, makeSecret } from '../register-device.js';
 import { wrongKey, type EnrollingKey } from './authenticate/api-key.js';
-import { enrollAs, enrolledAlready } from './enroll-as.js';
+import { enrolledAlready, enrollVouched } from './enroll-as.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { namedDevice } from './named-device.js';
 
@@ -32,7 +32,7 @@ export function enrollByKey(a: AuthorityContext, request: EstRequest, by: Enroll
     authority: false,
     requestId: request.requestId,
   };
-  return enrollAs(a, request, {
+  return enrollVouched(a, request, {
     find: async (tx) => {
       await requireGood(tx, a, by);
       const device = await findOrRegister(tx, a, actor, request, by);
@@ -114,7 +114,14 @@ async function register(
   if (!label.registers || instanceId === undefined || namedDevice(csr)?.instanceId === undefined) return undefined;
   const app = await findApp(tx, release.appId);
   if (!app) return undefined;
-  const facts = { instanceId, releaseId: release.id, groupId: null, profile: label.profile };
+  const facts = {
+    instanceId,
+    releaseId: release.id,
+    groupId: null,
+    profile: label.profile,
+    names: [],
+    nameHolders: [],
+  };
   const made = await createDevice(tx, a, actor, app, facts);
   if (made) {
     await makeSecret(tx, a, made);

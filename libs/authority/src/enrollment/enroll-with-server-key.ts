@@ -65,8 +65,9 @@ async function deviceOf(a: AuthorityContext, principal: Principal): Promise<stri
       return principal.identity.deviceId;
     case 'manufacturer':
     case 'ra':
+    case 'apiKey':
       throw new AuthorityError('forbidden', 'who asks so makes the key itself');
     default:
-      return principal.deviceId;
+      return principal satisfies never;
   }
 }

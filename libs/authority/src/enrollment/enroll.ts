@@ -1,4 +1,4 @@
-import { isAuthorityError } from '#kernel';
+import { AuthorityError, isAuthorityError } from '#kernel';
 import type { AuthenticationMethod } from '#policy';
 import type { AuthorityContext } from '../context.js';
 import { authenticate } from './authenticate/authenticate.js';
