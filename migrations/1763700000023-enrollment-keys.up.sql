@@ -8,3 +8,5 @@ alter table keys add check (not enroll or environment = 'live');
 grant select (id, release_id, environment, audience, sealed_verifier, pepper_version, predecessor_id, expires_at, mac, status,
   status_before, ends_at, owner_org_id, issuer_org_id, created_at, enroll) on keys to tm_est;
 grant select on key_audiences to tm_est;
+-- Who enrolls by an account is a person, whose roles stand in the log.
+grant select on people to tm_est;

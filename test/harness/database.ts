@@ -114,7 +114,7 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
 
   const openContext = async (plane: AuthorityPlane): Promise<AuthorityContext> => {
     const database = await pools.get(plane);
-    const following = await follower(plane === 'est' ? { plane, operators: false } : { plane });
+    const following = await follower(plane === 'est' ? { plane, tokens: false } : { plane });
     await following.start();
     const settings = { ...loadConfig({}), ...options.settings };
     const authorityId = operator.organizationId;

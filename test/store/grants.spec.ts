@@ -84,6 +84,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     supersessions: 'insert',
     keys: 'select(audience,created_at,ends_at,enroll,environment,expires_at,id,issuer_org_id,mac,owner_org_id,pepper_version,predecessor_id,release_id,sealed_verifier,status,status_before)',
     key_audiences: 'select',
+    people: 'select',
     audit: 'insert select(id)',
     outbox: 'insert',
     artifacts: 'select',

@@ -74,5 +74,5 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
 /** What the label takes; where there is none, what shipped labels take. */
 function challengesOf(label: EstLabel | null): Record<string, string[]> {
   const takes = (...ways: AuthenticationMethod[]) => ways.some((way) => label?.authentication.includes(way) === true);
-  return { 'WWW-Authenticate': challenges({ basic: takes('secret', 'apiKey'), bearer: takes('apiKey') }) };
+  return { 'WWW-Authenticate': challenges({ basic: takes('secret', 'apiKey'), bearer: takes('apiKey', 'account') }) };
 }

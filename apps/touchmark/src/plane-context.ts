@@ -1,6 +1,13 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
-import { FailedAttempts, IssuerDirectory, Quotas, SharedFailures, type AuthorityContext } from '#authority';
+import {
+  AccountVerifier,
+  FailedAttempts,
+  IssuerDirectory,
+  Quotas,
+  SharedFailures,
+  type AuthorityContext,
+} from '#authority';
 import { AuthorityError, systemClock, type Config, type Registry } from '#kernel';
 import { CircuitBreaker, DeadlineSigner, MeasuredSigner, ProcessSigner, type Signer, type Token } from '#signing';
 import { Follower, type FollowerOptions } from '#status';
@@ -55,7 +62,7 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
   // Only the api plane checks tokens; the EST plane takes API keys too.
   const checks = {
     api: { peppers: peppers.byVersion, scope: { organizationId: authorityId, authority: true } },
-    est: { peppers: peppers.byVersion, operators: false },
+    est: { peppers: peppers.byVersion, tokens: false },
     worker: { peppers: undefined },
   }[plane];
   const follower = await startFollower(parts, { database, macKey, ...checks }, log);
@@ -78,6 +85,7 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
     transportPublicKey: plane === 'api' ? secrets.of('api').transportPublicKey : undefined,
     transportPrivateKey: plane === 'est' ? secrets.of('est').transportPrivateKey : undefined,
     apiKek: plane === 'est' ? undefined : secrets.of(plane).apiKek,
+    accounts: plane === 'est' && config.estAccounts ? new AccountVerifier(config.estAccounts, systemClock) : undefined,
     issuers: new IssuerDirectory(database, follower, log),
     lifetimes: config.lifetimes,
     settings: config,
@@ -151,7 +159,7 @@ export async function onPlane<T>(
 
 export async function startFollower(
   parts: Pick<PlaneParts, 'config'>,
-  options: Pick<FollowerOptions, 'database' | 'macKey' | 'peppers' | 'operators' | 'scope'>,
+  options: Pick<FollowerOptions, 'database' | 'macKey' | 'peppers' | 'tokens' | 'scope'>,
   log: Logger,
 ): Promise<Follower> {
   const follower = new Follower({

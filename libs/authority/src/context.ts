@@ -5,6 +5,7 @@ import type { Clock, Config, Lifetimes } from '#kernel';
 import type { Signer } from '#signing';
 import type { Follower } from '#status';
 import type { Scope, TransactionOptions } from '#store';
+import type { AccountVerifier } from './enrollment/authenticate/account-verifier.js';
 import type { FailedAttempts } from './failed-attempts.js';
 import type { IssuerDirectory } from './issuer-directory.js';
 import type { Quotas } from './quota.js';
@@ -54,6 +55,8 @@ export interface AuthorityContext {
   settings: Pick<Config, 'singleOperator' | 'access' | 'quotas' | 'webhooks' | 'mail' | 'dns'>;
   /** Organization of the authority itself. */
   authorityId: string;
+  /** Checks tokens of accounts; undefined: nobody enrolls by one. */
+  accounts?: Pick<AccountVerifier, 'verify'> | undefined;
   failedAttempts: FailedAttempts;
   quotas: Quotas;
   log: Logger;

@@ -73,6 +73,7 @@ export { allowLateRenewal, LATE_RENEWAL_DAYS } from './enrollment/late-renewal.j
 export { callRenewal, renewalAdvice } from './renewal-advice.js';
 export type { RenewalAdvice } from './renewal-advice.js';
 export { revokeSuperseded } from './supersede.js';
+export { AccountVerifier } from './enrollment/authenticate/account-verifier.js';
 export { recordRefusal } from './enrollment/record-refusal.js';
 export type { EnrollmentOutcome, EstRequest } from './enrollment/est-request.js';
 export { reconcileIntents } from './reconcile.js';

@@ -24,8 +24,8 @@ export interface FollowerOptions {
   pollMs: number;
   /** Peppers by version, where this plane checks keys and tokens; undefined: certificates, devices and groups only. */
   peppers: ReadonlyMap<number, Pepper> | undefined;
-  /** False for a plane that checks API keys only; default true. */
-  operators?: boolean;
+  /** False for a plane that nobody signs in to: keys and people are loaded, tokens are not. Default true. */
+  tokens?: boolean;
   /** Of the api plane, whose role sees keys and tokens by scope: the authority's own. */
   scope?: Scope;
   onError: (error: Error) => void;

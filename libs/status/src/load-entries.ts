@@ -36,8 +36,8 @@ interface LoadOptions {
   macKey: KeyObject;
   /** undefined: this plane checks neither keys nor tokens, and loads none of them. */
   peppers: ReadonlyMap<number, Pepper> | undefined;
-  /** False: no tokens and no people. */
-  operators?: boolean;
+  /** False: no tokens of operators. */
+  tokens?: boolean;
   onError: (error: Error) => void;
 }
 
@@ -70,8 +70,8 @@ export async function loadEntries(
       loaded.keys.set(row.id, { ...row, verifier, reason: null, seq: 0 });
     });
   }
-  if (options.operators === false) return loaded;
-  for (const row of await some(missing('token'), (ids) => findOperatorTokens(tx, ids))) {
+  const wanted = options.tokens === false ? [] : missing('token');
+  for (const row of await some(wanted, (ids) => findOperatorTokens(tx, ids))) {
     believe(options, `operator token ${row.id}`, () => {
       checkRowMac(row.mac, tokenRowMac(macKey, row), `operator token ${row.id}`);
       const verifier = openVerifier(pepperOf(peppers, row.pepperVersion), row.sealedVerifier, tokenSealContext(row));

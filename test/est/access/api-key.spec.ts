@@ -232,7 +232,7 @@ describe('a key stops at once', () => {
   test('where memory does not know yet and the database does', async () => {
     const { id, text } = await issue();
     const device = await register();
-    const follower = await db.follower({ plane: 'est', operators: false, pollMs: 3_600_000 });
+    const follower = await db.follower({ plane: 'est', tokens: false, pollMs: 3_600_000 });
     await follower.start();
     // It hears of nothing from here on.
     await follower.stop();
@@ -258,7 +258,7 @@ describe('a key stops at once', () => {
     const device = await register();
     await expectRefused(() => by(text, device.instanceId), 403, /may not enroll/);
     await db.tamper(`update keys set enroll = true where id = $1`, [id]);
-    const follower = await db.follower({ plane: 'est', operators: false });
+    const follower = await db.follower({ plane: 'est', tokens: false });
     await follower.start();
     expect(follower.index.key(id)).toBeUndefined();
     expect(follower.index.key(keyId)).toMatchObject({ enroll: true });
@@ -281,6 +281,18 @@ describe('what is sent', () => {
       expect([authorization.slice(0, 12), answer.status]).toEqual([authorization.slice(0, 12), 400]);
     }
     expect((await by(key, randomUUID(), 'device')).status).toBe(401);
+  });
+
+  test('an error is sent whatever the request accepts (TX12), and no certificate has to come along (E12)', async () => {
+    const before = await counts(db);
+    for (const accept of ['application/pkcs7-mime', 'image/png', '*/*;q=0']) {
+      const answer = await plane.ask({ label, headers: { ...bearer(mintApiKey('live').text), accept } });
+      expect([answer.status, answer.headers['content-type']]).toEqual([401, 'text/plain; charset=utf-8']);
+      expect(answer.text).toMatch(/^the API key is wrong/);
+    }
+    expect(await counts(db)).toEqual(before);
+    const cacerts = await httpsRequest(plane.base, '/.well-known/est/cacerts', { rejectUnauthorized: false });
+    expect(cacerts.status).toBe(200);
   });
 
   test('a key in the query string is refused and flagged to its owner (TX09)', async () => {

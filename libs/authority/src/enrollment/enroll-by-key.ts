@@ -133,7 +133,8 @@ async function register(
   return other;
 }
 
-async function refuseWhereGood(tx: Tx, a: AuthorityContext, device: Device): Promise<void> {
+/** Throws `forbidden` where the device has a certificate that is not revoked: nobody takes it over. */
+export async function refuseWhereGood(tx: Tx, a: AuthorityContext, device: Device): Promise<void> {
   for (const row of await lockUnexpiredOfDevices(tx, [device.id], a.clock.now())) {
     if (row.state === 'abandoned') continue;
     const serial = row.serial.toString('hex');

@@ -66,6 +66,7 @@ async function deviceOf(a: AuthorityContext, principal: Principal): Promise<stri
     case 'manufacturer':
     case 'ra':
     case 'apiKey':
+    case 'account':
       throw new AuthorityError('forbidden', 'who asks so makes the key itself');
     default:
       return principal satisfies never;

@@ -2,6 +2,7 @@ import { AuthorityError, isAuthorityError } from '#kernel';
 import type { AuthenticationMethod } from '#policy';
 import type { AuthorityContext } from '../context.js';
 import { authenticate } from './authenticate/authenticate.js';
+import { enrollByAccount } from './enroll-by-account.js';
 import { enrollByFingerprint } from './enroll-by-fingerprint.js';
 import { enrollByKey } from './enroll-by-key.js';
 import { enrollByManufacturer } from './enroll-by-manufacturer.js';
@@ -75,6 +76,8 @@ export async function enrollAs(
       return enrollByRa(a, request, principal.ra);
     case 'apiKey':
       return enrollByKey(a, request, principal.by);
+    case 'account':
+      return enrollByAccount(a, request, principal.person);
     default:
       return principal satisfies never;
   }

@@ -1,5 +1,6 @@
 import { AuthorityError, isAuthorityError } from '#kernel';
 import type { AuthorityContext } from '../../context.js';
+import { byAccount } from './account.js';
 import { byApiKey } from './api-key.js';
 import { byFingerprint } from './fingerprint.js';
 import { byManufacturer } from './manufacturer.js';
@@ -14,6 +15,7 @@ const WAYS: readonly Way[] = [
   byOwnCertificate,
   byManufacturer,
   byFingerprint,
+  byAccount,
   byApiKey,
   bySecret,
 ];

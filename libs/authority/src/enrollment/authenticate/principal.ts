@@ -4,6 +4,7 @@ import type { DeviceIdentityRow } from '#store';
 import type { AuthorityContext } from '../../context.js';
 import type { CurrentAnchors } from '../../current-anchors.js';
 import type { EstRequest } from '../est-request.js';
+import type { Person } from '../../people/session.js';
 import type { EnrollingKey } from './api-key.js';
 import type { DeviceCertificate } from './own-certificate.js';
 import type { PresentedSecret } from './secret.js';
@@ -19,7 +20,9 @@ export type Principal =
   /** For the device that the request names, if it is of the same organizations. */
   | { method: 'ra'; ra: DeviceCertificate }
   /** For a device of the app of the key. */
-  | { method: 'apiKey'; by: EnrollingKey };
+  | { method: 'apiKey'; by: EnrollingKey }
+  /** For a device of the organization of the person. */
+  | { method: 'account'; person: Person };
 
 /** What tells who asks. Without `csr`: a full CMC request, which may hold several. */
 export type Asked = Pick<EstRequest, 'label' | 'operation' | 'presented' | 'address'> &
