@@ -2,8 +2,7 @@ import { isIP } from 'node:net';
 import path from 'node:path';
 import { z } from 'zod';
 import { AuthorityError } from './errors.js';
-import { readEstAccounts, type EstAccounts } from './est-accounts.js';
-import { readEstProxies, type EstProxies } from './est-proxies.js';
+import { estEnvironment, estSettings, type EstSettings } from './est-settings.js';
 import { checkLifetimes, type Lifetimes } from './lifetimes.js';
 import { readNetworks } from './networks.js';
 
@@ -88,11 +87,7 @@ const environment = z.object({
   TOUCHMARK_DELIVERY_LOG_DAYS: count.default(30),
   TOUCHMARK_QUOTA_REQUESTS_PER_MINUTE: count.default(60_000),
   TOUCHMARK_QUOTA_ISSUANCE_PER_MINUTE: count.default(60_000),
-  TOUCHMARK_EST_ACCOUNT_ISSUER: z.url({ protocol: /^https?$/, error: 'must be an https:// URL' }).optional(),
-  TOUCHMARK_EST_ACCOUNT_AUDIENCE: z.string().min(1).max(500).optional(),
-  TOUCHMARK_EST_ACCOUNT_MAX_AGE_SECONDS: seconds.default(3600),
-  TOUCHMARK_EST_PROXIES: z.string().default(''),
-  TOUCHMARK_EST_PROXY_SOCKET: z.string().min(1).max(100).optional(),
+  ...estEnvironment,
   OTEL_EXPORTER_OTLP_ENDPOINT: z.url({ protocol: /^https?$/, error: 'must be an http(s):// URL' }).optional(),
   TOUCHMARK_SIGNER: z.enum(['in-process', 'process'], 'must be in-process or process').default('in-process'),
   TOUCHMARK_SIGNER_SOCKET: z.string().min(1).optional(),
@@ -106,7 +101,7 @@ const environment = z.object({
 });
 
 /** Immutable and validated; nothing else reads the environment. */
-export interface Config {
+export interface Config extends EstSettings {
   home: string;
   secretsDir: string;
   /** Where `ca.kek` lies; `secretsDir`, unless the signer is to be the only one that sees it. */
@@ -160,9 +155,6 @@ export interface Config {
   canaryUrls: Readonly<{ api: string | undefined; est: string | undefined; status: string | undefined }>;
   /** Of organizations that have none of their own. */
   quotas: Readonly<{ requestsPerMinute: number; issuancePerMinute: number }>;
-  estProxies: EstProxies;
-  /** Whose accounts enroll devices; undefined: nobody's. */
-  estAccounts: EstAccounts | undefined;
   /** Where traces go (OpenTelemetry, OTLP over HTTP); undefined: nowhere. */
   otlpEndpoint: string | undefined;
 }
@@ -227,12 +219,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       requestsPerMinute: e.TOUCHMARK_QUOTA_REQUESTS_PER_MINUTE,
       issuancePerMinute: e.TOUCHMARK_QUOTA_ISSUANCE_PER_MINUTE,
     },
-    estAccounts: readEstAccounts({
-      issuer: e.TOUCHMARK_EST_ACCOUNT_ISSUER,
-      audience: e.TOUCHMARK_EST_ACCOUNT_AUDIENCE,
-      maxAgeSeconds: e.TOUCHMARK_EST_ACCOUNT_MAX_AGE_SECONDS,
-    }),
-    estProxies: readEstProxies(list(e.TOUCHMARK_EST_PROXIES), e.TOUCHMARK_EST_PROXY_SOCKET),
+    ...estSettings(e),
     otlpEndpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT,
   };
 }
