@@ -295,6 +295,25 @@ describe('what is sent', () => {
     expect(cacerts.status).toBe(200);
   });
 
+  test('EST is there over TLS alone, and sends nobody elsewhere (E01, E14)', async () => {
+    const device = await register();
+    const { headers, body } = optionsOf({ headers: bearer(key), csr: csrFor(device.instanceId) });
+    const before = await counts(db);
+    const plain = fetch(`${plane.base.replace('https:', 'http:')}/.well-known/est/${label}/simpleenroll`, {
+      method: 'POST',
+      headers: headers as Record<string, string>,
+      body: String(body),
+    });
+    expect(await plain.then((answer) => answer.headers.get('content-type')).catch(() => 'no answer')).not.toContain(
+      'pkcs7',
+    );
+    expect(await counts(db)).toEqual(before);
+    for (const path of ['/.well-known/est', '/.well-known/est/', `/.well-known/est/${label}/simpleenroll/`]) {
+      const answer = await httpsRequest(plane.base, path, optionsOf({ headers: bearer(key) }));
+      expect([path, answer.status, answer.headers.location]).toEqual([path, 404, undefined]);
+    }
+  });
+
   test('a key in the query string is refused and flagged to its owner (TX09)', async () => {
     const device = await register();
     const flagged = () =>
