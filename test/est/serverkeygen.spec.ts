@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID, X509Certificate } from 'node:crypto';
-import { currentProfile, reconcileIntents, revokeCertificate } from '#authority';
+import { currentProfile, reconcileIntents, resetDevice, revokeCertificate } from '#authority';
 import { decodeBody } from '#est';
 import { encodeAttribute, der, OID, readCertificate, readCertsOnly, toPem } from '#pki';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
@@ -179,6 +179,19 @@ describe('an answer that was lost', () => {
     expect(await statusOf(first.certificate)).toMatchObject({ status: 'revoked', reason: 'superseded' });
     expect(await statusOf(second.certificate)).toMatchObject({ status: 'revoked', reason: 'superseded' });
     expect(await statusOf(third.certificate)).toBeUndefined();
+  });
+
+  it('is no answer any more after a reset: the secret of before makes no further key (EX26)', async () => {
+    const made = await makeDevice(db, product);
+    const csr = csrOf(made.device, newKey());
+    opened(await bySecret(made, csr));
+    await resetDevice(await db.context('api'), db.operator, made.device.id);
+    const answer = await bySecret(made, csr);
+    expect({ status: answer.status, text: answer.text }).toEqual({
+      status: 401,
+      text: expect.stringMatching(/secret/),
+    });
+    expect(await certificatesOf(made)).toBe(1);
   });
 
   it('is so for a device with a certificate, which stays good itself (E109)', async () => {

@@ -1,5 +1,13 @@
 import { addSeconds, AuthorityError } from '#kernel';
-import { latestStatuses, lockDevice, lockUnexpiredOfDevices, readStanding, type Device, type Tx } from '#store';
+import {
+  findNewestSecret,
+  latestStatuses,
+  lockDevice,
+  lockUnexpiredOfDevices,
+  readStanding,
+  type Device,
+  type Tx,
+} from '#store';
 import { certificateAudit, revocation } from '../certificates.js';
 import { logStatus } from '../change-status.js';
 import type { Actor, AuthorityContext } from '../context.js';
@@ -43,6 +51,8 @@ export async function enrollAgain(
       throw new AuthorityError('unavailable', 'the device is being changed just now; try again', { retryAfter: 1 });
     }
     checkStanding(a, locked, await readStanding(tx, locked, request.csr.publicKey.sha256));
+    // A reset grants another first certificate: the secret of the one before makes no more keys.
+    if ((await findNewestSecret(tx, device.id))?.id !== by.secretId) throw wrongSecret();
     const recorded = await recordIntent(tx, a, actor, intent);
     if (!recorded) throw new AuthorityError('internal', 'the intent was not recorded');
     return { row: recorded, seq: await endLostAnswers(tx, a, actor, recorded) };
