@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   approvePending,
+  changeDevice,
   createOrganization,
   enrollOverEst,
   expirePendingEnrollments,
@@ -32,6 +33,7 @@ import {
   type TestDevice,
 } from '../harness/fixtures.js';
 import { makeMachine, makePerson } from '../harness/people.js';
+import { withProfile } from '../harness/with-profile.js';
 
 type Person = Actor & { personId: string };
 
@@ -239,6 +241,32 @@ describe('an enrollment that somebody has to approve', () => {
     await est.follower.catchUp(resumed.seq);
     expect(await ask(two.made, two.key)).toMatchObject({ state: 'pending' });
     expect(await newest(two.made.device)).toMatchObject({ state: 'pending' });
+  });
+});
+
+describe('other names', () => {
+  const lastSeq = async () =>
+    Number((await db.sql<{ seq: string }>(`select max(seq) as seq from status_changes`))[0]!.seq);
+  const withAddresses = (a: AuthorityContext): AuthorityContext =>
+    withProfile(a, {
+      san: [
+        { type: 'uuid', min: 1, max: 1 },
+        { type: 'ip', min: 0, max: 5 },
+      ],
+    });
+  const rename = async (id: string, ...addresses: string[]): Promise<void> => {
+    await changeDevice(withAddresses(api), db.operator, id, { names: addresses.map((one) => `ip:${one}`) });
+    await est.follower.catchUp(await lastSeq());
+  };
+
+  test('than those that were approved are not issued: the device waits anew', async () => {
+    const { made, key, row } = await waiting();
+    await approvePending(api, approver, row.id, {});
+    await rename(made.device.id, '192.0.2.7');
+    expect(await rowsOf(made.device)).toMatchObject([{ state: 'withdrawn' }]);
+    const again = enrollRequest(made, key, { label: LABEL });
+    expect(await enrollOverEst(withAddresses(est), again)).toMatchObject({ state: 'pending' });
+    expect(await certificatesOf(made.device)).toEqual([]);
   });
 });
 

@@ -6,6 +6,7 @@ import { statusChange, type StatusAudit } from '../change-status.js';
 import type { Actor, AuthorityContext } from '../context.js';
 import { currentProfile } from '../current-profile.js';
 import { serialOf } from '../device-standing.js';
+import { withdrawPending } from '../enrollment/close-pending.js';
 import { auditingRefusal } from '../refusal.js';
 import { bind, bindingId, requireOwnBinding } from './device-binding.js';
 import { entitle, readNames, type GivenName } from './entitle.js';
@@ -53,8 +54,8 @@ export function entitledTo(
 
 /**
  * Gives a device, which is locked, other names or another profile, for its next first enrollment. Certificates that say
- * what is not so any more are revoked; where names were only added, they stay. What has to be logged is for the end of the
- * transaction.
+ * what is not so any more are revoked; where names were only added, they stay. What waits for approval, or has it, is
+ * withdrawn: it would be for other names. What has to be logged is for the end of the transaction.
  */
 export async function changeNames(
   tx: Tx,
@@ -87,7 +88,12 @@ export async function changeNames(
     profile !== device.profile || gone.length > 0
       ? await endCertificates(tx, device.id, change.reason ?? 'affiliationChanged', at)
       : { audits: [], changes: [] };
-  return { device: changed, audits: [audit, ...ended.audits], changes: [...superseded, ...ended.changes] };
+  const withdrawn = await withdrawPending(tx, a, device.id);
+  return {
+    device: changed,
+    audits: [audit, ...withdrawn, ...ended.audits],
+    changes: [...superseded, ...ended.changes],
+  };
 }
 
 async function endCertificates(
