@@ -17,12 +17,12 @@ import {
   type EnrollmentOutcome,
 } from '#authority';
 import { AuthorityError, loadConfig, ManualClock } from '#kernel';
-import { readCertificate } from '#pki';
+import { readCertificate, readCsr } from '#pki';
 import { profiles, shippedLabel } from '#policy';
 import { pendingEnrollmentMac } from '#status';
 import { findPendingEnrollment, type PendingEnrollmentRow } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
-import { newKey, type DeviceKey } from '../harness/device.js';
+import { csrOf, newKey, type DeviceKey } from '../harness/device.js';
 import {
   enroll,
   enrollRequest,
@@ -267,6 +267,29 @@ describe('other names', () => {
     const again = enrollRequest(made, key, { label: LABEL });
     expect(await enrollOverEst(withAddresses(est), again)).toMatchObject({ state: 'pending' });
     expect(await certificatesOf(made.device)).toEqual([]);
+  });
+
+  test('at a renewal are approved as a new identity (E82)', async () => {
+    const { made, key, row } = await waiting();
+    await approvePending(api, approver, row.id, {});
+    const current = certificateIn(await ask(made, key));
+    await rename(made.device.id, '192.0.2.8');
+    const uuid = { type: 'uri', value: `urn:uuid:${made.device.instanceId}` } as const;
+    const address = { type: 'ip', value: '192.0.2.8' } as const;
+    const subject = [[{ type: '2.5.4.3', value: made.device.id }]];
+    const next = newKey();
+    const renew = () => {
+      const csr = readCsr(csrOf(made.device, next, { changeSubjectName: { subject, san: [uuid, address] } }));
+      return enrollOverEst(withAddresses(est), renewRequest(made.device, current, next, { label: LABEL, csr }));
+    };
+    expect(await renew()).toMatchObject({ state: 'pending' });
+    const asked = (await rowsOf(made.device)).find(({ state }) => state === 'pending')!;
+    expect(asked).toMatchObject({ names: ['ip:192.0.2.8', `uri:${uuid.value}`] });
+    await approvePending(withAddresses(api), approver, asked.id, {});
+    const issued = certificateIn(await renew());
+    expect(readCertificate(issued).san).toEqual([uuid, address]);
+    expect(certificateIn(await renew())).toEqual(issued);
+    expect((await rowsOf(made.device)).map(({ state }) => state)).toEqual(['done', 'done']);
   });
 });
 

@@ -38,7 +38,10 @@ export interface Asked {
 export type Waiting =
   { state: 'pending'; retryAfter: number } | { state: 'approved'; row: PendingEnrollmentRow } | { state: 'taken' };
 
-/** Whether somebody decides about a first enrollment here. Renewals were decided with their first certificate. */
+/**
+ * Whether somebody decides about a first enrollment here. Renewals were decided with their first certificate, but those
+ * that ask for other names (E82).
+ */
 export const asksSomebody = (a: AuthorityContext, { label }: Pick<EstRequest, 'label'>): boolean =>
   label.approval || currentProfile(a, label.profile).approval;
 
@@ -83,7 +86,7 @@ async function begin(tx: Tx, a: AuthorityContext, actor: Actor, asked: Asked): P
     profile: label.profile,
     keyType: csr.publicKey.keyType,
     spkiSha256: csr.publicKey.sha256,
-    names: (csr.san ?? []).map(canonicalGeneralName).sort(),
+    names: ((csr.changeSubjectName ?? csr).san ?? []).map(canonicalGeneralName).sort(),
     csr: label.challengePassword === 'secret' && csr.challengePassword !== undefined ? null : csr.der,
     address,
     state: 'pending' as const,

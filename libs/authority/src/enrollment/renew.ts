@@ -9,10 +9,18 @@ import {
   type Tx,
 } from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
+import { asksSomebody, awaitApproval, fulfil, type Asked, type Waiting } from './await-approval.js';
 import { REPEAT_SECONDS, revoked, supersededSince, type DeviceCertificate } from './authenticate/own-certificate.js';
 import { requireLateRenewal, useLateRenewal } from './late-renewal.js';
 import { endLostAnswers } from './lost-answers.js';
-import { checkBegun, checkStanding, isServerKey, labelOf, prepareDeviceIntent } from './prepare-enrollment.js';
+import {
+  checkBegun,
+  checkStanding,
+  isServerKey,
+  labelOf,
+  prepareDeviceIntent,
+  requestDigest,
+} from './prepare-enrollment.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { finishIntent, recordIntent } from '../issue.js';
 
@@ -35,7 +43,9 @@ export async function renewCertificate(
   by: Renewer = itself(a, request, current),
 ): Promise<EnrollmentOutcome> {
   const { actor } = by;
-  const { intent, seq } = await a.database.transaction((tx) => openIntent(tx, a, by, current, request));
+  const opened = await a.database.transaction((tx) => openIntent(tx, a, by, current, request));
+  if ('state' in opened) return opened;
+  const { intent, seq } = opened;
   if (seq > 0) await a.follower.catchUp(seq);
   if (intent.der) return { state: 'issued', certificate: intent.der };
   const issuer = await a.issuers.require(intent.issuerId);
@@ -51,7 +61,7 @@ async function openIntent(
   by: Renewer,
   current: DeviceCertificate,
   request: EstRequest,
-): Promise<{ intent: IntentRow & { der: Buffer | null }; seq: number }> {
+): Promise<{ intent: IntentRow & { der: Buffer | null }; seq: number } | Extract<Waiting, { state: 'pending' }>> {
   const { actor, requester } = by;
   await by.check(tx);
   const device = await lockDevice(tx, current.deviceId);
@@ -70,12 +80,30 @@ async function openIntent(
     secretId: null,
     current: current.certificate,
   });
-  await a.quotas.take('issuance', device.ownerOrgId, actor);
+  const approved = await approvalOf(tx, a, actor, { device, request, requester });
+  if (approved?.state === 'pending') return approved;
+  if (!approved) await a.quotas.take('issuance', device.ownerOrgId, actor);
   const row = await recordIntent(tx, a, actor, intent);
   if (!row) throw new AuthorityError('internal', 'the intent was not recorded');
+  if (approved) await fulfil(tx, a, approved.row, row.serial);
   if (late) await useLateRenewal(tx, a, actor, late, row.serial);
   const seq = isServerKey(request) ? await endLostAnswers(tx, a, actor, row) : 0;
   return { intent: { ...row, der: null }, seq };
+}
+
+/** E82: other names are a new identity, which is approved where a first one is. Undefined: nobody is asked. */
+async function approvalOf(
+  tx: Tx,
+  a: AuthorityContext,
+  actor: Actor,
+  asked: Pick<Asked, 'device' | 'request' | 'requester'>,
+): Promise<Exclude<Waiting, { state: 'taken' }> | undefined> {
+  const { request, requester } = asked;
+  if (request.csr.changeSubjectName === undefined || !asksSomebody(a, request)) return undefined;
+  const digest = requestDigest(requester, request);
+  const waiting = await awaitApproval(tx, a, actor, { ...asked, digest, bind: () => Promise.resolve(true) });
+  if (waiting.state === 'taken') throw new AuthorityError('internal', 'a renewal rests on nothing that could be taken');
+  return waiting;
 }
 
 async function findBegun(
