@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   allowLateRenewal,
+  changeDevice,
   reconcileIntents,
   revokeCertificate,
   revokeDevice,
@@ -9,8 +10,9 @@ import {
   type AuthorityContext,
   type EstRequest,
 } from '#authority';
-import { AuthorityError, ManualClock } from '#kernel';
+import { AuthorityError, loadConfig, ManualClock } from '#kernel';
 import { readCertificate } from '#pki';
+import { profiles, shippedLabel } from '#policy';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey } from '../harness/device.js';
 import { enroll, makeEnrolled, makeProduct, renewRequest, type Product } from '../harness/fixtures.js';
@@ -300,6 +302,19 @@ describe('a certificate that has ended', () => {
     await allowLateRenewal(api, db.operator, device.id, { days: 1 });
     await jump(DAY_MS + 1000);
     expect(await refusal(est, renewRequest(device, certificate, newKey()))).toMatchObject({ kind: 'forbidden' });
+  });
+
+  test('is no way into another profile, which its device was given since', async () => {
+    const { device, certificate } = await ended();
+    await changeDevice(api, db.operator, device.id, { profile: 'ra' });
+    const [last] = await db.sql<{ seq: string }>(`select max(seq) as seq from status_changes`);
+    await est.follower.catchUp(Number(last!.seq));
+    await allowLateRenewal(api, db.operator, device.id, { days: 2 });
+    const label = shippedLabel(profiles(loadConfig({}).lifetimes).ra);
+    expect(await refusal(est, renewRequest(device, certificate, newKey(), { label }))).toMatchObject({
+      kind: 'forbidden',
+      detail: expect.stringMatching(/another profile/),
+    });
   });
 
   test('renews nothing when it was revoked or held, whatever is allowed; nor does a revoked or suspended device', async () => {

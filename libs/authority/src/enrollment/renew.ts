@@ -74,6 +74,10 @@ async function openIntent(
   if (ended && !begun?.der) throw revoked();
   checkStanding(a, device, await readStanding(tx, device, request.csr.publicKey.sha256));
   if (begun) return { intent: begun, seq: 0 };
+  // Of a device that got another profile, what had ended by then was not revoked: it is no way past that profile's approval.
+  if (current.row.profile !== request.label.profile) {
+    throw new AuthorityError('forbidden', 'the client certificate is of another profile: have the device reset');
+  }
   const late = await requireLateRenewal(tx, a, request.label.profile, current);
   const intent = await prepareDeviceIntent(a, request, device, {
     requester,
