@@ -60,6 +60,17 @@ create table late_renewals (
   mac            bytea not null
 );
 create index late_renewals_device on late_renewals (device_id, id desc);
+-- Used once; again only where nothing was signed.
+create function late_renewals_used_once() returns trigger language plpgsql as $$
+begin
+  if new.serial is null or (old.serial is distinct from new.serial and old.serial is not null
+      and not exists (select 1 from serials where serial = old.serial and state = 'abandoned')) then
+    raise exception 'late renewal %: it was used', old.id;
+  end if;
+  return new;
+end $$;
+create trigger late_renewals_once before update of serial on late_renewals
+  for each row execute function late_renewals_used_once();
 
 -- Everything that was issued before is to be renewed now.
 create table renewal_calls (

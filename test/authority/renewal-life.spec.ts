@@ -317,6 +317,20 @@ describe('a certificate that has ended', () => {
     });
   });
 
+  test('renews once, although the plane est would have it otherwise with all its rights', async () => {
+    const { device, certificate } = await ended();
+    await allowLateRenewal(api, db.operator, device.id, { days: 2 });
+    await enroll(est, renewRequest(device, certificate, newKey()));
+    const plane = await db.as('est');
+    for (const serial of ['null', `'\\x01'`]) {
+      await expect(
+        plane.transaction((tx) =>
+          tx.run(`update late_renewals set serial = ${serial} where device_id = $1`, [device.id]),
+        ),
+      ).rejects.toMatchObject({ kind: 'internal' });
+    }
+  });
+
   test('renews nothing when it was revoked or held, whatever is allowed; nor does a revoked or suspended device', async () => {
     const lenient = withProfile(est, { renewal: { sameKey: true, afterExpirySeconds: 400 * DAY } });
     for (const reason of ['superseded', 'certificateHold'] as const) {
