@@ -67,6 +67,15 @@ describe('controls', () => {
     });
   });
 
+  it('revoke at most 16 certificates, in one control or several', () => {
+    const one = der.sequence(der.sequence(), der.integer(1), der.enumerated(4));
+    const many = (id: number, count: number) =>
+      control(id, OID.cmcRevokeRequest, ...Array.from({ length: count }, () => one));
+    expect(read(many(1, 8), many(2, 8)).revocations).toHaveLength(16);
+    expect(() => read(many(1, 17))).toThrow(malformed);
+    expect(() => read(many(1, 8), many(2, 9))).toThrow(malformed);
+  });
+
   it.each<[string, ReturnType<typeof control>[]]>([
     ['twice', [1, 2].map((id) => control(id, OID.cmcSenderNonce, der.octetString(Buffer.of(id))))],
     ['without a value', [control(1, OID.cmcSenderNonce)]],

@@ -34,6 +34,8 @@ export interface RevocationRequest {
 }
 
 const MAX_OCTETS = 256;
+/** As many as requests: each costs a transaction and an audit entry. */
+const MAX_REVOCATIONS = 16;
 const MACS: ReadonlyMap<string, SignatureDigest> = new Map([
   [OID.hmacWithSha256, 'sha256'],
   [OID.hmacWithSha384, 'sha384'],
@@ -83,6 +85,9 @@ function readControl(found: CmcControls, control: CmcControl): void {
       found.identityProof = readIdentityProof(control.bodyPartId, valueOf(control));
       break;
     case OID.cmcRevokeRequest:
+      if (found.revocations.length + control.values.length > MAX_REVOCATIONS) {
+        throw malformed(`revokes more than ${MAX_REVOCATIONS} certificates`);
+      }
       for (const value of control.values) found.revocations.push(readRevocation(control.bodyPartId, value));
       break;
     case OID.cmcRecipientNonce:
