@@ -77,9 +77,11 @@ describe('the signer behind its socket', () => {
     const signer = client();
     expect((await signer.sign(request('abc'))).toString()).toBe('cba');
     await signer.sign({ ...request('x'), purpose: 'crl', subject: { artifactId: 'crl/a.crl' } });
+    await signer.sign({ ...request('y'), purpose: 'request', subject: { issuerId: 'a' } });
     expect(inner.asked).toEqual([
       request('abc'),
       { ...request('x'), purpose: 'crl', subject: { artifactId: 'crl/a.crl' } },
+      { ...request('y'), purpose: 'request', subject: { issuerId: 'a' } },
     ]);
     expect(await signer.createKey('ec-p384', { location: 'pkcs11' })).toEqual({
       keyId: 'pkcs11',

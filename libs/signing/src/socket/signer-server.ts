@@ -141,12 +141,15 @@ export class SignerServer {
 const options = (location: KeyLocation | undefined) => (location === undefined ? {} : { location });
 
 function signRequest(header: Header, message: Buffer): SignRequest {
-  const subject =
-    header['intentId'] === undefined
-      ? { artifactId: text(header, 'artifactId') }
-      : { intentId: text(header, 'intentId') };
+  const subject = subjectOf(header);
   // Whatever it names, the signer itself refuses a purpose that is not of a CA key.
   return { purpose: text(header, 'purpose') as SigningPurpose, keyId: text(header, 'keyId'), subject, message };
+}
+
+function subjectOf(header: Header): SignRequest['subject'] {
+  if (header['intentId'] !== undefined) return { intentId: text(header, 'intentId') };
+  if (header['issuerId'] !== undefined) return { issuerId: text(header, 'issuerId') };
+  return { artifactId: text(header, 'artifactId') };
 }
 
 function text(header: Header, member: string): string {
