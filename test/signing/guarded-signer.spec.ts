@@ -1,4 +1,4 @@
-import { createSecretKey, randomBytes } from 'node:crypto';
+import { createSecretKey, randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { pino } from 'pino';
 import {
@@ -13,6 +13,8 @@ import {
 } from '#authority';
 import { addSeconds, AuthorityError, systemClock, wholeSecond } from '#kernel';
 import { CrlTbsWriter, OID, readPublicKey, type CrlTemplateHead } from '#pki';
+import { scopeOf } from '../../libs/authority/src/context.js';
+import { prepareLink, recordLink } from '../../libs/authority/src/prepare-ca.js';
 import { prepareIntent, recordOwnIntent, requireKey } from '../../libs/authority/src/issue.js';
 import { crlName } from '#publication';
 import { InProcessSigner, type Signer, type SignRequest } from '#signing';
@@ -180,6 +182,27 @@ describe('a signer of its own signs a certificate', () => {
     // What a plane that was taken over can do: its role, its MAC key, a profile that exists.
     const row = await recordOwnIntent(est, systemActor(est, 'taken over'), intent);
     await expectRefusal(requestOf((await rowBy(row.serial))!, { keyId: requireKey(root) }), /no CA was recorded/);
+  });
+
+  test('of a link between CAs, as long as its issuer lives, for the key that the link was recorded with', async () => {
+    const [api, root] = [await db.context('api'), await est.issuers.root()];
+    const says = {
+      subject: [[{ type: OID.commonName, value: 'Customer CA' }]],
+      publicKey: readPublicKey(newKey().spki),
+      period: { notBefore: root.notBefore, notAfter: root.notAfter },
+      pathLen: 0,
+    };
+    const named = { id: randomUUID(), form: 'subCa', subjectIssuerId: null, name: 'Customer CA' } as const;
+    const link = prepareLink(api, root, named, says);
+    await api.database.transaction((tx) => recordLink(tx, api, db.operator, link), scopeOf(api, db.operator));
+    const row = (await rowBy(link.intent.row.serial))!;
+    expect(await signer.sign(requestOf(row, { keyId: requireKey(root) }))).toBeInstanceOf(Buffer);
+    const other = prepareLink(api, root, named, { ...says, publicKey: readPublicKey(newKey().spki) });
+    const planted = await recordOwnIntent(api, db.operator, other.intent);
+    await expectRefusal(
+      requestOf((await rowBy(planted.serial))!, { keyId: requireKey(root) }),
+      /lint|no CA was recorded/,
+    );
   });
 
   test('and not once it was abandoned, which is nobody’s fault', async () => {
