@@ -278,11 +278,13 @@ describe('other names', () => {
     const address = { type: 'ip', value: '192.0.2.8' } as const;
     const subject = [[{ type: '2.5.4.3', value: made.device.id }]];
     const next = newKey();
-    const renew = () => {
-      const csr = readCsr(csrOf(made.device, next, { changeSubjectName: { subject, san: [uuid, address] } }));
-      return enrollOverEst(withAddresses(est), renewRequest(made.device, current, next, { label: LABEL, csr }));
+    const renew = (by = next) => {
+      const csr = readCsr(csrOf(made.device, by, { changeSubjectName: { subject, san: [uuid, address] } }));
+      return enrollOverEst(withAddresses(est), renewRequest(made.device, current, by, { label: LABEL, csr }));
     };
     expect(await renew()).toMatchObject({ state: 'pending' });
+    expect(await renew()).toMatchObject({ state: 'pending' });
+    expect(await refusal(renew(newKey()))).toMatchObject({ kind: 'limited', code: 'tooMany' });
     const asked = (await rowsOf(made.device)).find(({ state }) => state === 'pending')!;
     expect(asked).toMatchObject({ names: ['ip:192.0.2.8', `uri:${uuid.value}`] });
     await approvePending(withAddresses(api), approver, asked.id, {});

@@ -3,6 +3,7 @@ import {
   findRepeated,
   latestStatus,
   lockDevice,
+  lockOpenOfDevice,
   readStanding,
   type CertificateRow,
   type IntentRow,
@@ -105,9 +106,14 @@ async function approvalOf(
   const { request, requester } = asked;
   if (request.csr.changeSubjectName === undefined || !asksSomebody(a, request)) return undefined;
   const digest = requestDigest(requester, request);
-  const waiting = await awaitApproval(tx, a, actor, { ...asked, digest, bind: () => Promise.resolve(true) });
-  if (waiting.state === 'taken') throw new AuthorityError('internal', 'a renewal rests on nothing that could be taken');
-  return waiting;
+  // One at a time: a device that asks with ever new keys does not fill what its organization may have waiting.
+  const bind = async (): Promise<boolean> => (await lockOpenOfDevice(tx, asked.device.id)).length === 0;
+  const waiting = await awaitApproval(tx, a, actor, { ...asked, digest, bind });
+  if (waiting.state !== 'taken') return waiting;
+  throw new AuthorityError('limited', 'another request of this device waits for approval', {
+    code: 'tooMany',
+    retryAfter: 3600,
+  });
 }
 
 async function findBegun(
