@@ -304,6 +304,18 @@ describe('a certificate that has ended', () => {
     expect(await refusal(est, renewRequest(device, certificate, newKey()))).toMatchObject({ kind: 'forbidden' });
   });
 
+  test('and whose key was stolen is revoked with everything that it led to, over links that have ended too (C15)', async () => {
+    const { device, certificate } = await makeEnrolled(db, product);
+    await jump(80 * DAY_MS);
+    const second = await enroll(est, renewRequest(device, certificate, newKey()));
+    await jump(80 * DAY_MS);
+    const third = await enroll(est, renewRequest(device, second, newKey()));
+    await jump(20 * DAY_MS);
+    await revokeCertificate(api, db.operator, serialOf(certificate), { reason: 'keyCompromise' });
+    expect(await statusOf(third)).toMatchObject([{ status: 'revoked', reason: 'keyCompromise' }]);
+    expect(await statusOf(second)).toEqual([]);
+  });
+
   test('is no way into another profile, which its device was given since', async () => {
     const { device, certificate } = await ended();
     await changeDevice(api, db.operator, device.id, { profile: 'ra' });

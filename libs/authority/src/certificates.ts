@@ -142,7 +142,8 @@ export async function revokeHeirs(
   at: Date,
 ): Promise<{ audits: StatusAudit[]; changes: StatusChange[] }> {
   if (row.deviceId === null) return { audits: [], changes: [] };
-  const family = await lockUnexpiredOfDevices(tx, [row.deviceId], at);
+  // Also those that have ended: what was obtained with one of them may be good.
+  const family = await lockUnexpiredOfDevices(tx, [row.deviceId], row.notBefore);
   const reached = new Set([`certificate:${row.serial.toString('hex')}`]);
   // A renewal is younger than what it renews: one pass in the order of age finds all.
   const heirs = family
@@ -153,7 +154,9 @@ export async function revokeHeirs(
     'certificate',
     heirs.map((heir) => heir.serial.toString('hex')),
   );
-  const live = heirs.filter((heir) => latest.get(heir.serial.toString('hex'))?.status !== 'revoked');
+  const live = heirs.filter(
+    (heir) => heir.notAfter > at && latest.get(heir.serial.toString('hex'))?.status !== 'revoked',
+  );
   const change = { status: 'revoked', reason: 'keyCompromise', at, invalidityDate: null };
   return {
     audits: live.map((heir) =>
