@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createPrivateKey, randomUUID, webcrypto } from 'node:crypto';
 import { fromBER } from 'asn1js';
 import * as pkijs from 'pkijs';
+import { answerFullRequest, currentLabel } from '#authority';
 import { cmcSharedSecret, parseCredential, verifierHash } from '#credential';
-import { decodeBody, readPkiResponse, type PkiResponse } from '#est';
+import { decodeBody, readPkiData, readPkiResponse, type PkiResponse } from '#est';
 import {
   der,
   encodeName,
@@ -300,6 +301,27 @@ describe('bad input at fullcmc', () => {
       OID.cmcRevokeRequest,
       der.sequence(issuerDer, der.tagged(0x02, Buffer.from(serial, 'hex')), der.enumerated(reason)),
     );
+
+  it('signed by a stranger costs one signature, however many requests it holds', async () => {
+    const message = readSignedData(signedBy(stranger, renewal()));
+    let read = 0;
+    const one = {
+      bodyPartId: 1,
+      form: 'pkcs10' as const,
+      get der() {
+        read++;
+        return csrOf(enrolled.device, newKey());
+      },
+    };
+    const data = { ...readPkiData(message.content), requests: [one] };
+    const presented = { basic: undefined, bearer: undefined, peerCertificate: () => undefined };
+    const label = currentLabel(server.est, 'cmc')!;
+    const request = { message, data, label, presented, checkBinding: () => undefined };
+    await expect(
+      answerFullRequest(server.est, { ...request, address: '192.0.2.9', requestId: randomUUID() }),
+    ).rejects.toMatchObject({ kind: 'forbidden' });
+    expect(read).toBe(0);
+  });
 
   it.each<[string, () => Promise<HttpsAnswer> | HttpsAnswer, number, string]>([
     ['a bare PKCS#10', () => post(csrOf(enrolled.device, newKey())), 400, 'badRequest'],

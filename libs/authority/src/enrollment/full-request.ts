@@ -91,21 +91,24 @@ async function begin(
   }
   const signer = oneSigner(message);
   const certificate = signerCertificate(message, signer);
-  const requests = data.requests.map((one) => ({ bodyPartId: one.bodyPartId, csr: readAsked(one, certificate) }));
+  // To read them is to check as many signatures: where a certificate tells who asks, that is asked first.
+  const read = () => data.requests.map((one) => ({ bodyPartId: one.bodyPartId, csr: readAsked(one, certificate) }));
   if (certificate) {
     checkCertificateSignature(a, message, signer, certificate, request.presented.peerCertificate());
     const operation = certificate.eku?.includes(OID.cmcRA) === true ? 'simpleenroll' : 'simplereenroll';
     const presented = { basic: undefined, bearer: undefined, peerCertificate: () => certificate.der };
     const principal = await authenticate(a, { ...request, presented, operation });
-    return { controls, principal, operation, requests };
+    return { controls, principal, operation, requests: read() };
   }
-  const [asked] = requests;
-  if (asked === undefined || requests.length > 1 || controls.revocations.length > 0) {
+  if (data.requests.length !== 1 || controls.revocations.length > 0) {
     throw new AuthorityError(
       'invalid',
       'without a certificate a full request holds exactly one request, and nothing else',
     );
   }
+  const requests = read();
+  const [asked] = requests;
+  if (asked === undefined) throw new AuthorityError('internal', 'a request was not read');
   if (isAuthorityError(asked.csr)) throw asked.csr;
   checkOwnSignature(message, signer, asked.csr);
   return { controls, principal: await bySecret(a, request, controls), operation: 'simpleenroll', requests };
