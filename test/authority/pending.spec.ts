@@ -21,6 +21,8 @@ import { readCertificate, readCsr } from '#pki';
 import { profiles, shippedLabel } from '#policy';
 import { pendingEnrollmentMac } from '#status';
 import { findPendingEnrollment, type PendingEnrollmentRow } from '#store';
+import { enrollByAccount } from '../../libs/authority/src/enrollment/enroll-by-account.js';
+import { findActivePerson } from '../../libs/authority/src/people/session.js';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { csrOf, newKey, type DeviceKey } from '../harness/device.js';
 import {
@@ -244,9 +246,10 @@ describe('an enrollment that somebody has to approve', () => {
   });
 });
 
+const lastSeq = async () =>
+  Number((await db.sql<{ seq: string }>(`select max(seq) as seq from status_changes`))[0]!.seq);
+
 describe('other names', () => {
-  const lastSeq = async () =>
-    Number((await db.sql<{ seq: string }>(`select max(seq) as seq from status_changes`))[0]!.seq);
   const withAddresses = (a: AuthorityContext): AuthorityContext =>
     withProfile(a, {
       san: [
@@ -310,6 +313,22 @@ describe('who decides', () => {
     expect(await refusal(rejectPending(api, stranger, row.id, {}))).toMatchObject({ kind: 'notFound' });
     expect((await auditsOf(`enrollment:${row.id}`)).filter(({ outcome }) => outcome === 'refused')).toHaveLength(3);
     expect(await rowsOf({ id: row.deviceId })).toMatchObject([{ state: 'pending' }]);
+  });
+
+  test('is not whoever asked for it by an account', async () => {
+    const both = await makePerson(db, ['officer', 'approver']);
+    await est.follower.catchUp(await lastSeq());
+    const made = await makeDevice(db, product);
+    const person = (await est.database.transaction((tx) => findActivePerson(tx, est, both.personId)))!;
+    const request = enrollRequest(made, newKey(), { label: LABEL, basic: undefined });
+    expect(await enrollByAccount(est, request, person)).toMatchObject({ state: 'pending' });
+    const row = await newest(made.device);
+    expect(await refusal(approvePending(api, both, row.id, {}))).toMatchObject({
+      kind: 'forbidden',
+      code: 'samePerson',
+    });
+    await approvePending(api, approver, row.id, {});
+    expect(await enrollByAccount(est, request, person)).toMatchObject({ state: 'issued' });
   });
 
   test('decides what was looked at, once', async () => {

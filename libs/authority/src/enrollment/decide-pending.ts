@@ -125,6 +125,11 @@ async function decideIn(
   if (!(await mayNow(tx, a, actor, 'approval:decide'))) {
     throw new AuthorityError('forbidden', 'whoever decides this needs approval:decide just now');
   }
+  if (state === 'approved' && row.requester === `account:${actor.personId}` && !a.settings.singleOperator) {
+    throw new AuthorityError('forbidden', 'whoever asked for it by an account cannot approve it', {
+      code: 'samePerson',
+    });
+  }
   if (!isOurs(a, row)) {
     a.log.error({ enrollment: row.id }, 'ALARM: a pending enrollment that this authority did not write');
     throw altered();
