@@ -102,7 +102,7 @@ export const issuerImport = z
     crls: pem('X509 CRL, of each CA of the chain'),
   })
   .meta({ id: 'IssuerImport' });
-export const crlImport = z.strictObject({ crl: z.string().max(4_000_000) }).meta({ id: 'CrlImport' });
+export const crlImport = z.strictObject({ crl: z.string().max(60_000) }).meta({ id: 'CrlImport' });
 export const crlImported = z
   .strictObject({
     issuerId: id,

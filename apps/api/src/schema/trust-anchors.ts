@@ -40,7 +40,7 @@ export const trustAnchorsChange = z
   .meta({ id: 'TrustAnchorsChange' });
 
 export const crlUpload = z
-  .strictObject({ crl: z.string().min(1).max(65_536).meta({ description: 'PEM, or base64 of DER' }) })
+  .strictObject({ crl: z.string().min(1).max(60_000).meta({ description: 'PEM, or base64 of DER' }) })
   .meta({ id: 'CrlUpload' });
 export const storedCrlSchema = z
   .strictObject({
