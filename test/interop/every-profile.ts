@@ -6,6 +6,7 @@ import type { DnsServer } from '../harness/dns-server.js';
 import type { Reply } from '../harness/http.js';
 import type { Laboratory } from './enrolled.js';
 import { succeed } from './program.js';
+import { eventually } from './server.js';
 
 export const HOME = 'home.example';
 
@@ -134,18 +135,26 @@ async function enroll(
     instance.est(`/.well-known/est/${registration.profile}/simpleenroll`, { method: 'POST', headers, body });
   const answer = await ask();
   if (answer.status !== 202) return certificateOf(answer);
-  await approveWaiting(instance, device.id);
+  await decideWaiting(instance, device.id, 'approve');
   return certificateOf(await ask());
 }
 
-/** As the one operator of an instance that has TOUCHMARK_SINGLE_OPERATOR. */
-export async function approveWaiting(instance: Laboratory['instance'], deviceId: string): Promise<void> {
-  const shown = await expectStatus(
-    200,
-    instance.api('GET', '/v1/approvals?operation=enrollment&state=proposed&limit=200'),
+/** As the one operator of an instance that has TOUCHMARK_SINGLE_OPERATOR, as soon as the enrollment waits. */
+export async function decideWaiting(
+  instance: Laboratory['instance'],
+  deviceId: string,
+  decision: 'approve' | 'reject',
+): Promise<void> {
+  const path = '/v1/approvals?operation=enrollment&state=proposed&limit=200';
+  const waiting = await eventually(
+    async () => {
+      const { items } = (await expectStatus(200, instance.api('GET', path))).json<{
+        items: { id: string; subject: string; digest: string }[];
+      }>();
+      return items.find(({ subject }) => subject === `device:${deviceId}`);
+    },
+    { within: 10_000, what: `an enrollment of ${deviceId} waits` },
   );
-  const { items } = shown.json<{ items: { id: string; subject: string; digest: string }[] }>();
-  const waiting = items.find(({ subject }) => subject === `device:${deviceId}`);
-  if (waiting === undefined) throw new Error(`nothing of ${deviceId} waits: ${shown.text}`);
-  await expectStatus(200, instance.api('POST', `/v1/approvals/${waiting.id}/approve`, { digest: waiting.digest }));
+  const body = decision === 'approve' ? { digest: waiting.digest } : { reason: 'not ours' };
+  await expectStatus(200, instance.api('POST', `/v1/approvals/${waiting.id}/${decision}`, body));
 }

@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
-import { csrOf, newKey, registerTestDevice, type DeviceKey, type Registered } from '../harness/device.js';
+import { csrOf, newKey, registerTestDevice, simpleEnroll, type DeviceKey, type Registered } from '../harness/device.js';
 import { openLaboratory, revoke, type Laboratory } from './enrolled.js';
-import { describeWith, run, succeed } from './program.js';
+import { decideWaiting } from './every-profile.js';
+import { describeWith, run, succeed, type Ended } from './program.js';
+import { eventually } from './server.js';
 
 /** Debian's strongSwan pki 5.9: TLS 1.2, HTTP of its own, fails on wrapped base64 and on chunked replies (E23a). */
 describeWith(['pki', 'openssl'], 'strongSwan pki', () => {
@@ -12,7 +14,7 @@ describeWith(['pki', 'openssl'], 'strongSwan pki', () => {
   let sub: string;
 
   beforeAll(async () => {
-    laboratory = await openLaboratory();
+    laboratory = await openLaboratory({ TOUCHMARK_SINGLE_OPERATOR: 'true', TOUCHMARK_PENDING_RETRY_SECONDS: '1' });
     device = await registerTestDevice(laboratory.instance);
     key = newKey();
     sub = laboratory.file('ca-1.pem');
@@ -92,6 +94,60 @@ describeWith(['pki', 'openssl'], 'strongSwan pki', () => {
     const identity = ['--cert', laboratory.file('swan.pem'), '--key', laboratory.file('swan.key')];
     const refused = await enroll(await csrFile('late.csr', device, newKey()), identity);
     expect({ refused: refused.status !== 0, printed: refused.stdout.length }).toEqual({ refused: true, printed: 0 });
+  });
+
+  describe('where somebody has to approve', () => {
+    beforeAll(async () => {
+      const { instance } = laboratory;
+      const change = { profile: 'device', authentication: ['secret', 'certificate'], approval: true };
+      const proposal = await instance.api('PUT', '/v1/est-labels/device', change);
+      expect({ status: proposal.status, text: proposal.text }).toMatchObject({ status: 202 });
+      const { approvalId, digest } = proposal.json<{ approvalId: string; digest: string }>();
+      expect((await instance.api('POST', `/v1/approvals/${approvalId}/approve`, { digest })).status).toBe(200);
+      await eventually(
+        async () => {
+          const other = await registerTestDevice(instance, device);
+          return (await simpleEnroll(instance, other, csrOf(other, newKey()))).status === 202;
+        },
+        { within: 10_000, what: 'the EST plane follows the label' },
+      );
+    });
+
+    /** pki polls by itself, at the default label: of a URL with a path it forgets the path when it asks again. */
+    const polls = async (name: string, { username, secret, ...of }: Registered, by: DeviceKey, limit = '20') =>
+      enroll(await csrFile(name, of, by), [
+        ...['--userpass', `${username}:${secret}`],
+        ...['--interval', '1', '--maxpolltime', limit],
+      ]);
+    const said = (began: Promise<Ended>) => began.then(({ status, stderr }) => ({ status, stderr }));
+
+    test('--est polls until it is approved, and gets its certificate (E87, E88)', async () => {
+      const waiting = await registerTestDevice(laboratory.instance, device);
+      const by = newKey();
+      const began = polls('waiting.csr', waiting, by);
+      await decideWaiting(laboratory.instance, waiting.id, 'approve');
+      const { status, stdout, stderr } = await began;
+      expect({ status, stderr }).toMatchObject({ status: 0, stderr: expect.stringContaining('EST request pending') });
+      expect(stderr).toContain('Issued certificate is trusted');
+      const file = await laboratory.write('waiting.pem', stdout);
+      expect(await succeed('openssl', ['x509', '-in', file, '-noout', '-pubkey'])).toContain(publicPem(by));
+      // It renews without asking anybody.
+      const identity = ['--cert', file, '--key', await laboratory.write('waiting.key', by.pem)];
+      const renewed = await enroll(await csrFile('again.csr', waiting, newKey()), identity);
+      expect(renewed).toMatchObject({ status: 0, stderr: expect.not.stringContaining('EST request pending') });
+    });
+
+    test('--est ends where it is rejected, and where nobody decides in its time (E89)', async () => {
+      const [rejected, left] = [
+        await registerTestDevice(laboratory.instance, device),
+        await registerTestDevice(laboratory.instance, device),
+      ];
+      const ended = [polls('rejected.csr', rejected, newKey()), polls('left.csr', left, newKey(), '2')].map(said);
+      await decideWaiting(laboratory.instance, rejected.id, 'reject');
+      const [told, gaveUp] = await Promise.all(ended);
+      expect(told).toMatchObject({ status: 1, stderr: expect.stringContaining('EST request failed: HTTP 403') });
+      expect(gaveUp).toMatchObject({ status: 1, stderr: expect.stringContaining('maximum poll time reached') });
+    });
   });
 });
 

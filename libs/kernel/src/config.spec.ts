@@ -48,6 +48,7 @@ describe('an empty environment gives the documented defaults', () => {
       followerPollMs: 250,
       enrollmentSecret: 7 * day,
       pendingEnrollment: 7 * day,
+      pendingRetry: 60,
       deviceCertificate: 90 * day,
       serverCertificate: 90 * day,
       serverCertificateRenew: 30 * day,

@@ -15,6 +15,8 @@ export interface Lifetimes {
   followerPollMs: number;
   enrollmentSecret: number;
   pendingEnrollment: number;
+  /** When a pending request is asked for again at first. */
+  pendingRetry: number;
   deviceCertificate: number;
   serverCertificate: number;
   serverCertificateRenew: number;

@@ -19,8 +19,7 @@ import { requireRoomFor } from '../holdings.js';
 import type { EstRequest } from './est-request.js';
 import { labelOf } from './prepare-enrollment.js';
 
-/** A poll each minute at first, each hour in the end; seconds. */
-const SHORTEST_WAIT = 60;
+/** A poll each hour in the end; seconds. */
 const LONGEST_WAIT = 3600;
 
 export interface Asked {
@@ -55,7 +54,7 @@ export async function awaitApproval(tx: Tx, a: AuthorityContext, actor: Actor, a
   const now = a.clock.now();
   if (known) checkRowMac(known.mac, pendingEnrollmentMac(a.macKey, known), `pending enrollment ${known.id}`);
   if (known && known.expiresAt > now) {
-    if (known.state === 'pending') return { state: 'pending', retryAfter: secondsToPoll(now, known.requestedAt) };
+    if (known.state === 'pending') return { state: 'pending', retryAfter: secondsToPoll(a, now, known.requestedAt) };
     if (known.state === 'approved') return { state: 'approved', row: known };
     // What was approved stays so until a certificate came of it.
     if (known.state === 'done' && known.serialState === 'abandoned') return { state: 'approved', row: known };
@@ -109,7 +108,7 @@ async function begin(tx: Tx, a: AuthorityContext, actor: Actor, asked: Asked): P
     requestId: actor.requestId,
     ...pendingAudit(facts),
   });
-  return { state: 'pending', retryAfter: secondsToPoll(now, now) };
+  return { state: 'pending', retryAfter: secondsToPoll(a, now, now) };
 }
 
 /** What every audit entry about it says. */
@@ -149,8 +148,8 @@ export async function fulfil(
 }
 
 /** A tenth of the time waited so far, a fifth more or less, so that those who began together do not come back together. */
-function secondsToPoll(now: Date, since: Date): number {
+function secondsToPoll({ lifetimes }: AuthorityContext, now: Date, since: Date): number {
   const waited = (now.getTime() - since.getTime()) / 1000;
-  const wait = Math.min(LONGEST_WAIT, Math.max(SHORTEST_WAIT, waited / 10));
+  const wait = Math.min(LONGEST_WAIT, Math.max(lifetimes.pendingRetry, waited / 10));
   return Math.round((wait * randomInt(80, 121)) / 100);
 }
