@@ -24,8 +24,8 @@ export interface MutantsReport {
   cpu: number[];
   /** By the clock, whatever else the machine does; milliseconds, ascending. */
   wall: number[];
-  /** In use when nothing is left to collect, after each quarter; megabytes. */
-  heap: number[];
+  /** Heap and buffers in use when nothing is left to collect, after each quarter; megabytes. */
+  memory: number[];
 }
 
 /** Sends `count` mutants one after the other to the EST plane on a real database. The same seed sends the same again, but for keys. */
@@ -40,7 +40,7 @@ export async function sendMutants(db: TestDatabase, seed: string, count: number)
   );
   const order = families.flatMap((family) => Array.from({ length: family[1].share }, () => family));
   const below = seededNumbers(seed);
-  const report: MutantsReport = { answers: {}, odd: [], cpu: [], wall: [], heap: [] };
+  const report: MutantsReport = { answers: {}, odd: [], cpu: [], wall: [], memory: [] };
   const sender = new Sender(server, identity);
   for (let sent = 0; sent < count; sent++) {
     const [name, { make }] = order[sent % order.length]!;
@@ -56,7 +56,7 @@ export async function sendMutants(db: TestDatabase, seed: string, count: number)
     if (!done && (status < 400 || status >= 500)) {
       report.odd.push(`${status} ${text} after ${JSON.stringify(mutant)}`);
     }
-    if ((sent + 1) % Math.floor(count / 4) === 0) report.heap.push(heapInUse());
+    if ((sent + 1) % Math.floor(count / 4) === 0) report.memory.push(memoryInUse());
   }
   sender.end();
   await server.close();
@@ -94,29 +94,31 @@ class Sender {
   }
 }
 
-function heapInUse(): number {
+function memoryInUse(): number {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   collect();
   collect();
-  return process.memoryUsage().heapUsed / 1_048_576;
+  const { heapUsed, external } = process.memoryUsage();
+  return (heapUsed + external) / 1_048_576;
 }
 
 const LIMIT_MS = 250;
-const GROWTH_MB = 8;
+/** Of the thread: a mutant that costs so much would be felt, and this says so on a crowded machine too. */
+const BUSY_MS = 100;
 
 /** Prints what came of it, and expects an answer to each, none of them a failure of ours or slow, and no growth of memory. */
-export function expectSound(seed: string, report: MutantsReport): void {
+export function expectSound(seed: string, report: MutantsReport, growthMb: number): void {
   process.stdout.write(describeReport(seed, report));
-  const { answers, odd, cpu, wall, heap } = report;
+  const { answers, odd, cpu, wall, memory } = report;
   expect(odd).toEqual([]);
   // Whom a limit keeps out meets nothing of what is behind it.
   const limited = Object.values(answers).reduce((sum, of) => sum + (of[429] ?? 0), 0);
   expect(limited).toBeLessThan(wall.length / 100);
-  expect(quantile(cpu, 0.999)).toBeLessThan(LIMIT_MS);
+  expect(quantile(cpu, 0.999)).toBeLessThan(BUSY_MS);
   // By the clock it is another's turn as often as others wait for a core.
   expect(quantile(wall, 0.999)).toBeLessThan(LIMIT_MS * crowding());
-  expect((heap.at(-1) ?? NaN) - (heap[0] ?? NaN)).toBeLessThan(GROWTH_MB);
+  expect((memory.at(-1) ?? NaN) - (memory[0] ?? NaN)).toBeLessThan(growthMb);
 }
 
 const quantile = (ascending: number[], share: number): number =>
@@ -125,11 +127,11 @@ const quantile = (ascending: number[], share: number): number =>
 const crowding = (): number => Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
 
 /** One line of it, and how the answers were spread. */
-function describeReport(seed: string, { answers, cpu, wall, heap }: MutantsReport): string {
+function describeReport(seed: string, { answers, cpu, wall, memory }: MutantsReport): string {
   const at = (times: number[]) => [0.5, 0.99, 0.999, 1].map((share) => quantile(times, share).toFixed(1)).join(' / ');
   return (
     `${wall.length} mutated EST requests, seed ${seed}: p50 / p99 / p99.9 / max by the clock ${at(wall)} ms, ` +
     `of the thread ${at(cpu)} ms, load a core ${crowding().toFixed(1)}; ` +
-    `heap after each quarter ${heap.map((mb) => mb.toFixed(1)).join(', ')} MB\n${JSON.stringify(answers)}\n`
+    `memory after each quarter ${memory.map((mb) => mb.toFixed(1)).join(', ')} MB\n${JSON.stringify(answers)}\n`
   );
 }
