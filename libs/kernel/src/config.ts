@@ -336,9 +336,8 @@ function hostnames(text: string): string[] {
   const names = list(text);
   const bad = names.find((name) => !/^[A-Za-z0-9.:-]{1,253}$/.test(name));
   if (names.length === 0 || bad !== undefined) {
-    throw new AuthorityError('invalid', `TOUCHMARK_HOSTNAMES: "${bad ?? text}" is not a host name or IP address`, {
-      member: 'TOUCHMARK_HOSTNAMES',
-    });
+    const member = 'TOUCHMARK_HOSTNAMES';
+    throw new AuthorityError('invalid', `${member}: "${bad ?? text}" is not a host name or IP address`, { member });
   }
   return names;
 }
