@@ -75,7 +75,7 @@ function addSet(label: Command): void {
     .option('--description <text>', 'for people')
     .option(
       '--authentication <ways>',
-      'secret,certificate,manufacturer,fingerprint,ra,...; profile and this are needed for a new one',
+      'secret,certificate,manufacturer,fingerprint,ra,account,apiKey; profile and this are needed for a new one',
       commaList,
     )
     .option('--anchors <sets>', 'sets of trust anchors, with commas between', commaList)
