@@ -86,10 +86,10 @@ async function ocspStatus(leaf: Buffer, issuer: ShownIssuer): Promise<string | u
 }
 
 /** Who issued the certificate that the server shows. */
-function serverIssuer(url: string): Promise<string> {
+function serverIssuer(url: string, ca = instance.rootPem): Promise<string> {
   const { hostname, port } = new URL(url);
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const socket = connect({ host: hostname, port: Number(port), ca: instance.rootPem }, () => {
+  const socket = connect({ host: hostname, port: Number(port), ca }, () => {
     resolve([socket.getPeerCertificate().issuer.CN].flat().join(' '));
     socket.destroy();
   });
@@ -246,4 +246,23 @@ test('a root gets another key while everything runs: who knows the old root alon
   await instance.restart();
   expect(await readFile(nodePath.join(instance.home, 'root-ca.pem'), 'utf8')).toBe(shown.pem);
   expect((await instance.api('GET', '/v1/issuers')).status).toBe(200);
+}, 120_000);
+
+test('under a root that the one before is not linked to, the file of the root follows the servers without a restart', async () => {
+  const make = (wish: object) => instance.api('POST', '/v1/issuers', wish).then(approved);
+  await make({ name: 'Another Root', kind: 'root' });
+  const root = await named('Another Root');
+  await activate(root.id);
+  await make({ name: 'Under another root', parentId: root.id });
+  const file = () => readFile(nodePath.join(instance.home, 'root-ca.pem'), 'utf8');
+  expect(await file()).not.toBe(root.pem);
+  await activate((await named('Under another root')).id);
+  await until(async () => ((await file()) === root.pem ? true : undefined));
+  // Whoever takes the root from there gets in, and nobody else: the two planes change one after the other.
+  for (const url of [instance.urls.est, instance.urls.api]) {
+    await until(async () => ((await serverIssuer(url, root.pem)) === 'Under another root' ? url : undefined));
+    await expect(serverIssuer(url)).rejects.toThrow('certificate');
+  }
+  await instance.restart();
+  expect(await file()).toBe(root.pem);
 }, 120_000);

@@ -1,14 +1,10 @@
 import { createSecretKey } from 'node:crypto';
-import path from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import { readRoot } from '#authority';
-import type { Config } from '#kernel';
-import { toPem } from '#pki';
+import { systemClock, type Config } from '#kernel';
 import { bootstrap, operatorTokenFile } from './bootstrap.js';
 import { openDatabaseServer } from './database-server.js';
-import { replaceFile } from './home.js';
 import { startMetrics } from './metrics.js';
 import type { PlaneOptions, RunningPlane, Urls } from './plane.js';
 import { openPlaneDatabase } from './plane-context.js';
@@ -25,6 +21,7 @@ import { startStatus } from './start-status.js';
 import { startWorker } from './start-worker.js';
 import { startTracing } from './tracing.js';
 import { watchSecrets } from './watch-secrets.js';
+import { writeRoot } from './write-root.js';
 
 export type { Plane } from './plane-secrets.js';
 
@@ -90,7 +87,7 @@ export async function startInstance(options: { config: Config; log: Logger; plan
       const readiness = readinessOf(planes, [...running]);
       running.push(await startMetrics({ registry, readiness }, config.host, ports.metrics));
     }
-    const rootCertificatePath = await writeRoot(parts, planes, setsUp);
+    const rootCertificatePath = await writeRootOnce(parts, planes, setsUp);
     return { urls, rootCertificatePath, operatorTokenPath: operatorTokenFile(config), stop };
   } catch (error) {
     await stop().catch((err: unknown) => log.warn({ err }, 'stopping after a failed start'));
@@ -136,19 +133,15 @@ function readinessOf(planes: readonly Plane[], running: readonly RunningPlane[])
   };
 }
 
-/** `root-ca.pem` in the home: the one thing that clients must get by another way than this server. */
-async function writeRoot(parts: PlaneOptions, planes: readonly Plane[], setsUp: boolean): Promise<string> {
-  const file = path.join(parts.config.home, 'root-ca.pem');
+async function writeRootOnce(parts: PlaneOptions, planes: readonly Plane[], setsUp: boolean): Promise<string> {
   const role = setsUp ? 'worker' : ROLES[planes[0] ?? 'worker'].role;
   const database = await openPlaneDatabase(parts, role);
   const { statusMacKey } = parts.secrets.of(role === 'signer' ? 'signerService' : role);
   try {
-    const root = await readRoot({ database, macKey: createSecretKey(statusMacKey) });
-    await replaceFile(file, toPem('CERTIFICATE', root.certificate), 0o644);
+    return await writeRoot(parts.config, { database, macKey: createSecretKey(statusMacKey), clock: systemClock });
   } finally {
     await database.close();
   }
-  return file;
 }
 
 /** Listening planes first, in the order that lets requests end; the worker after them; the signer last of the planes. */

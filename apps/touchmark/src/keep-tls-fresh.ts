@@ -1,6 +1,7 @@
 import type { AuthorityContext } from '#authority';
 import type { Config } from '#kernel';
 import { currentServerTls, type ServerTls } from './server-tls.js';
+import { writeRoot } from './write-root.js';
 
 const MINUTE_MS = 60_000;
 
@@ -19,6 +20,7 @@ export function keepTlsFresh(
     const { tls, renewed } = await currentServerTls(config, authority, plane, key);
     if (!renewed) return;
     swap(tls);
+    await writeRoot(config, authority);
     authority.log.info('TLS server certificate renewed');
   };
   const timer = setInterval(

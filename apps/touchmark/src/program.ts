@@ -74,7 +74,13 @@ function report(error: unknown): number {
     if (!error.code.startsWith('commander.')) process.stderr.write(`touchmark: ${error.message}\n`);
     return USAGE_STATUS;
   }
-  const line = isAuthorityError(error) ? error.detail : error instanceof Error ? error.message : String(error);
-  process.stderr.write(`touchmark: ${line}\n`);
+  process.stderr.write(`touchmark: ${lineOf(error)}\n`);
   return 1;
+}
+
+function lineOf(error: unknown): string {
+  if (isAuthorityError(error)) return error.detail;
+  if (!(error instanceof Error)) return String(error);
+  const { code, path } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' && path !== undefined ? `there is no file ${path}` : error.message;
 }

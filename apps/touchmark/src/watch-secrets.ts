@@ -35,11 +35,11 @@ function takeIn(file: string, ring: KeyRing, log: Logger): void {
       next === true ? `${version} (next)` : version,
     );
     log.info(
-      { secret: path.basename(file), inUse: ring.current.version, versions },
+      { file: path.basename(file), inUse: ring.current.version, versions },
       'the versions of a key have changed',
     );
   } catch (err) {
-    log.error({ err, secret: path.basename(file) }, 'a changed secret file cannot be used; what was read before stays');
+    log.error({ err, file: path.basename(file) }, 'a changed secret file cannot be used; what was read before stays');
   }
 }
 

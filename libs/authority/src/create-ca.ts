@@ -4,7 +4,7 @@ import { listIssuers, newId, type CertificateRow, type IssuerKind, type IssuerRo
 import { announceIssuer, issuerChange } from './announce-issuer.js';
 import { logStatus } from './change-status.js';
 import { systemActor, type AuthorityContext } from './context.js';
-import { inHierarchy, type Issuer } from './hierarchy.js';
+import { inHierarchy, serverRoot, type Issuer } from './hierarchy.js';
 import { finishIntent, signedForm } from './issue.js';
 import {
   caCreatedAudit,
@@ -101,7 +101,16 @@ async function makeCa(a: CaContext, kind: FirstKind, parent: Issuer | undefined,
  */
 export async function readRoot(a: Pick<AuthorityContext, 'database' | 'macKey'>): Promise<Issuer> {
   const { announced } = await a.database.transaction((tx) => readIssuers(tx, a));
-  const root = mainRoot(announced);
+  return requireRoot(mainRoot(announced));
+}
+
+/** The root that our own servers stand under at `now`. Throws as `readRoot` does. */
+export async function readServerRoot(a: Pick<AuthorityContext, 'database' | 'macKey'>, now: Date): Promise<Issuer> {
+  const { announced } = await a.database.transaction((tx) => readIssuers(tx, a));
+  return requireRoot(serverRoot(announced, now));
+}
+
+function requireRoot(root: Issuer | undefined): Issuer {
   if (!root) throw new AuthorityError('unavailable', 'there is no root CA yet', { retryAfter: 5 });
   return root;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { addSeconds } from '#kernel';
-import { chooseIssuer, findRevoked, inHierarchy, type Issuer } from './hierarchy.js';
+import { chooseIssuer, findRevoked, inHierarchy, serverRoot, type Issuer } from './hierarchy.js';
 
 const NOW = new Date('2030-01-01T00:00:00Z');
 const DAY = 86_400;
@@ -46,6 +46,28 @@ describe('who issues', () => {
     expect(choose([ca('ended', { by: 'r', days: -1 })])).toBeUndefined();
     // Whose devices they are weighs more than a few days.
     expect(choose([{ ...ending, terms: { organizationId: 'o' } }, older], { issuerOrgId: 'o' })).toBe('ending');
+  });
+});
+
+describe('the root of our own servers', () => {
+  const of = (...cas: Issuer[]): string | undefined => serverRoot(inHierarchy(cas), NOW)?.id;
+  const own = ca('own');
+  const foreign = ca('foreign', { seq: 3 });
+
+  it('is the one that the CA which issues to them stands under, also one brought from elsewhere', () => {
+    expect(of(own, foreign, ca('i', { by: 'own' }))).toBe('own');
+    expect(of(own, foreign, ca('i', { by: 'own', status: 'retired' }), ca('x', { by: 'foreign', seq: 4 }))).toBe(
+      'foreign',
+    );
+    const phones = ca('x', { by: 'foreign', seq: 4, terms: { profiles: ['device'] } });
+    expect(of(own, foreign, ca('i', { by: 'own' }), phones)).toBe('own');
+  });
+
+  it('is the main one where none issues, and the newest of its name, which is linked to the others', () => {
+    const next = ca('next', { seq: 5, subjectDer: own.subjectDer });
+    expect(of(own, foreign, ca('i', { by: 'own', status: 'retired' }))).toBe('own');
+    expect(of({ ...own, status: 'retired' }, next, ca('i', { by: 'own' }))).toBe('next');
+    expect(of()).toBeUndefined();
   });
 });
 

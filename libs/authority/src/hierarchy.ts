@@ -1,6 +1,6 @@
 import { AuthorityError } from '#kernel';
 import { NameConstraints, type GeneralName, type Name } from '#pki';
-import type { KnownIssuer, ReadonlyStatusIndex } from '#status';
+import { mainRoot, type KnownIssuer, type ReadonlyStatusIndex } from '#status';
 
 /** A certification authority that is complete: key made, certificate signed and announced in the status log. */
 export interface Issuer extends KnownIssuer {
@@ -99,6 +99,19 @@ export function chooseIssuer(usable: readonly Issuer[], wanted: Wanted, now: Dat
 function fits({ terms }: Issuer, { issuerOrgId, profile }: Wanted): boolean {
   const { organizationId, profiles } = terms;
   return (organizationId === undefined || organizationId === issuerOrgId) && profiles?.includes(profile) !== false;
+}
+
+/**
+ * The root that our own servers stand under, for whoever connects to them. That is the main one as long as they stand under
+ * it or under one of its name, which it is linked to; one that was brought from elsewhere has no link.
+ */
+export function serverRoot(issuers: readonly Issuer[], now: Date): Issuer | undefined {
+  const main = mainRoot(issuers);
+  const active = issuers.filter(({ kind, status }) => kind === 'issuing' && status === 'active');
+  const wanted = { issuerOrgId: undefined, profile: 'tls-server', validitySeconds: 0 };
+  const top = chooseIssuer(active, wanted, now)?.above.at(-1);
+  if (top === undefined || main?.subjectDer.equals(top.subjectDer) === true) return main;
+  return issuers.find(({ id }) => id === top.id);
 }
 
 /** Whether both issue the same for the same: of these one is active at a time. */

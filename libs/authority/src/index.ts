@@ -7,7 +7,7 @@ export { Quotas } from './quota.js';
 export { changeQuotas, readQuotas } from './change-quotas.js';
 export { caIssuersUri, crlUri, IssuerDirectory, ocspUri } from './issuer-directory.js';
 export type { Issuer, Wanted } from './hierarchy.js';
-export { ensureHierarchy, readRoot } from './create-ca.js';
+export { ensureHierarchy, readRoot, readServerRoot } from './create-ca.js';
 export { currentLabel, currentLabels, currentProfile, currentProfiles, findProfile } from './current-profile.js';
 export {
   proposeProfile,

@@ -13,7 +13,7 @@ export const dryRunRequest = z
   .strictObject({
     csr: z.string().min(1).max(MAX_CSR_TEXT).optional().meta({ description: 'PKCS #10, as PEM or base64 of DER' }),
     keyType: keyType.optional().meta({ description: 'instead of a request: one without wishes' }),
-    label: text(40).optional().meta({ description: 'EST label; default the one of the profile of the device' }),
+    label: text(64).optional().meta({ description: 'EST label; default the one of the profile of the device' }),
   })
   .refine(({ csr, keyType: type }) => (csr === undefined) !== (type === undefined), 'must have csr or keyType')
   .meta({ id: 'DryRunRequest' });

@@ -5,17 +5,26 @@ import { pageOf, text } from './values.js';
 const settings = {
   description: text(200),
   profile: text(100).meta({ description: 'what is issued by it' }),
-  authentication: z.array(z.enum(AUTHENTICATION_METHODS)).min(1).max(AUTHENTICATION_METHODS.length),
-  digest: z.boolean().meta({ description: 'the secret by HTTP Digest too' }),
+  authentication: z
+    .array(z.enum(AUTHENTICATION_METHODS))
+    .min(1)
+    .max(AUTHENTICATION_METHODS.length)
+    .meta({ description: 'ways of proving who one is; of several that are sent the strongest counts' }),
+  digest: z.boolean().meta({ description: 'not offered yet: false' }),
   registers: z.boolean().meta({ description: 'an unknown device registers by its API key' }),
   anchors: z.array(text(40)).max(20).meta({ description: 'sets of trust anchors that `manufacturer` takes' }),
   approval: z.boolean().meta({ description: 'somebody approves each first certificate' }),
-  channelBinding: z.enum(['off', 'optional', 'required']),
-  operations: z.array(z.enum(OPTIONAL_OPERATIONS)).max(OPTIONAL_OPERATIONS.length),
-  lineForm: z.enum(['auto', 'single', 'wrapped']),
-  pemRequests: z.boolean(),
-  missingSan: z.enum(['refuse', 'keep']),
-  challengePassword: z.enum(['binding', 'secret']),
+  channelBinding: z
+    .enum(['off', 'optional', 'required'])
+    .meta({ description: 'link of the request to the connection' }),
+  operations: z
+    .array(z.enum(OPTIONAL_OPERATIONS))
+    .max(OPTIONAL_OPERATIONS.length)
+    .meta({ description: 'offered besides cacerts, simpleenroll and simplereenroll' }),
+  lineForm: z.enum(['auto', 'single', 'wrapped']).meta({ description: 'base64 of answers: one line, or 64 columns' }),
+  pemRequests: z.boolean().meta({ description: 'a request may be PEM' }),
+  missingSan: z.enum(['refuse', 'keep']).meta({ description: 'a renewal without subjectAltName' }),
+  challengePassword: z.enum(['binding', 'secret']).meta({ description: 'what it holds' }),
   proxy: z.boolean().meta({ description: 'a proxy that ends TLS may hand over the certificate' }),
 };
 

@@ -134,6 +134,9 @@ function addDryRun(device: Command): void {
     .option('--label <name>', 'EST label (default: the one of its profile)')
     .action(async (id: string, options: DryRunOptions) => {
       const { csr, keyType, label } = options;
+      if ((csr === undefined) === (keyType === undefined)) {
+        throw new AuthorityError('malformed', 'Give either --csr FILE or --key-type TYPE.');
+      }
       const client = await connect(options);
       const request = body({ csr: csr === undefined ? undefined : await readRequest(csr), keyType, label });
       printRecord(await client.post(`/v1/devices/${segment(id)}/dry-run`, request), options);

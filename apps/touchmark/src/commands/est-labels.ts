@@ -1,4 +1,6 @@
 import { Option, type Command } from 'commander';
+import { isAuthorityError } from '#kernel';
+import type { ApiClient } from '../client.js';
 import {
   apiCommand,
   body,
@@ -71,20 +73,37 @@ function addSet(label: Command): void {
   )
     .option('--profile <name>', 'what is issued by it')
     .option('--description <text>', 'for people')
-    .option('--authentication <ways>', 'secret,certificate,manufacturer,fingerprint,ra,...', commaList)
+    .option(
+      '--authentication <ways>',
+      'secret,certificate,manufacturer,fingerprint,ra,account,apiKey; profile and this are needed for a new one',
+      commaList,
+    )
     .option('--anchors <sets>', 'sets of trust anchors, with commas between', commaList)
-    .option('--operations <names>', 'csrattrs,serverkeygen,fullcmc, or an empty text', commaList)
+    .option(
+      '--operations <names>',
+      'csrattrs,serverkeygen,fullcmc, or an empty text (other members: export, change, import)',
+      commaList,
+    )
     .option('--approval', 'somebody approves each first certificate')
     .option('--no-approval', 'nobody does')
     .addOption(new Option('--channel-binding <mode>', 'proof of possession').choices(['off', 'optional', 'required']))
     .action(async (name: string, options: SetOptions) => {
       const client = await connect(options);
-      const { items = [] } = (await client.get('/v1/est-labels')) as { items?: Record<string, unknown>[] };
-      const { name: _name, version: _version, ...now } = items.find((one) => one['name'] === name) ?? {};
+      const path = `/v1/est-labels/${segment(name)}`;
+      const { name: _name, version: _version, ...now } = await labelOrNothing(client, path);
       const { profile, description, authentication, anchors, operations, approval, channelBinding } = options;
       const changed = body({ profile, description, authentication, anchors, operations, approval, channelBinding });
-      printRecord(await client.put(`/v1/est-labels/${segment(name)}`, { ...now, ...changed }), options);
+      printRecord(await client.put(path, { ...now, ...changed }), options);
     });
+}
+
+async function labelOrNothing(client: ApiClient, path: string): Promise<Record<string, unknown>> {
+  try {
+    return (await client.get(path)) as Record<string, unknown>;
+  } catch (error) {
+    if (isAuthorityError(error, 'notFound')) return {};
+    throw error;
+  }
 }
 
 const LABELS = [

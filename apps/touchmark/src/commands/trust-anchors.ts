@@ -81,7 +81,7 @@ function addCreate(anchors: Command): void {
   apiCommand(
     anchors,
     'set <name>',
-    'Propose a set of trust anchors',
+    'Propose a set of trust anchors, as a whole: what is not given has its default',
     'trust-anchor set acme --app 0197b2c5-... --certificate acme-root.pem --revocation none',
   )
     .requiredOption('--app <id>', 'the app whose devices these are')

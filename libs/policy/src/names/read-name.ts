@@ -42,7 +42,9 @@ export function readName(text: string): DeviceName {
   if (folded === 'sips:') refuseForm(text, 'is a sips URI, which names no identity; write sip:');
   if (folded === 'sip:') return readAs(rest.includes('@') ? 'sip-user' : 'sip-domain', rest, text);
   const type = NAME_TYPES.find((one) => SCHEME[one] === folded);
-  return type === undefined ? refuseForm(text, 'has no scheme of a name') : readAs(type, rest, text);
+  return type === undefined
+    ? refuseForm(text, `has no scheme of a name: ${[...new Set(Object.values(SCHEME))].join(' ')}`)
+    : readAs(type, rest, text);
 }
 
 /** Reads the value of a name whose type is known, without the scheme. Throws as `readName`. */
