@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { rejectPending } from '#authority';
+import { currentLabel, enrollOverEst, rejectPending } from '#authority';
 import { decodeBody, readPkiResponse } from '#est';
 import { OID, readCertificate, readCertsOnly, readSignedData } from '#pki';
 import { encodePkiData, signByNewKey, taggedPkcs10 } from '../../libs/est/src/testing/cmc-client.js';
@@ -9,7 +9,7 @@ import { readKeyResponse } from '../../libs/est/src/testing/key-response-client.
 import { approveEnrollment } from '../harness/approve-enrollment.js';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { basic, csrOf, newKey, type DeviceKey } from '../harness/device.js';
-import { makeDevice, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
+import { enrollRequest, makeDevice, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
 import { decidersOf } from '../harness/manufacturer.js';
 import { decideLabel, startEstServer, type EstServer } from './est-server.js';
 import type { HttpsAnswer } from './https-request.js';
@@ -92,6 +92,21 @@ describe('a key that is made here, where somebody has to approve', () => {
     await rejectPending(await db.context('api'), approver, shown!.id, { reason: 'not ours' });
     expect(await ask(made, csr)).toMatchObject({ status: 403, text: 'the enrollment was rejected: not ours\n' });
     expect(await certificatesOf(made.device)).toBe(0);
+  });
+
+  test('is never certified before it is made: not approved, approved a moment ago, or answered already', async () => {
+    const made = await makeDevice(db, product);
+    const keyToCome = true as const;
+    const unmade = enrollRequest(made, newKey(), { label: currentLabel(server.est, 'asked')!, keyToCome });
+    const request = { ...unmade, operation: 'serverkeygen' as const };
+    const changed = { ...request, label: { ...request.label, approval: false } };
+    expect(await enrollOverEst(server.est, changed)).toMatchObject({ state: 'pending' });
+    await approveEnrollment(db, made.device.id);
+    await expect(enrollOverEst(server.est, request)).rejects.toMatchObject({ kind: 'unavailable', retryAfter: 1 });
+    expect(await certificatesOf(made.device)).toBe(0);
+    opened(await ask(made, csrOf(made.device, newKey())));
+    await expect(enrollOverEst(server.est, request)).rejects.toMatchObject({ kind: 'unavailable', retryAfter: 1 });
+    expect(await certificatesOf(made.device)).toBe(1);
   });
 });
 

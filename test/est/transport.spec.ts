@@ -58,7 +58,7 @@ describe.each<SecureVersion>(['TLSv1.2', 'TLSv1.3'])('over %s a certificate of t
 test('a client that wants to renegotiate does not get to (E12)', async () => {
   const socket: TLSSocket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false, maxVersion: 'TLSv1.2' });
   await once(socket, 'secureConnect');
-  const refused = once(socket, 'error');
+  const refused = once(socket, 'error', { signal: AbortSignal.timeout(5000) });
   socket.renegotiate({}, () => undefined);
   const [error] = (await refused) as [Error & { code: string }];
   expect(error.code).toBe('ERR_SSL_NO_RENEGOTIATION');
