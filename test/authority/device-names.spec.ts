@@ -229,7 +229,7 @@ describe('names are refused where a device is registered, with an entry, and not
   });
 });
 
-describe('names are refused where a device enrolls, with an entry, and nothing is issued', () => {
+describe('every name is verified where a device enrolls, or refused with an entry and nothing issued (S20)', () => {
   const uri = (value: string): Partial<CsrTemplate> => ({ san: [{ type: 'uri', value }] });
   const user = ['sip-user', [`sip:Alice@${HOME}`]] as const;
   const domain = ['sip-domain', [`sip:${HOME}`]] as const;

@@ -1,11 +1,14 @@
 import { cp, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { readPostmaster } from '../../apps/touchmark/src/postgres/postmaster.js';
 import { openSecrets } from '../../apps/touchmark/src/secrets.js';
 import { holdersOf } from '../../apps/touchmark/src/plane-secrets.js';
 import { loadConfig } from '#kernel';
+import { encodeCsr, generateKeyPair, OID, readCertsOnly, toPem } from '#pki';
 import { certificateOf, csrOf, newKey, registerTestDevice, simpleEnroll } from '../harness/device.js';
+import type { TestInstance } from '../harness/instance.js';
 import { ProcessInstance } from '../harness/process-instance.js';
 import { instanceAt } from '../harness/signer-process.js';
 
@@ -13,6 +16,7 @@ import { instanceAt } from '../harness/signer-process.js';
 let first: ProcessInstance;
 let signer: ProcessInstance;
 let planes: ProcessInstance;
+let instance: TestInstance;
 let env: Record<string, string>;
 let caSecrets: string;
 let planeSecrets: string;
@@ -43,7 +47,7 @@ beforeAll(async () => {
     ['--planes', 'signer'],
   );
   await signer.start();
-  planes = await ProcessInstance.create(env, ['--planes', 'worker,est,api']);
+  planes = await ProcessInstance.create({ ...env, TOUCHMARK_SINGLE_OPERATOR: 'true' }, ['--planes', 'worker,est,api']);
 }, 60_000);
 afterAll(async () => {
   await planes?.dispose();
@@ -54,11 +58,31 @@ afterAll(async () => {
 test('planes that never see ca.kek publish and issue through a signer of its own', async () => {
   const ready = await planes.start();
   // The bootstrap token and the root are where the first start left them.
-  const of = { ...ready, operatorToken: path.join(first.home, 'operator.token') };
-  const instance = await instanceAt(of);
+  instance = await instanceAt({ ...ready, operatorToken: path.join(first.home, 'operator.token') });
   const device = await registerTestDevice(instance);
   const reply = await simpleEnroll(instance, device, csrOf(device, newKey()));
   expect(certificateOf(reply).length).toBeGreaterThan(300);
+});
+
+test('the root is followed by another key, with the links between both, and a CA of somebody else is certified', async () => {
+  const approved = async (route: string, wish: object): Promise<void> => {
+    const proposal = await instance.api('POST', route, wish);
+    expect({ status: proposal.status, text: proposal.text }).toMatchObject({ status: 202 });
+    const { approvalId, digest } = proposal.json<{ approvalId: string; digest: string }>();
+    const reply = await instance.api('POST', `/v1/approvals/${approvalId}/approve`, { digest });
+    expect({ status: reply.status, text: reply.text }).toMatchObject({ status: 200 });
+  };
+  const { items } = (await instance.api('GET', '/v1/issuers')).json<{ items: { id: string; kind: string }[] }>();
+  const root = items.find(({ kind }) => kind === 'root')!;
+  await approved(`/v1/issuers/${root.id}/rollover`, {});
+  const { privateKey, publicKey } = await generateKeyPair('ec-p256');
+  const subject = [[{ type: OID.commonName, value: 'Customer CA' }]];
+  const csr = toPem('CERTIFICATE REQUEST', encodeCsr({ subject, publicKey }, privateKey));
+  await approved(`/v1/issuers/${root.id}/cross-sign`, { csr, unconstrained: true });
+  // Both roots, both links and the issuing CA; the plane hears of them within a poll of the log.
+  const bag = async () => readCertsOnly(Buffer.from((await instance.est('/.well-known/est/cacerts')).text, 'base64'));
+  for (let tries = 0; tries < 100 && (await bag()).length < 5; tries++) await delay(100);
+  expect(await bag()).toHaveLength(5);
 });
 
 test('no plane but the signer can open a CA key then', () => {

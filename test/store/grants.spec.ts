@@ -173,6 +173,8 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     policy_documents: 'select',
     crl_scopes: 'select',
     artifacts: 'select(name,number,seq)',
+    approvals:
+      'select(digest,expires_at,id,mac,operation,organization_id,proposal,proposed_at,proposer,proposer_person,state,subject)',
     audit: 'insert select(id)',
   },
   public: {},

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { enrollWithServerKey, type AuthorityContext, type ServerKey } from '#authority';
-import { decodeBody, serverKeyResponse, type LineForm, type SentKey } from '#est';
+import { decodeBody, pendingResponse, serverKeyResponse, type LineForm, type SentKey } from '#est';
 import { readKeyRequest, sealKeyPackage } from '#pki';
 import type { EstLabel } from '#policy';
 import { checkLink, requireLink } from './check-link.js';
@@ -32,6 +32,10 @@ export async function answerServerKeygen(
     address,
     requestId: request.id,
   });
+  if (made.state === 'pending') {
+    const { status, headers, body } = pendingResponse(made.retryAfter);
+    return reply.code(status).headers(headers).send(body);
+  }
   try {
     const { status, headers, body } = serverKeyResponse(sentKey(authority, server, made), made.certificate, form);
     reply.raw.once('close', () => body.fill(0));

@@ -62,7 +62,7 @@ export { withIdempotency } from './idempotent.js';
 export type { Answer, IdempotentRequest } from './idempotent.js';
 export { enrollOverEst } from './enrollment/enroll.js';
 export { enrollWithServerKey } from './enrollment/enroll-with-server-key.js';
-export type { ServerKey, ServerKeyRequest } from './enrollment/enroll-with-server-key.js';
+export type { ServerKey, ServerKeyOutcome, ServerKeyRequest } from './enrollment/enroll-with-server-key.js';
 export { answerFullRequest } from './enrollment/full-request.js';
 export type { FullAnswer, FullRequest } from './enrollment/full-request.js';
 export { registerTransportKey, removeTransportKey } from './transport-keys.js';

@@ -64,6 +64,9 @@ export interface ApprovalRow extends NewApproval {
   result: Buffer | null;
 }
 
+/** What of an approval is under its MAC, or follows from that. */
+export type ApprovedRow = NewApproval & Pick<ApprovalRow, 'digest'>;
+
 const COLUMNS = `id, organization_id as "organizationId", operation, subject, proposal, digest, proposer,
   proposer_person as "proposerPerson", proposed_at as "proposedAt", expires_at as "expiresAt", mac, state, decider,
   decider_person as "deciderPerson", decided_at as "decidedAt", single_operator as "singleOperator", result`;
@@ -97,6 +100,16 @@ export async function findApproval(tx: Tx, id: string): Promise<ApprovalRow | un
 export async function lockApproval(tx: Tx, id: string): Promise<ApprovalRow | undefined> {
   const [row] = await tx.rows<ApprovalRow>(`select ${COLUMNS} from approvals where id = $1 for no key update`, [id]);
   return row;
+}
+
+/** Executed ones of an operation on this subject, the newest first. */
+export async function findExecuted(tx: Tx, operation: OperationName, subject: string): Promise<ApprovedRow[]> {
+  return tx.rows<ApprovedRow>(
+    `select id, organization_id as "organizationId", operation, subject, proposal, digest, proposer,
+       proposer_person as "proposerPerson", proposed_at as "proposedAt", expires_at as "expiresAt", mac
+     from approvals where operation = $1 and subject = $2 and state = 'executed' order by id desc`,
+    [operation, subject],
+  );
 }
 
 export interface ApprovalFilter {

@@ -34,7 +34,7 @@ export type CrossSigning = Readonly<{
   validitySeconds?: number | undefined;
 }>;
 
-interface ForeignCa {
+export interface ForeignCa {
   form: 'subCa' | 'cross';
   subject: Name;
   publicKey: SubjectPublicKey;
@@ -96,10 +96,8 @@ export const crossSign: Operation<CrossSigning> = {
 };
 
 /** Name and key of the other CA; its name as UTF8String, which RFC 5280 section 7.1 compares as equal. */
-async function readForeign(a: AuthorityContext, { csr, certificate }: CrossSigning): Promise<ForeignCa> {
-  if ((csr === undefined) === (certificate === undefined)) throw invalid('csr', 'send a request or a certificate');
-  const found = csr === undefined ? ofCertificate(certificate!) : { form: 'subCa' as const, ...readCsr(decode(csr)) };
-  const { form, subject, publicKey } = found;
+async function readForeign(a: AuthorityContext, wish: CrossSigning): Promise<ForeignCa> {
+  const { form, subject, publicKey } = foreignCa(wish);
   const member = form === 'subCa' ? 'csr' : 'certificate';
   if (subject.length === 0) throw invalid(member, 'a CA has a subject');
   const { keyTypes } = currentProfile(a, 'sub-ca');
@@ -110,6 +108,14 @@ async function readForeign(a: AuthorityContext, { csr, certificate }: CrossSigni
     throw invalid(member, 'it has the name of one of our own CAs');
   }
   return { form, subject, publicKey };
+}
+
+/** The CA that is to be certified, read out of what came from it. */
+export function foreignCa({ csr, certificate }: Pick<CrossSigning, 'csr' | 'certificate'>): ForeignCa {
+  if (csr === undefined && certificate !== undefined) return ofCertificate(certificate);
+  if (csr === undefined || certificate !== undefined) throw invalid('csr', 'send a request or a certificate');
+  const { subject, publicKey } = readCsr(decode(csr));
+  return { form: 'subCa', subject, publicKey };
 }
 
 function ofCertificate(text: string): ForeignCa {

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { canonicalJson, type CanonicalValue } from '#audit';
 import { approvalRowMac } from '#status';
-import type { ApprovalRow, NewApproval } from '#store';
+import type { ApprovedRow, NewApproval } from '#store';
 import type { AuthorityContext } from '../context.js';
 
 type Facts = Omit<NewApproval, 'proposal' | 'mac'>;
@@ -32,7 +32,7 @@ export function encodeProposal({ parameters, ...facts }: Proposal): Buffer {
 export const digestOf = (proposal: Buffer): Buffer => createHash('sha256').update(proposal).digest();
 
 /** undefined for a row that somebody without the key wrote or changed, or whose columns say something else than its proposal. */
-export function readProposal(a: Pick<AuthorityContext, 'macKey'>, row: ApprovalRow): Proposal | undefined {
+export function readProposal(a: Pick<AuthorityContext, 'macKey'>, row: ApprovedRow): Proposal | undefined {
   const mac = approvalRowMac(a.macKey, row);
   if (row.mac.length !== mac.length || !timingSafeEqual(row.mac, mac)) return undefined;
   const { parameters } = JSON.parse(row.proposal.toString('utf8')) as Pick<Proposal, 'parameters'>;

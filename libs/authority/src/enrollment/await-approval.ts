@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { appendAudit } from '#audit';
 import { addSeconds, AuthorityError } from '#kernel';
-import { canonicalGeneralName } from '#pki';
+import { canonicalGeneralName, type KeyType } from '#pki';
 import { checkRowMac, pendingEnrollmentMac } from '#status';
 import {
   closePendingEnrollment,
@@ -17,10 +17,13 @@ import type { Actor, AuthorityContext } from '../context.js';
 import { currentProfile } from '../current-profile.js';
 import { requireRoomFor } from '../holdings.js';
 import type { EstRequest } from './est-request.js';
-import { labelOf } from './prepare-enrollment.js';
+import { isServerKey, isServerKeyIntent, labelOf } from './prepare-enrollment.js';
 
 /** A poll each hour in the end; seconds. */
 const LONGEST_WAIT = 3600;
+
+/** In place of the hash of a key that is made here once it is approved. */
+const NO_KEY = Buffer.alloc(32);
 
 export interface Asked {
   device: Device;
@@ -41,8 +44,34 @@ export type Waiting =
  * Whether somebody decides about a first enrollment here. Renewals were decided with their first certificate, but those
  * that ask for other names (E82).
  */
-export const asksSomebody = (a: AuthorityContext, { label }: Pick<EstRequest, 'label'>): boolean =>
-  label.approval || currentProfile(a, label.profile).approval;
+export const asksSomebody = (
+  a: AuthorityContext,
+  { label, keyToCome }: Pick<EstRequest, 'label' | 'keyToCome'>,
+): boolean => keyToCome === true || label.approval || currentProfile(a, label.profile).approval;
+
+/** The kind of key that somebody has approved for a request whose key is made here; undefined: nobody has, and none is made yet. */
+export async function approvedKeyType(
+  tx: Tx,
+  a: Pick<AuthorityContext, 'clock'>,
+  digest: Buffer,
+): Promise<KeyType | undefined> {
+  const known = await lockPendingRequest(tx, digest);
+  if (known === undefined || known.expiresAt <= a.clock.now() || !isApproved(known)) return undefined;
+  return known.keyType as KeyType;
+}
+
+/** Throws `unavailable` where a certificate would come of a request whose key is not made: it was approved a moment ago. */
+export function requireKey({ keyToCome }: Pick<EstRequest, 'keyToCome'>): void {
+  if (keyToCome !== true) return;
+  throw new AuthorityError('unavailable', 'the request was approved just now; send it again', { retryAfter: 1 });
+}
+
+/** What was approved stays so until a certificate came of it. */
+const isApproved = ({
+  state,
+  serialState,
+}: Pick<PendingEnrollmentRow, 'state'> & { serialState: string | null }): boolean =>
+  state === 'approved' || (state === 'done' && serialState === 'abandoned');
 
 /**
  * The same request finds what it began (E87, E88); none there, or ended unanswered: it begins to wait. Call it with the device
@@ -55,9 +84,10 @@ export async function awaitApproval(tx: Tx, a: AuthorityContext, actor: Actor, a
   if (known) checkRowMac(known.mac, pendingEnrollmentMac(a.macKey, known), `pending enrollment ${known.id}`);
   if (known && known.expiresAt > now) {
     if (known.state === 'pending') return { state: 'pending', retryAfter: secondsToPoll(a, now, known.requestedAt) };
-    if (known.state === 'approved') return { state: 'approved', row: known };
-    // What was approved stays so until a certificate came of it.
-    if (known.state === 'done' && known.serialState === 'abandoned') return { state: 'approved', row: known };
+    if (isApproved(known)) {
+      requireKey(asked.request);
+      return { state: 'approved', row: known };
+    }
     if (known.state === 'rejected') throw rejected(known.reason);
   }
   if (known && (known.state === 'pending' || known.state === 'approved')) await lapse(tx, a, known);
@@ -84,7 +114,7 @@ async function begin(tx: Tx, a: AuthorityContext, actor: Actor, asked: Asked): P
     request: digest,
     profile: label.profile,
     keyType: csr.publicKey.keyType,
-    spkiSha256: csr.publicKey.sha256,
+    spkiSha256: isServerKey(request) ? NO_KEY : csr.publicKey.sha256,
     names: ((csr.changeSubjectName ?? csr).san ?? []).map(canonicalGeneralName).sort(),
     csr: label.challengePassword === 'secret' && csr.challengePassword !== undefined ? null : csr.der,
     address,
@@ -114,7 +144,8 @@ async function begin(tx: Tx, a: AuthorityContext, actor: Actor, asked: Asked): P
 /** What every audit entry about it says. */
 export function pendingAudit(row: Omit<PendingEnrollmentRow, 'mac'>) {
   const { deviceId, profile, keyType, reason, ownerOrgId, issuerOrgId } = row;
-  const detail = { deviceId, profile, keyType, spkiSha256: row.spkiSha256.toString('hex'), reason };
+  const spkiSha256 = isServerKeyIntent(row) ? null : row.spkiSha256.toString('hex');
+  const detail = { deviceId, profile, keyType, spkiSha256, reason };
   return { subject: `enrollment:${row.id}`, ownerOrgId, issuerOrgId, detail };
 }
 

@@ -18,7 +18,7 @@ import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import { notFound } from '../registry.js';
 import { auditRefusal } from '../refusal.js';
 import { pendingAudit } from './await-approval.js';
-import { checkStanding } from './prepare-enrollment.js';
+import { checkStanding, isServerKeyIntent } from './prepare-enrollment.js';
 
 /** What whoever decides looks at, and what stands for it. */
 export function pendingFacts(row: PendingEnrollmentRow): { facts: Record<string, string | string[]>; digest: string } {
@@ -29,7 +29,8 @@ export function pendingFacts(row: PendingEnrollmentRow): { facts: Record<string,
     requester: row.requester,
     names: row.names,
     keyType: row.keyType,
-    spkiSha256: row.spkiSha256.toString('hex'),
+    // Empty: it is made here when the device comes again.
+    spkiSha256: isServerKeyIntent(row) ? '' : row.spkiSha256.toString('hex'),
     address: row.address,
     csr: row.csr?.toString('base64') ?? '',
   };

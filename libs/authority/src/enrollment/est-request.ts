@@ -28,6 +28,8 @@ export interface EstRequest {
   presented: Presented;
   /** Why the request is not linked to its connection, where it says that it is linked to one; an RA's need not be (E49). */
   unlinked?: AuthorityError | undefined;
+  /** The key is made once somebody has approved: until then that of `csr` stands for its kind, and is never certified. */
+  keyToCome?: true | undefined;
   address: string;
   requestId: string;
 }

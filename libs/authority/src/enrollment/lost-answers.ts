@@ -13,6 +13,7 @@ import { logStatus } from '../change-status.js';
 import type { Actor, AuthorityContext } from '../context.js';
 import { finishIntent, recordIntent } from '../issue.js';
 import { wrongSecret } from './authenticate/secret.js';
+import { requireKey } from './await-approval.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { sameBinding } from '../names/device-binding.js';
 import { checkStanding, prepareDeviceIntent, type Begun } from './prepare-enrollment.js';
@@ -42,6 +43,7 @@ export async function enrollAgain(
   device: Device,
   by: { requester: string; secretId: string; current: undefined },
 ): Promise<EnrollmentOutcome> {
+  requireKey(request);
   const intent = await prepareDeviceIntent(a, request, device, by);
   await a.quotas.take('issuance', device.ownerOrgId, actor);
   const { row, seq } = await a.database.transaction(async (tx) => {

@@ -2,44 +2,36 @@ import { isAuthorityError } from '#kernel';
 import { der, readCertificate, readPublicKey, restoreCertificate, signatureAlgorithm, type Certificate } from '#pki';
 import { lintRules, type Profile } from '#policy';
 import { checkRowMac, intentRowMac } from '#status';
-import {
-  findCertificate,
-  listIssuerLinks,
-  listIssuers,
-  type CertificateRow,
-  type IssuerLinkRow,
-  type IssuerRow,
-} from '#store';
+import { findCertificate, listIssuers, type CertificateRow, type IssuerRow } from '#store';
 import { currentProfile } from '../current-profile.js';
 import { lintIssuer, type IntentIssuer } from '../issue.js';
 import { requireUsable } from '../hierarchy.js';
-import { linkRequester } from '../prepare-ca.js';
+import { requireApprovedCa } from './approved-ca.js';
 import { overtaken, refusal, type SignerContext } from './signer-context.js';
 
 /** Whoever asked for an intent that is older has long gone on; the reconciler abandons it. */
 const STALE_SECONDS = 900;
+const DAY_SECONDS = 86_400;
 
 /**
  * The bytes that were recorded under this serial, for the key of their issuer: derived again from the row, as if nobody had
  * sent any. The row must carry this authority's MAC, its issuer must have been announced and not be revoked, its profile
  * be the one in force, and the bytes pass the linter once more. A certificate of a CA is signed only for a key that a CA of
- * ours, or a link, was recorded with. Throws `internal` (code `signerRefused`), or `unavailable` for what was overtaken by a change.
+ * ours was recorded with, or one that two people approved. Throws `internal` (code `signerRefused`), or `unavailable` for what was overtaken by a change.
  */
 export async function recordedCertificate(s: SignerContext, intentId: string, keyId: string): Promise<Buffer> {
   if (!/^([0-9a-f]{2}){1,20}$/.test(intentId)) throw refusal('it names no serial number');
-  const { row, ...known } = await s.database.transaction(async (tx) => ({
-    row: await findCertificate(tx, Buffer.from(intentId, 'hex')),
-    issuers: await listIssuers(tx),
-    links: await listIssuerLinks(tx),
-  }));
+  const [row, issuers] = await s.database.transaction(
+    async (tx) => [await findCertificate(tx, Buffer.from(intentId, 'hex')), await listIssuers(tx)] as const,
+  );
   if (row === undefined) throw refusal('nothing was recorded under this serial number');
   checkMac(s, row);
   if (row.state === 'abandoned') throw overtaken('the request was abandoned');
-  const issuer = await issuerOf(s, row, known.issuers);
+  const issuer = await issuerOf(s, row, issuers);
   if (issuer.caKeyId !== keyId) throw refusal('the key is not the one of the issuer');
   const profile = currentProfile(s, row.profile);
   if (profile.version !== row.profileVersion) throw overtaken('its profile has changed');
-  checkBytes(s, row, issuer, profile, known);
+  await checkBytes(s, row, issuer, profile, issuers);
   return row.tbs;
 }
 
@@ -72,31 +64,38 @@ function keyOf(row: CertificateRow, issuer: Pick<IssuerRow, 'spki'>): Certificat
   return readCertificate(der.sequence(row.tbs, signatureAlgorithm(keyType).der, der.bitString(Buffer.alloc(8))));
 }
 
-function checkBytes(
+async function checkBytes(
   s: SignerContext,
   row: CertificateRow,
   issuer: IntentIssuer,
   profile: Profile,
-  { issuers, links }: { issuers: readonly IssuerRow[]; links: readonly IssuerLinkRow[] },
-): void {
+  issuers: readonly IssuerRow[],
+): Promise<void> {
   const certificate = keyOf(row, issuer.publicKey);
-  const { spki, sha256 } = certificate.publicKey;
+  const { spki } = certificate.publicKey;
   const selfSigned = spki.equals(issuer.publicKey.spki);
-  const link = links.find((one) => linkRequester(one) === row.requester && one.spkiSha256.equals(sha256));
-  // Of a root's two keys one certifies the other for as long as that lives, within its own end.
-  const rules = link === undefined ? profile : { ...profile, validitySeconds: Number.MAX_SAFE_INTEGER };
+  const ofOurs = profile.ca && issuers.some((one) => one.spki.equals(spki));
+  const asDecided = ofOurs ? { ...profile, validitySeconds: await longestLife(s, profile) } : profile;
   try {
-    restoreCertificate(row.tbs, lintRules(rules, selfSigned ? undefined : lintIssuer(issuer)));
+    restoreCertificate(row.tbs, lintRules(asDecided, selfSigned ? undefined : lintIssuer(issuer)));
   } catch (error) {
     if (!isAuthorityError(error)) throw error;
     throw refusal(`lint: ${error.detail}`);
   }
   if (certificate.serial !== row.serial.toString('hex')) throw refusal('the bytes carry another serial number');
   if (profile.ca) {
-    if (link === undefined && !issuers.some((one) => one.spki.equals(spki)))
-      throw refusal('no CA was recorded with this key');
+    if (!ofOurs) await requireApprovedCa(s, row, certificate);
     return;
   }
   const made = certificate.notBefore.getTime() / 1000 + profile.backdateSeconds;
   if (s.clock.now().getTime() / 1000 - made > STALE_SECONDS) throw overtaken('it is older than 15 minutes');
+}
+
+/**
+ * How long a certificate of one of our CAs may live: for that length was decided with its approval, and a link or another key
+ * for a root lives as long as the one before it. Nothing lives longer by far than what was announced.
+ */
+async function longestLife(s: SignerContext, profile: Profile): Promise<number> {
+  const lives = (await s.issuers.list()).map(({ notBefore, notAfter }) => notAfter.getTime() - notBefore.getTime());
+  return Math.max(profile.validitySeconds, s.lifetimes.rootCa, ...lives.map((life) => life / 1000)) + DAY_SECONDS;
 }
