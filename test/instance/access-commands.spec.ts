@@ -22,7 +22,8 @@ beforeAll(async () => {
   server = createServer({ key, cert }, (request, response) => {
     void readStream(request).then((body) => {
       received.push([`${request.method} ${request.url}`, ...(body === '' ? [] : [JSON.parse(body)])]);
-      response.end(JSON.stringify({ approvalId: 'p1', items: [LABEL] }));
+      const asksForLabel = `${request.method} ${request.url}` === 'GET /v1/est-labels/factory';
+      response.end(JSON.stringify(asksForLabel ? LABEL : { approvalId: 'p1', items: [LABEL] }));
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -59,7 +60,7 @@ test('labels are proposed from options over what there is, or from a file, and w
   const set = ['est-label', 'set', 'factory', '--authentication', 'manufacturer, certificate', '--anchors', 'acme'];
   const changed = await run(...set, '--no-approval');
   expect(changed.asked).toEqual([
-    ['GET /v1/est-labels'],
+    ['GET /v1/est-labels/factory'],
     [
       'PUT /v1/est-labels/factory',
       {
