@@ -25,6 +25,14 @@ export interface RefusedAuditReport {
 /** What the generated bodies of other specs lack. */
 const MORE_BODIES: Readonly<Record<string, unknown>> = { 'POST /v1/organizations': { name: 'x', kind: 'vendor' } };
 
+/** They tell, or have nothing to change on these objects: no entry is owed, and that nothing came of them is asked as well. */
+const NOTHING_TO_CHANGE: readonly string[] = [
+  'POST /v1/devices/:id/dry-run',
+  'POST /v1/domains/:id/verify',
+  'POST /v1/domains/:id/enable',
+  'POST /v1/users/:id/enable',
+];
+
 /** Every entry is refused by a trigger while every mutating action there is is tried, over and over. */
 export async function actWhileAuditFails(least: number): Promise<RefusedAuditReport> {
   const db = await startTestDatabase();
@@ -41,8 +49,9 @@ export async function actWhileAuditFails(least: number): Promise<RefusedAuditRep
       for (const { kind, act } of actions) {
         report.actions += 1;
         const outcome = await act();
-        if (outcome === 'done') report.succeeded.push(kind);
-        else {
+        if (outcome === 'done') {
+          if (!NOTHING_TO_CHANGE.includes(kind)) report.succeeded.push(kind);
+        } else {
           const counts = outcome === 'internal' ? report.failed : report.refusedBefore;
           counts[kind] = (counts[kind] ?? 0) + 1;
         }
