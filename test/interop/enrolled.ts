@@ -108,8 +108,14 @@ export async function uriOf(certificateFile: string, extension: string, before =
 /** The CRL that a certificate names, as PEM made by OpenSSL. */
 export async function crlOf(laboratory: Laboratory, certificateFile: string): Promise<string> {
   const { pathname } = new URL(await uriOf(certificateFile, 'crlDistributionPoints'));
-  const reply = await laboratory.instance.status(pathname);
-  if (reply.status !== 200) throw new Error(`CRL: ${reply.status} ${reply.text}`);
+  // That of a new CA is published before the CA is activated, and served when the status plane has looked again.
+  const reply = await eventually(
+    async () => {
+      const answer = await laboratory.instance.status(pathname);
+      return answer.status === 200 && answer;
+    },
+    { within: 10_000, what: `${pathname} is served` },
+  );
   return succeed('openssl', ['crl', '-inform', 'DER'], { input: reply.body });
 }
 
