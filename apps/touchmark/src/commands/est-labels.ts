@@ -1,20 +1,23 @@
 import { Option, type Command } from 'commander';
 import { isAuthorityError } from '#kernel';
 import type { ApiClient } from '../client.js';
-import {
-  apiCommand,
-  body,
-  connect,
-  listCommand,
-  pageQuery,
-  printList,
-  printRecord,
-  segment,
-  type ApiOptions,
-  type ListOptions,
-} from './api-command.js';
-import { commaList, readDocument } from './document-file.js';
-import { printJson } from '../output.js';
+import { apiCommand, body, connect, printRecord, segment, type ApiOptions } from './api-command.js';
+import { addDocumentChanges, addDocumentReading, type DocumentKind } from './policy-document.js';
+import { commaList } from './document-file.js';
+
+const LABEL_KIND: DocumentKind = {
+  path: '/v1/est-labels',
+  noun: 'label',
+  plural: 'labels',
+  example: { shown: 'device', changed: 'factory' },
+  columns: [
+    { title: 'name', member: 'name' },
+    { title: 'version', member: 'version' },
+    { title: 'profile', member: 'profile' },
+    { title: 'authentication', member: 'authentication' },
+    { title: 'approval', member: 'approval' },
+  ],
+};
 
 interface SetOptions extends ApiOptions {
   profile?: string;
@@ -29,38 +32,9 @@ interface SetOptions extends ApiOptions {
 /** What EST offers under a path. Every change is a proposal that a second person approves. */
 export function addEstLabelCommands(program: Command): void {
   const label = program.command('est-label').description('EST labels: what is offered under which path');
-  listCommand(label, 'List labels', 'est-label list').action(async (options: ListOptions) => {
-    const client = await connect(options);
-    printList(await client.get('/v1/est-labels', pageQuery(options)), LABELS, options);
-  });
-  apiCommand(label, 'show <name>', 'Show a label', 'est-label show device').action(
-    async (name: string, options: ApiOptions) => {
-      const client = await connect(options);
-      printRecord(await client.get(`/v1/est-labels/${segment(name)}`), options);
-    },
-  );
+  addDocumentReading(label, LABEL_KIND);
   addSet(label);
-  apiCommand(
-    label,
-    'import <name> <file>',
-    'Propose a label from a JSON file',
-    'est-label import factory factory.json',
-  ).action(async (name: string, file: string, options: ApiOptions) => {
-    const client = await connect(options);
-    printRecord(await client.put(`/v1/est-labels/${segment(name)}`, await readDocument(file)), options);
-  });
-  apiCommand(label, 'export <name>', 'Print a label as JSON', 'est-label export device > device.json').action(
-    async (name: string, options: ApiOptions) => {
-      const client = await connect(options);
-      printJson(await client.get(`/v1/est-labels/${segment(name)}`));
-    },
-  );
-  apiCommand(label, 'withdraw <name>', 'Propose that a label is withdrawn', 'est-label withdraw factory').action(
-    async (name: string, options: ApiOptions) => {
-      const client = await connect(options);
-      printRecord(await client.delete(`/v1/est-labels/${segment(name)}`), options);
-    },
-  );
+  addDocumentChanges(label, LABEL_KIND);
 }
 
 /** What is not given stays as it is, or as a shipped label has it. */
@@ -105,11 +79,3 @@ async function labelOrNothing(client: ApiClient, path: string): Promise<Record<s
     throw error;
   }
 }
-
-const LABELS = [
-  { title: 'name', member: 'name' },
-  { title: 'version', member: 'version' },
-  { title: 'profile', member: 'profile' },
-  { title: 'authentication', member: 'authentication' },
-  { title: 'approval', member: 'approval' },
-];

@@ -1,21 +1,23 @@
 import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import { AuthorityError } from '#kernel';
-import {
-  apiCommand,
-  body,
-  connect,
-  listCommand,
-  pageQuery,
-  parseSeconds,
-  printList,
-  printRecord,
-  segment,
-  type ApiOptions,
-  type ListOptions,
-} from './api-command.js';
-import { readDocument } from './document-file.js';
-import { printJson } from '../output.js';
+import { apiCommand, body, connect, parseSeconds, printRecord, segment, type ApiOptions } from './api-command.js';
+import { addDocumentChanges, addDocumentReading, type DocumentKind } from './policy-document.js';
+
+const SET_KIND: DocumentKind = {
+  path: '/v1/trust-anchors',
+  noun: 'set',
+  plural: 'sets',
+  example: { shown: 'acme', changed: 'acme' },
+  columns: [
+    { title: 'name', member: 'name' },
+    { title: 'version', member: 'version' },
+    { title: 'app', member: 'appId' },
+    { title: 'register', member: 'register' },
+    { title: 'identity', member: 'identity' },
+    { title: 'revocation', member: 'revocation' },
+  ],
+};
 
 interface CreateOptions extends ApiOptions {
   app: string;
@@ -32,38 +34,9 @@ interface CreateOptions extends ApiOptions {
 /** Whom besides the authority a label trusts to tell devices. Changes are proposals that a second person approves. */
 export function addTrustAnchorCommands(program: Command): void {
   const anchors = program.command('trust-anchor').description('Trust anchors of others: manufacturers of devices');
-  listCommand(anchors, 'List sets', 'trust-anchor list').action(async (options: ListOptions) => {
-    const client = await connect(options);
-    printList(await client.get('/v1/trust-anchors', pageQuery(options)), SETS, options);
-  });
-  apiCommand(anchors, 'show <name>', 'Show a set', 'trust-anchor show acme').action(
-    async (name: string, options: ApiOptions) => {
-      const client = await connect(options);
-      printRecord(await client.get(`/v1/trust-anchors/${segment(name)}`), options);
-    },
-  );
+  addDocumentReading(anchors, SET_KIND);
   addCreate(anchors);
-  apiCommand(
-    anchors,
-    'import <name> <file>',
-    'Propose a set from a JSON file',
-    'trust-anchor import acme acme.json',
-  ).action(async (name: string, file: string, options: ApiOptions) => {
-    const client = await connect(options);
-    printRecord(await client.put(`/v1/trust-anchors/${segment(name)}`, await readDocument(file)), options);
-  });
-  apiCommand(anchors, 'export <name>', 'Print a set as JSON', 'trust-anchor export acme > acme.json').action(
-    async (name: string, options: ApiOptions) => {
-      const client = await connect(options);
-      printJson(await client.get(`/v1/trust-anchors/${segment(name)}`));
-    },
-  );
-  apiCommand(anchors, 'withdraw <name>', 'Propose that a set is withdrawn', 'trust-anchor withdraw acme').action(
-    async (name: string, options: ApiOptions) => {
-      const client = await connect(options);
-      printRecord(await client.delete(`/v1/trust-anchors/${segment(name)}`), options);
-    },
-  );
+  addDocumentChanges(anchors, SET_KIND);
   apiCommand(
     anchors,
     'crl <name> <file>',
@@ -117,11 +90,3 @@ const read = (file: string): Promise<Buffer> =>
 
 const REGISTRATIONS = ['preregistered', 'automatic', 'approval'];
 const IDENTITIES = ['serialNumber', 'hardwareModuleName', 'commonName', 'key'];
-const SETS = [
-  { title: 'name', member: 'name' },
-  { title: 'version', member: 'version' },
-  { title: 'app', member: 'appId' },
-  { title: 'register', member: 'register' },
-  { title: 'identity', member: 'identity' },
-  { title: 'revocation', member: 'revocation' },
-];
