@@ -234,7 +234,7 @@ class Pools {
   }
 
   private open(plane: LoginPlane | 'owner'): Promise<Database> {
-    if (plane === 'owner') return Database.open(this.connection, SIZES.owner, ignore, 'tm_owner');
+    if (plane === 'owner') return Database.open(this.connection, SIZES.owner, ignore, { actAs: 'tm_owner' });
     const connection = { ...this.connection, user: `tm_${plane}`, password: PASSWORDS[plane] };
     return Database.open(connection, SIZES[plane], ignore);
   }

@@ -96,7 +96,7 @@ export async function startInstance(
     user: `tm_${plane}`,
     password: PASSWORDS[plane],
   });
-  const owner = await Database.open(superuser, 4, ignore, 'tm_owner');
+  const owner = await Database.open(superuser, 4, ignore, { actAs: 'tm_owner' });
   const databases = {
     worker: await Database.open(connection('worker'), 8, ignore),
     responder: await Database.open(connection('responder'), 6, ignore),
@@ -216,7 +216,7 @@ export async function startInstance(
           issuerOrgId: authorityId,
           mac: Buffer.alloc(32),
         };
-        await recordIntent(tx, planted, plantedAudit(clock.now()), null);
+        await recordIntent(tx, { row: planted, audit: plantedAudit(clock.now()) });
         if (state === 'issued')
           await storeSigned(
             tx,

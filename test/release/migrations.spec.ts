@@ -79,7 +79,7 @@ describe('migrations', () => {
 
   test('go down with data in the tables too', async () => {
     await up();
-    const owner = await Database.open(db.superuser, 1, () => undefined, 'tm_owner');
+    const owner = await Database.open(db.superuser, 1, () => undefined, { actAs: 'tm_owner' });
     await ensureAuthority({ database: owner, clock: systemClock });
     await owner.close();
     await migrateDown(db.superuser);

@@ -34,7 +34,7 @@ export async function plantIntent(db: TestDatabase, rest: Partial<IntentRow> = {
       mac: Buffer.alloc(32),
       ...rest,
     };
-    await recordIntent(tx, intent, plantedAudit(now), null);
+    await recordIntent(tx, { row: intent, audit: plantedAudit(now) });
     return intent;
   });
   return row;

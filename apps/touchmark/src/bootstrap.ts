@@ -42,7 +42,7 @@ export async function bootstrap(
   );
   if (applied.length > 0) log.info({ applied }, 'schema brought up to date');
   const onError = (err: Error) => log.warn({ err }, 'database connection lost');
-  const owner = await Database.open(server.connectionOf('migrate'), 2, onError, 'tm_owner');
+  const owner = await Database.open(server.connectionOf('migrate'), 2, onError, { actAs: 'tm_owner' });
   const signerDatabase = await Database.open(server.connectionOf('signer'), 2, onError);
   try {
     const base = { plane: 'init' as const, database: owner, clock: systemClock, log, lifetimes: config.lifetimes };

@@ -17,6 +17,11 @@ import { localSigner, signsElsewhere } from './local-signer.js';
 import type { Secrets } from './secrets.js';
 
 const POOL_SIZE = { api: 12, est: 12, worker: 12, responder: 6, signer: 2 } as const;
+/**
+ * Whatever an enrollment reads, it reads by key. A plan that scans is made while tables are small and would stay with the
+ * connection when they are large.
+ */
+const BY_KEY = { enable_seqscan: 'off' };
 /** One listens, two count. Apart from the plane's pool: whoever waits for a permit may hold a connection of that one. */
 const LIMITS_POOL_SIZE = 3;
 
@@ -48,7 +53,8 @@ export function openPlaneDatabase(
   poolSize: number = POOL_SIZE[plane],
 ): Promise<Database> {
   const onError = sayOnce((err) => parts.log.warn({ err, plane }, 'database connection lost'));
-  return Database.open(parts.server.connectionOf(plane), poolSize, onError);
+  const settings = plane === 'est' ? BY_KEY : {};
+  return Database.open(parts.server.connectionOf(plane), poolSize, onError, { settings });
 }
 
 /** Database under the plane's own role, signer, and a follower that has applied the whole status log. */

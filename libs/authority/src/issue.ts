@@ -18,10 +18,16 @@ import { ekuOf, isPublished, keyUsageOf, lintRules, validity, type Profile } fro
 import { checkRowMac, intentRowMac } from '#status';
 import {
   findCertificate,
+  recordBoundIntents,
   recordIntent as insertIntent,
+  storeAllSigned,
   storeSigned,
+  together,
+  type BoundIntent,
   type IntentRow,
   type NewAuditRow,
+  type NewIntent,
+  type SignedRow,
   type Tx,
 } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
@@ -157,9 +163,31 @@ export async function recordIntent(
   a: Pick<AuthorityContext, 'clock' | 'macKey'>,
   actor: Actor,
   intent: PreparedIntent,
-  secret: { id: string; request: Buffer; deviceMac: Buffer | null } | null = null,
+  secret: BoundIntent['secret'] | null = null,
   more: Readonly<Record<string, string>> = {},
 ): Promise<IntentRow | undefined> {
+  const made = newIntent(a, actor, intent, more);
+  const [recorded] = secret ? await recordBoundIntents(tx, [{ ...made, secret }]) : [await insertIntent(tx, made)];
+  return recorded === true ? made.row : undefined;
+}
+
+/** The same as a transaction of its own, which it shares with others that come at the same time. */
+export async function recordBoundIntent(
+  a: Pick<AuthorityContext, 'clock' | 'macKey' | 'database'>,
+  actor: Actor,
+  intent: PreparedIntent,
+  secret: BoundIntent['secret'],
+): Promise<IntentRow | undefined> {
+  const made = newIntent(a, actor, intent);
+  return (await together(a.database, recordBoundIntents, { ...made, secret })) ? made.row : undefined;
+}
+
+function newIntent(
+  a: Pick<AuthorityContext, 'clock' | 'macKey'>,
+  actor: Actor,
+  intent: PreparedIntent,
+  more: Readonly<Record<string, string>> = {},
+): NewIntent {
   const unsealed = { ...intent.row, tbs: intent.token.consume() };
   const row: IntentRow = { ...unsealed, mac: intentRowMac(a.macKey, unsealed) };
   const { profile, profileVersion, subject, names, deviceId } = row;
@@ -168,7 +196,7 @@ export async function recordIntent(
     action: 'certificate.requested',
     detail: { profile, profileVersion, subject, names, deviceId, ...more },
   });
-  return (await insertIntent(tx, row, audit, secret)) ? row : undefined;
+  return { row, audit };
 }
 
 /** For the authority's own certificates, which no secret asks for. */
@@ -239,8 +267,9 @@ async function store(
   const options = scope ? { scope } : {};
   const how = supersedeBy(a, profile, supersedes);
   if (supersedes === null || how.mode === 'never') {
-    const work = (tx: Tx) => storeSigned(tx, { ...row, supersedes }, audit);
-    return scope ? a.database.transaction(work, options) : a.database.single(work);
+    const signed = { row: { ...row, supersedes }, audit };
+    if (!scope) return together(a.database, storeAllSigned, signed);
+    return a.database.transaction((tx) => storeSigned(tx, signed.row, audit), options);
   }
   const renewal = { row: { ...row, supersedes }, audit, how };
   const seq = await a.database.transaction((tx) => storeSuperseding(tx, a, actor, renewal), options);
@@ -251,7 +280,7 @@ async function store(
 interface Storing {
   profile: string;
   supersedes: Buffer | null;
-  row: { serial: Buffer; notAfter: Date; der: Buffer; deviceId: string | null };
+  row: Omit<SignedRow, 'supersedes'>;
   audit: NewAuditRow;
 }
 

@@ -11,6 +11,7 @@ import {
   takeDueSupersessions,
   type CertificateRow,
   type NewAuditRow,
+  type SignedRow,
   type StatusChange,
   type Tx,
 } from '#store';
@@ -21,7 +22,6 @@ import { currentProfile, type PolicyView } from './current-profile.js';
 
 const BLOCK = 200;
 
-type Stored = Parameters<typeof storeSigned>[1];
 type Log = Pick<AuthorityContext, 'clock' | 'macKey'>;
 
 /** What is to become of the certificate that one of this profile takes the place of. */
@@ -39,7 +39,7 @@ export async function storeSuperseding(
   tx: Tx,
   a: Log,
   actor: Actor,
-  renewal: { row: Stored & { supersedes: Buffer }; audit: NewAuditRow; how: Supersede },
+  renewal: { row: SignedRow & { supersedes: Buffer }; audit: NewAuditRow; how: Supersede },
 ): Promise<number | undefined> {
   const { row, audit, how } = renewal;
   if (row.deviceId !== null) await lockDevice(tx, row.deviceId);

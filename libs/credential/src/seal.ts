@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, randomBytes, type KeyObject } from 'node:crypto';
 import { AuthorityError } from '#kernel';
 import { encodeParts } from './fields.js';
 import { KeyRing, type SealingKey } from './key-ring.js';
@@ -7,15 +7,17 @@ const KEY_BYTES = 32;
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
+/** Setting up a key costs as much as using it: done once for each one that is held. */
+const keyObjects = new WeakMap<Buffer, KeyObject>();
+
 /**
  * AES-256-GCM under a random nonce. `key` has 32 bytes, of a ring the version in use; output: iv (12) | ciphertext | tag (16). Random nonces hold for
  * 2^32 values per key (NIST SP 800-38D 8.3), far above what one key seals here.
  */
 export function seal(key: SealingKey, plain: Buffer, aad: Buffer): Buffer {
   const bytes = key instanceof KeyRing ? key.current.key : key;
-  checkKey(bytes);
   const iv = randomBytes(IV_BYTES);
-  const cipher = createCipheriv('aes-256-gcm', bytes, iv, { authTagLength: TAG_BYTES });
+  const cipher = createCipheriv('aes-256-gcm', keyObject(bytes), iv, { authTagLength: TAG_BYTES });
   cipher.setAAD(aad);
   return Buffer.concat([iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
 }
@@ -38,9 +40,9 @@ export function open(key: SealingKey, sealed: Buffer, aad: Buffer): Buffer {
 }
 
 function openUnder(key: Buffer, sealed: Buffer, aad: Buffer): Buffer {
-  checkKey(key);
+  const opened = keyObject(key);
   if (sealed.length < IV_BYTES + TAG_BYTES) throw sealBroken();
-  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES });
+  const decipher = createDecipheriv('aes-256-gcm', opened, sealed.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES });
   decipher.setAAD(aad);
   decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
   const plain = decipher.update(sealed.subarray(IV_BYTES, sealed.length - TAG_BYTES));
@@ -85,6 +87,11 @@ export function sealBroken(cause?: unknown): AuthorityError {
   return new AuthorityError('internal', detail, { code: 'sealBroken', cause });
 }
 
-function checkKey(key: Buffer): void {
+function keyObject(key: Buffer): KeyObject {
   if (key.length !== KEY_BYTES) throw new AuthorityError('internal', `A sealing key has 32 bytes, not ${key.length}`);
+  const known = keyObjects.get(key);
+  if (known) return known;
+  const made = createSecretKey(key);
+  keyObjects.set(key, made);
+  return made;
 }

@@ -53,8 +53,8 @@ class Prepared implements PreparedCertificate {
 }
 
 /**
- * Builds the TBSCertificate of a template, signs it with a throwaway key of the issuer's algorithm and lints the whole (X29). Any
- * finding, of whatever severity, throws AuthorityError 'internal' (code 'lint'); values that cannot be encoded throw 'invalid'.
+ * Builds the TBSCertificate of a template, gives it a signature of the issuer's algorithm that stands for nothing, and lints the whole (X29).
+ * Any finding, of whatever severity, throws AuthorityError 'internal' (code 'lint'); values that cannot be encoded throw 'invalid'.
  */
 export function prepareCertificate(template: CertificateTemplate, rules: LintRules): PreparedCertificate {
   return lintTbs(buildTbs(template), template.issuer.keyType, rules, template.publicKey);
@@ -84,12 +84,8 @@ function readTbsAlgorithm(tbs: Buffer): Buffer {
 }
 
 function lintTbs(tbs: Buffer, issuerType: KeyType, rules: LintRules, known?: SubjectPublicKey): PreparedCertificate {
-  const signature = signBytes(issuerType, throwawayKey(issuerType), tbs);
-  const { certificate, findings } = lintWhole(
-    joinCertificate(tbs, signatureAlgorithm(issuerType).der, signature),
-    rules,
-    known,
-  );
+  const whole = joinCertificate(tbs, signatureAlgorithm(issuerType).der, throwawaySignature(issuerType));
+  const { certificate, findings } = lintWhole(whole, rules, known);
   if (certificate === undefined || findings.length > 0) throw refusal(findings);
   return new Prepared(tbs, certificate);
 }
@@ -124,15 +120,15 @@ export function assembleCertificate(tbs: Buffer, signature: Buffer, issuerKey: S
   return joinCertificate(tbs, algorithm, signature);
 }
 
-/** One per type and process: its only use is to give a linted certificate a real signature's shape. */
-const throwawayKeys = new Map<KeyType, KeyObject>();
+/** One per type and process, over no certificate: its only use is to give what is linted a real signature's shape. */
+const throwawaySignatures = new Map<KeyType, Buffer>();
 
-function throwawayKey(keyType: KeyType): KeyObject {
-  const known = throwawayKeys.get(keyType);
+function throwawaySignature(keyType: KeyType): Buffer {
+  const known = throwawaySignatures.get(keyType);
   if (known !== undefined) return known;
-  const key = generateThrowaway(keyType);
-  throwawayKeys.set(keyType, key);
-  return key;
+  const signature = signBytes(keyType, generateThrowaway(keyType), Buffer.from('no certificate'));
+  throwawaySignatures.set(keyType, signature);
+  return signature;
 }
 
 function generateThrowaway(keyType: KeyType): KeyObject {

@@ -1,4 +1,5 @@
 import type { Tx } from './database.js';
+import { hexOf } from './hex.js';
 import { decodeCursor, toPage, type Page, type PageRequest } from './page.js';
 
 export interface AuditRow {
@@ -17,7 +18,7 @@ export interface AuditRow {
 export type NewAuditRow = Omit<AuditRow, 'id'> & { ownerOrgId: string | null; issuerOrgId: string | null };
 
 /** In the order of the columns at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id. */
-export function auditValues(row: NewAuditRow): (string | Date | Buffer | null)[] {
+function auditValues(row: NewAuditRow): (string | Date | Buffer | null)[] {
   const { at, actor, action, subject, outcome, requestId, canonical, ownerOrgId, issuerOrgId } = row;
   return [at, actor, action, subject, outcome, requestId, canonical, ownerOrgId, issuerOrgId];
 }
@@ -30,29 +31,33 @@ export async function insertAudit(tx: Tx, row: NewAuditRow): Promise<void> {
   );
 }
 
+/** The columns of an entry in a `jsonb_to_recordset`. */
+export const AUDIT_RECORD = `at timestamptz, actor text, action text, audit_subject text, outcome text, request_id text,
+  canonical bytea, audit_owner uuid, audit_issuer uuid`;
+
+/** Writes the entries of the records in `source`. */
+export const insertAuditsFrom = (source: string): string =>
+  `insert into audit (at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id)
+     select at, actor, action, audit_subject, outcome, request_id, canonical, audit_owner, audit_issuer from ${source}`;
+
+/** As `AUDIT_RECORD` names them. */
+export const auditRecord = (row: NewAuditRow): Record<string, string | null> => ({
+  at: row.at.toISOString(),
+  actor: row.actor,
+  action: row.action,
+  audit_subject: row.subject,
+  outcome: row.outcome,
+  request_id: row.requestId,
+  canonical: hexOf(row.canonical),
+  audit_owner: row.ownerOrgId,
+  audit_issuer: row.issuerOrgId,
+});
+
 /** Many at once, in their order. */
 export async function insertAudits(tx: Tx, rows: readonly NewAuditRow[]): Promise<void> {
-  await tx.run(
-    `insert into audit (at, actor, action, subject, outcome, request_id, canonical, owner_org_id, issuer_org_id)
-     select at, actor, action, subject, outcome, request_id, decode(canonical, 'hex'), owner_org_id, issuer_org_id
-     from jsonb_to_recordset($1::jsonb) as r(at timestamptz, actor text, action text, subject text, outcome text,
-       request_id text, canonical text, owner_org_id uuid, issuer_org_id uuid)`,
-    [
-      JSON.stringify(
-        rows.map((row) => ({
-          at: row.at.toISOString(),
-          actor: row.actor,
-          action: row.action,
-          subject: row.subject,
-          outcome: row.outcome,
-          request_id: row.requestId,
-          canonical: row.canonical.toString('hex'),
-          owner_org_id: row.ownerOrgId,
-          issuer_org_id: row.issuerOrgId,
-        })),
-      ),
-    ],
-  );
+  await tx.run(insertAuditsFrom(`jsonb_to_recordset($1::jsonb) as r(${AUDIT_RECORD})`), [
+    JSON.stringify(rows.map(auditRecord)),
+  ]);
 }
 
 export interface AuditFilter {

@@ -41,14 +41,15 @@ export class Database {
   private constructor(private readonly source: DataSource) {}
 
   /**
-   * Connects at once. `actAs` makes every connection act as another role that the login role belongs to.
+   * Connects at once. `actAs` makes every connection act as another role that the login role belongs to; `settings` of
+   * Postgres hold for every connection.
    * Throws `unavailable` when the database cannot be reached.
    */
   static async open(
     connection: DatabaseConnection,
     poolSize: number,
     onError: (error: Error) => void,
-    actAs?: 'tm_owner',
+    { actAs, settings = {} }: { actAs?: 'tm_owner'; settings?: Readonly<Record<string, string>> } = {},
   ): Promise<Database> {
     const source = new DataSource({
       type: 'postgres',
@@ -64,7 +65,12 @@ export class Database {
       poolSize,
       poolErrorHandler: onError,
       connectTimeoutMS: 3000,
-      extra: { keepAlive: true },
+      extra: {
+        keepAlive: true,
+        options: Object.entries(settings)
+          .map(([name, value]) => `-c ${name}=${value}`)
+          .join(' '),
+      },
     });
     try {
       await source.initialize();

@@ -1,4 +1,5 @@
 import type { Tx } from './database.js';
+import { hexOf } from './hex.js';
 import { namesHeld } from './names-held.js';
 import { decodeCursor, toPage, type Page, type PageRequest } from './page.js';
 
@@ -189,13 +190,15 @@ export interface SecretEnrollment {
   standing: DeviceStanding;
 }
 
-export async function readSecretEnrollment(
+/** `undefined` for a secret that there is none of. */
+export async function readSecretEnrollments(
   tx: Tx,
-  secretId: string,
-  spkiSha256: Buffer,
-): Promise<SecretEnrollment | undefined> {
-  const [row] = await tx.rows<Device & DeviceStanding & Omit<EnrollmentSecret, 'id'> & { secretState: SecretState }>(
-    `select d.id, d.instance_id as "instanceId", d.app_id as "appId", d.release_id as "releaseId",
+  asked: readonly { secretId: string; spkiSha256: Buffer }[],
+): Promise<(SecretEnrollment | undefined)[]> {
+  const rows = await tx.rows<
+    Device & DeviceStanding & Omit<EnrollmentSecret, 'id'> & { secretState: SecretState; n: number }
+  >(
+    `select asked.n, d.id, d.instance_id as "instanceId", d.app_id as "appId", d.release_id as "releaseId",
        d.group_id as "groupId", d.profile, d.names, d.name_holders as "nameHolders", d.status,
        d.owner_org_id as "ownerOrgId", d.issuer_org_id as "issuerOrgId", d.bound_at as "boundAt", d.mac,
        d.created_at as "createdAt",
@@ -207,13 +210,26 @@ export async function readSecretEnrollment(
        (select status from status_changes where kind = 'group' and subject = d.group_id::text order by seq desc limit 1)
          as "groupStatus",
        ${namesHeld('d.name_holders')} as "namesHeld",
-       exists (select 1 from blocked_keys where spki_sha256 = $2) as "keyBlocked"
-     from enrollment_secrets s join devices d on d.id = s.device_id where s.id = $1`,
-    [secretId, spkiSha256],
+       exists (select 1 from blocked_keys where spki_sha256 = asked.spki) as "keyBlocked"
+     from jsonb_to_recordset($1::jsonb) as asked(n integer, id text, spki bytea)
+       join enrollment_secrets s on s.id = asked.id join devices d on d.id = s.device_id`,
+    [JSON.stringify(asked.map(({ secretId, spkiSha256 }, n) => ({ n, id: secretId, spki: hexOf(spkiSha256) })))],
   );
-  if (!row) return undefined;
-  const { secretState, ...rest } = row;
-  return { secret: { ...rest, id: secretId, state: secretState }, device: rest, standing: rest };
+  const found = new Map(rows.map(({ n, secretState, ...rest }) => [n, { rest, state: secretState }]));
+  return asked.map(({ secretId }, n) => {
+    const row = found.get(n);
+    return row && { secret: { ...row.rest, id: secretId, state: row.state }, device: row.rest, standing: row.rest };
+  });
+}
+
+/** The same for one. */
+export async function readSecretEnrollment(
+  tx: Tx,
+  secretId: string,
+  spkiSha256: Buffer,
+): Promise<SecretEnrollment | undefined> {
+  const [found] = await readSecretEnrollments(tx, [{ secretId, spkiSha256 }]);
+  return found;
 }
 
 /** The newest secret of a device, whatever became of it: it stands for the one enrollment that was granted last. */

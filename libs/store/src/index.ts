@@ -1,6 +1,7 @@
 export * from './connection.js';
 export { Database } from './database.js';
 export type { Scope, SqlValue, TransactionOptions, Tx } from './database.js';
+export { together } from './group-commit.js';
 export { brokenUnique } from './failure.js';
 export * from './id.js';
 export * from './page.js';
@@ -20,6 +21,8 @@ export * from './imported-crls.js';
 export * from './blocked-keys.js';
 export * from './key-findings.js';
 export * from './certificates.js';
+export * from './record-intent.js';
+export * from './store-signed.js';
 export * from './list-certificates.js';
 export * from './keys.js';
 export * from './operator-tokens.js';

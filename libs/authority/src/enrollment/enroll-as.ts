@@ -84,14 +84,7 @@ async function openIntent(tx: Tx, a: AuthorityContext, request: EstRequest, by: 
       : undefined;
   if (approved && approved.state !== 'approved') return approved;
   if (!approved) await a.quotas.take('issuance', device.ownerOrgId, actor);
-  const row = await recordIntent(
-    tx,
-    a,
-    actor,
-    intent,
-    { id: grant.id, request: digest, deviceMac: device.mac },
-    by.detail,
-  );
+  const row = await recordIntent(tx, a, actor, intent, { id: grant.id, request: digest, device }, by.detail);
   if (!row) return { state: 'taken' };
   if (approved) await fulfil(tx, a, approved.row, row.serial);
   return { state: 'recorded', row, der: null, actor };

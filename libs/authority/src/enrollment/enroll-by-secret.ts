@@ -4,8 +4,9 @@ import {
   findCertificate,
   latestStatus,
   lockDevice,
-  readSecretEnrollment,
+  readSecretEnrollments,
   readStanding,
+  together,
   type IntentRow,
   type SecretEnrollment,
 } from '#store';
@@ -21,7 +22,7 @@ import {
 } from './prepare-enrollment.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { checkRepeatable, enrollAgain } from './lost-answers.js';
-import { finishIntent, recordIntent, type PreparedIntent } from '../issue.js';
+import { finishIntent, recordBoundIntent, recordIntent, type PreparedIntent } from '../issue.js';
 import { asksSomebody, awaitApproval, fulfil } from './await-approval.js';
 
 /** Another request, or an operator, may change secret or device between reading and writing: then it is read again. */
@@ -46,8 +47,9 @@ async function tryOnce(
   presented: PresentedSecret,
 ): Promise<EnrollmentOutcome | undefined> {
   const { id } = presented;
-  const spki = request.csr.publicKey.sha256;
-  const found = id === undefined ? undefined : await a.database.single((tx) => readSecretEnrollment(tx, id, spki));
+  const spkiSha256 = request.csr.publicKey.sha256;
+  const found =
+    id === undefined ? undefined : await together(a.database, readSecretEnrollments, { secretId: id, spkiSha256 });
   const { secret, device, standing } = checkSecret(a, presented, found);
   const actor: Actor = {
     id: `device:${device.id}`,
@@ -69,8 +71,8 @@ async function tryOnce(
   const intent = await prepareDeviceIntent(a, request, device, by);
   if (approval) return enrollIfApproved(a, actor, request, { secret, device, requester, asked, intent });
   await a.quotas.take('issuance', device.ownerOrgId, actor);
-  const bound = { id: secret.id, request: asked, deviceMac: device.mac };
-  const row = await a.database.single((tx) => recordIntent(tx, a, actor, intent, bound));
+  const bound = { id: secret.id, request: asked, device };
+  const row = await recordBoundIntent(a, actor, intent, bound);
   return row && finish(a, actor, row);
 }
 
@@ -92,7 +94,7 @@ async function enrollIfApproved(
     };
     const waiting = await awaitApproval(tx, a, actor, { device, request, requester, digest: asked, bind });
     if (waiting.state !== 'approved') return waiting;
-    const row = await recordIntent(tx, a, actor, intent, { id: secret.id, request: asked, deviceMac: device.mac });
+    const row = await recordIntent(tx, a, actor, intent, { id: secret.id, request: asked, device });
     if (!row) return { state: 'taken' as const };
     await fulfil(tx, a, waiting.row, row.serial);
     return { state: 'recorded' as const, row };
