@@ -237,9 +237,15 @@ describe('the link between possession and identity', () => {
 
   test('goes with no request that is signed with a certificate', async () => {
     const enrolled = await makeEnrolled(db, product);
-    const requests = [taggedPkcs10(1, csrOf(enrolled.device, newKey()))];
-    const answer = await send('cmc', signedBy(enrolled, { requests, controls: [randomControl] }));
-    expect(answer).toMatchObject({ status: 400, statuses: [{ failInfo: 'popFailed' }] });
+    const plain = taggedPkcs10(1, csrOf(enrolled.device, newKey()));
+    const made = { device: enrolled.device, secret: '' };
+    for (const request of [
+      { requests: [plain], controls: [randomControl] },
+      { requests: [linked(made, newKey(), 'secret')] },
+    ]) {
+      const answer = await send('cmc', signedBy(enrolled, request));
+      expect(answer).toMatchObject({ status: 400, statuses: [{ failInfo: 'popFailed' }] });
+    }
   });
 });
 

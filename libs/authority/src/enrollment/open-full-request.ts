@@ -78,6 +78,11 @@ export async function openFullRequest(a: AuthorityContext, request: FullRequest)
   return { controls, signer: undefined, requests: [first], askerOf: () => Promise.resolve(asker) };
 }
 
+const noSecret = (): AuthorityError =>
+  notLinked(
+    'popLinkRandom and popLinkWitnessV2 go with a shared secret, on which a request signed with a certificate does not rest',
+  );
+
 const noRequest = (): AuthorityError => new AuthorityError('internal', 'a request was not read');
 
 async function byCertificate(
@@ -108,15 +113,16 @@ async function byCertificate(
   if (principal.method !== 'certificate') throw new AuthorityError('internal', 'a certificate proved something else');
   refuseLeftOver(controls, data, 'device');
   if (controls.popLinkRandom !== undefined) {
-    throw notLinked(
-      'popLinkRandom goes with a shared secret, which a request signed with a certificate does not rest on',
-    );
+    throw noSecret();
   }
   return {
     controls,
     signer: { kind: 'device', current: principal.current },
     requests: readRequests(data, controls, certificate),
-    askerOf: () => Promise.resolve({ principal, operation: 'simplereenroll' }),
+    askerOf: ({ csr }) =>
+      csr.popLinkWitness === undefined
+        ? Promise.resolve({ principal, operation: 'simplereenroll' })
+        : Promise.reject(noSecret()),
   };
 }
 
