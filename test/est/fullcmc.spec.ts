@@ -1,11 +1,11 @@
 import 'reflect-metadata';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createPrivateKey, randomUUID, webcrypto } from 'node:crypto';
+import { createPrivateKey, randomUUID } from 'node:crypto';
 import { fromBER } from 'asn1js';
 import * as pkijs from 'pkijs';
 import { answerFullRequest, currentLabel } from '#authority';
 import { cmcSharedSecret, parseCredential, verifierHash } from '#credential';
-import { decodeBody, readPkiData, readPkiResponse, type PkiResponse } from '#est';
+import { decodeBody, readPkiData } from '#est';
 import {
   der,
   encodeName,
@@ -29,6 +29,7 @@ import {
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { basic, csrOf, newKey, type DeviceKey } from '../harness/device.js';
 import { makeDevice, makeEnrolled, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
+import { openFullAnswer, signedBy } from './full-answer.js';
 import { seededNumbers } from '../../libs/pki/src/testing/issuing.js';
 import { mutateDer } from './der-mutants.js';
 import { decideLabel, startEstServer, type EstServer } from './est-server.js';
@@ -41,7 +42,6 @@ let product: Product;
 type Enrolled = Awaited<ReturnType<typeof makeEnrolled>>;
 
 beforeAll(async () => {
-  pkijs.setEngine('node', new pkijs.CryptoEngine({ name: 'node', crypto: webcrypto as never }));
   db = await startTestDatabase();
   product = await makeProduct(await db.context('api'), db.operator);
   server = await startEstServer(db);
@@ -60,25 +60,6 @@ const post = (message: Buffer, options: Parameters<EstServer['call']>[2] = {}, p
     headers: { 'content-type': TYPE, ...options.headers },
     body: message.toString('base64'),
   });
-
-const signedBy = (
-  { certificate, key }: { certificate: Buffer; key: DeviceKey },
-  request: FullRequest,
-  at = new Date(),
-) => signFullRequest(encodePkiData(request), { certificate, privateKey: key.privateKey }, at);
-
-/** The answer as its receiver reads it: signed by the server whose certificate the connection had, by pkijs. */
-async function opened(answer: HttpsAnswer): Promise<PkiResponse & { status: number; certificates: Buffer[] }> {
-  expect(answer.headers['content-type']).toBe('application/pkcs7-mime; smime-type=CMC-response');
-  expect(answer.headers['cache-control']).toBe('no-store');
-  const bytes = decodeBody(answer.body);
-  const info = new pkijs.ContentInfo({ schema: fromBER(new Uint8Array(bytes).buffer).result });
-  expect(await new pkijs.SignedData({ schema: info.content }).verify({ signer: 0 })).toBe(true);
-  const message = readSignedData(bytes);
-  expect(message.contentType).toBe('1.3.6.1.5.5.7.12.3');
-  const certificates = message.certificates.filter((one) => readCertificate(one).eku?.includes(OID.clientAuth));
-  return { ...readPkiResponse(message.content), status: answer.status, certificates };
-}
 
 const shared = (secret: string): { id: string; secret: string } => {
   const credential = parseCredential(secret)!;
@@ -121,7 +102,7 @@ describe('a full request', () => {
         control(2, OID.cmcSenderNonce, der.octetString(Buffer.from('nonce'))),
       ],
     });
-    const answer = await opened(await post(message));
+    const answer = await openFullAnswer(await post(message));
     expect(answer).toMatchObject({
       status: 200,
       transactionId: der.integer(4711),
@@ -132,17 +113,17 @@ describe('a full request', () => {
     const [certificate] = answer.certificates;
     expect(readCertificate(certificate!).publicKey.spki).toEqual(key.spki);
     // E91: the same again is the same certificate.
-    expect((await opened(await post(message))).certificates).toEqual([certificate]);
+    expect((await openFullAnswer(await post(message))).certificates).toEqual([certificate]);
   });
 
   it('enrolls with an identity proof by the one-time secret, signed with the new key', async () => {
     const made = await makeDevice(db, product);
     const key = newKey();
-    const answer = await opened(await post(byProof(made, key)));
+    const answer = await openFullAnswer(await post(byProof(made, key)));
     expect(answer).toMatchObject({ status: 200, statuses: [{ status: 'success', bodyList: [1] }] });
     expect(readCertificate(answer.certificates[0]!).publicKey.spki).toEqual(key.spki);
     const other = newKey();
-    expect((await opened(await post(byProof(made, other)))).status).toBe(401);
+    expect((await openFullAnswer(await post(byProof(made, other)))).status).toBe(401);
     expect(await certificatesOf(made.device)).toBe(1);
   });
 
@@ -150,7 +131,7 @@ describe('a full request', () => {
     const made = await makeDevice(db, product);
     const key = newKey();
     const message = signByNewKey(encodePkiData({ requests: [taggedPkcs10(1, csrOf(made.device, key))] }), key);
-    const answer = await opened(
+    const answer = await openFullAnswer(
       await post(message, { headers: { authorization: basic(made.device.id, made.secret) } }),
     );
     expect(answer).toMatchObject({ status: 200, statuses: [{ status: 'success' }] });
@@ -172,7 +153,9 @@ describe('a full request', () => {
       signatureAlgorithm('ec-p256').der,
       der.bitString(signBytes('ec-p256', key.privateKey, request)),
     );
-    const answer = await opened(await post(signedBy(enrolled, { requests: [der.constructed(1, request, proof)] })));
+    const answer = await openFullAnswer(
+      await post(signedBy(enrolled, { requests: [der.constructed(1, request, proof)] })),
+    );
     expect(answer).toMatchObject({ status: 200, statuses: [{ status: 'success', bodyList: [5] }] });
     expect(readCertificate(answer.certificates[0]!).publicKey.spki).toEqual(key.spki);
   });
@@ -182,7 +165,7 @@ describe('a full request', () => {
     const [good, alsoGood] = [newKey(), newKey('P-384')];
     const broken = csrOf(enrolled.device, newKey());
     broken[broken.length - 1] = (broken.at(-1) as number) ^ 1;
-    const answer = await opened(
+    const answer = await openFullAnswer(
       await post(
         signedBy(enrolled, {
           requests: [
@@ -209,12 +192,12 @@ describe('a full request', () => {
     const { issuerDer, serial } = readCertificate(enrolled.certificate);
     const revocation = der.sequence(issuerDer, der.tagged(0x02, Buffer.from(serial, 'hex')), der.enumerated(1));
     const message = signedBy(enrolled, { controls: [control(1, OID.cmcRevokeRequest, revocation)] });
-    expect(await opened(await post(message))).toMatchObject({
+    expect(await openFullAnswer(await post(message))).toMatchObject({
       status: 200,
       statuses: [{ status: 'success', bodyList: [1] }],
     });
     expect(server.est.follower.index.certificate(serial)).toMatchObject({ status: 'revoked', reason: 'keyCompromise' });
-    expect((await opened(await post(message))).status).toBe(403);
+    expect((await openFullAnswer(await post(message))).status).toBe(403);
     const [audit] = await db.sql<{ actor: string }>(
       `select actor from audit where action = 'certificate.revoked' and subject = $1`,
       [`certificate:${serial}`],
@@ -228,12 +211,15 @@ describe('a full request', () => {
     const { privateKey } = enrolled.key;
     const timed = signFullRequest(data, { certificate: enrolled.certificate, privateKey }, new Date());
     const message = withoutTime(timed, privateKey);
-    expect(await opened(await post(message))).toMatchObject({
+    expect(await openFullAnswer(await post(message))).toMatchObject({
       status: 400,
       statuses: [{ failInfo: 'badTime', bodyList: [0] }],
     });
     const tls = { cert: toPem('CERTIFICATE', enrolled.certificate), key: enrolled.key.pem };
-    expect(await opened(await post(message, tls))).toMatchObject({ status: 200, statuses: [{ status: 'success' }] });
+    expect(await openFullAnswer(await post(message, tls))).toMatchObject({
+      status: 200,
+      statuses: [{ status: 'success' }],
+    });
   });
 });
 
@@ -316,7 +302,7 @@ describe('bad input at fullcmc', () => {
     const data = { ...readPkiData(message.content), requests: [one] };
     const presented = { basic: undefined, bearer: undefined, peerCertificate: () => undefined };
     const label = currentLabel(server.est, 'cmc')!;
-    const request = { message, data, label, presented, checkBinding: () => undefined };
+    const request = { message, data, label, presented, linkFailure: () => undefined };
     await expect(
       answerFullRequest(server.est, { ...request, address: '192.0.2.9', requestId: randomUUID() }),
     ).rejects.toMatchObject({ kind: 'forbidden' });
@@ -444,7 +430,7 @@ describe('bad input at fullcmc', () => {
     ],
   ])('%s: the status of its error, in CMC, audited, nothing issued (E131)', async (_, attempt, status, failInfo) => {
     const [issued, audited] = [await certificatesOf(enrolled.device), await refusals()];
-    const answer = await opened(await attempt());
+    const answer = await openFullAnswer(await attempt());
     expect(answer).toMatchObject({ status, statuses: [{ status: 'failed', failInfo }] });
     expect(answer.certificates).toHaveLength(0);
     expect(await certificatesOf(enrolled.device)).toBe(issued);
@@ -486,15 +472,15 @@ describe('bad input at fullcmc', () => {
           }),
         }),
       403,
-      'badIdentity',
+      'unsupportedExt',
     ],
   ])('a first enrollment with %s is refused in CMC, and the secret stays good', async (_, build, status, failInfo) => {
     const made = await makeDevice(db, product);
     const key = newKey();
-    const answer = await opened(await post(build(made, key)));
+    const answer = await openFullAnswer(await post(build(made, key)));
     expect(answer).toMatchObject({ status, statuses: [{ status: 'failed', failInfo }] });
     expect(await certificatesOf(made.device)).toBe(0);
-    expect((await opened(await post(byProof(made, key)))).status).toBe(200);
+    expect((await openFullAnswer(await post(byProof(made, key)))).status).toBe(200);
   });
 
   it('by GET is 405, of another type 415, above the limit 413, and 404 where the label does not offer it (EX23, EX04, EX06, E10)', async () => {
@@ -538,7 +524,7 @@ describe('bad input at fullcmc', () => {
       // A few octets are under no signature and say nothing, such as the version: then it is still the same request.
       if (answer.status !== 200) expect([400, 401, 403, 429]).toContain(answer.status);
       else {
-        const { certificates } = await opened(answer);
+        const { certificates } = await openFullAnswer(answer);
         expect(certificates.map((one) => readCertificate(one).publicKey.spki)).toEqual([key.spki]);
       }
     }

@@ -24,6 +24,8 @@ import {
   control,
   encodePkiData,
   identityProof,
+  otherControls,
+  popLink,
   signByNewKey,
   taggedPkcs10,
 } from '../../libs/est/src/testing/cmc-client.js';
@@ -44,7 +46,8 @@ const csr = (attributes: Buffer[] = []): Buffer => {
   };
   return encodeCsr(template, pair.privateKey);
 };
-const requests = [taggedPkcs10(1, csr())];
+const witness = popLink('secret', Buffer.alloc(64));
+const requests = [taggedPkcs10(1, csr([encodeAttribute(OID.cmcPopLinkWitnessV2, witness)]))];
 const pkiData = encodePkiData({
   requests,
   controls: [
@@ -53,7 +56,9 @@ const pkiData = encodePkiData({
     control(4, OID.cmcIdentification, der.utf8String('0123456789abcd')),
     identityProof(5, 'secret', '0123456789abcd', requests),
     control(6, OID.cmcRevokeRequest, der.sequence(der.sequence(), der.integer(5), der.enumerated(1))),
+    ...otherControls(7),
   ],
+  nested: [der.sequence(der.integer(20), der.sequence(der.oid(OID.signedData)))],
 });
 const keyRequest = csr([
   encodeAttribute(OID.decryptKeyIdentifier, der.octetString(Buffer.from('key'))),
@@ -62,7 +67,11 @@ const keyRequest = csr([
 const crmfSpki = Buffer.from(spki);
 crmfSpki[0] = 0xa6;
 const crmf = der.sequence(
-  der.sequence(der.integer(1), der.sequence(der.constructed(5, der.sequence()), crmfSpki)),
+  der.sequence(
+    der.integer(1),
+    der.sequence(der.constructed(5, der.sequence()), crmfSpki),
+    der.sequence(der.sequence(der.oid(OID.cmcPopLinkWitnessV2), witness)),
+  ),
   der.constructed(1, der.sequence(der.oid(OID.ecdsaWithSha256)), der.bitString(Buffer.alloc(70, 1))),
 );
 const status = { status: 'failed', bodyList: [1], text: 'no', failInfo: 'badAlg', pending: undefined } as const;
@@ -71,6 +80,7 @@ const response = encodePkiResponse({
   transactionId: der.integer(1),
   senderNonce: Buffer.of(1),
   recipientNonce: Buffer.of(2),
+  dataReturn: Buffer.of(3),
 });
 const attributes = csrAttributesFor({
   keyTypes: ['rsa-3072'],

@@ -3,7 +3,11 @@ import type { EstOperation } from '#est';
 import { der, encodeAttribute, encodeCsrInfo, OID, readPublicKey, signatureAlgorithm, signBytes } from '#pki';
 import {
   control,
+  crmfRequest,
   encodePkiData,
+  otherControls,
+  popLink,
+  signByNewKey,
   signFullRequest,
   taggedPkcs10,
   type FullRequest,
@@ -33,6 +37,7 @@ export interface Devices {
   /** Its secret may be used up by any operation. */
   other: Fresh;
   enrolled: { device: { id: string; instanceId: string }; certificate: Buffer; key: DeviceKey };
+  ra: { certificate: Buffer; key: DeviceKey };
 }
 
 type Family = (below: Below) => MutatedRequest;
@@ -48,7 +53,7 @@ const TYPES: Partial<Record<EstOperation, string>> = {
  * Ways to send what a good client would not, from the bytes of a body up to a tree that is changed and then signed again, so that
  * each layer meets mutants that all layers before it took. Requests of a family differ by `below` alone.
  */
-export function familiesOf({ fresh, other, enrolled }: Devices): Record<string, { share: number; make: Family }> {
+export function familiesOf({ fresh, other, enrolled, ra }: Devices): Record<string, { share: number; make: Family }> {
   const bySecret = ({ device, secret }: Fresh, body: string): MutatedRequest => ({
     ...{ operation: 'simpleenroll', body, identified: false },
     headers: { 'content-type': 'application/pkcs10', authorization: basic(device.id, secret) },
@@ -71,8 +76,15 @@ export function familiesOf({ fresh, other, enrolled }: Devices): Record<string, 
   const signer = { certificate: enrolled.certificate, privateKey };
   const signed = (pkiData: Buffer) => signFullRequest(pkiData, signer, new Date());
   const pkcs10 = encodePkiData(fullRequest([taggedPkcs10(1, csrOf(enrolled.device, key))]));
-  const crmf = encodePkiData(fullRequest([crmfRequest(key)]));
+  const crmf = encodePkiData(fullRequest([crmfOf(key)]));
   const whole = signed(pkcs10);
+  const query = encodePkiData({ controls: otherControls(1).slice(0, 4) });
+  const byRa = { certificate: ra.certificate, privateKey: ra.key.privateKey };
+  const forOthers = encodePkiData({ requests: [taggedPkcs10(1, first)], controls: otherControls(2), nested: NESTED });
+  const linked = encodePkiData({
+    requests: [taggedPkcs10(1, csrOf(other.device, key, { attributes: [WITNESS] }))],
+    controls: [control(2, OID.cmcPopLinkRandom, der.octetString(Buffer.alloc(64)))],
+  });
   return {
     'a request as a tree': {
       share: 3,
@@ -93,9 +105,25 @@ export function familiesOf({ fresh, other, enrolled }: Devices): Record<string, 
       make: (below) => byCertificate('fullcmc', signed(changed(pkcs10, below))),
     },
     'CRMF signed again': { share: 1, make: (below) => byCertificate('fullcmc', signed(changed(crmf, below))) },
+    'queries signed again': { share: 1, make: (below) => byCertificate('fullcmc', signed(changed(query, below))) },
+    'a full request of an RA signed again': {
+      share: 2,
+      make: (below) => byCertificate('fullcmc', signFullRequest(changed(forOthers, below), byRa, new Date())),
+    },
+    'a full request by secret signed again': {
+      share: 1,
+      make: (below) => ({
+        ...byCertificate('fullcmc', signByNewKey(changed(linked, below), key)),
+        headers: { 'content-type': TYPES.fullcmc ?? '', authorization: basic(other.device.id, other.secret) },
+        identified: false,
+      }),
+    },
     headers: { share: 2, make: (below) => mutateHeaders(bySecret(other, third), below) },
   };
 }
+
+const NESTED = [der.sequence(der.integer(40), der.sequence(der.oid(OID.signedData)))];
+const WITNESS = encodeAttribute(OID.cmcPopLinkWitnessV2, popLink('secret', Buffer.alloc(64)));
 
 /** Some edits of a tree change nothing. */
 function changed(good: Buffer, below: Below): Buffer {
@@ -124,13 +152,16 @@ const fullRequest = (requests: Buffer[]): FullRequest => ({
   ],
 });
 
-function crmfRequest(key: DeviceKey): Buffer {
-  const spki = Buffer.from(key.spki);
-  spki[0] = 0xa6;
-  const request = der.sequence(der.integer(1), der.sequence(der.constructed(5, der.sequence()), spki));
-  const signature = der.bitString(signBytes('ec-p256', key.privateKey, request));
-  return der.constructed(1, request, der.constructed(1, signatureAlgorithm('ec-p256').der, signature));
-}
+/** Without names: they are found by who signs. */
+const crmfOf = (key: DeviceKey): Buffer =>
+  crmfRequest(
+    1,
+    { subject: der.sequence(), spki: key.spki },
+    {
+      algorithm: signatureAlgorithm('ec-p256').der,
+      sign: (request) => signBytes('ec-p256', key.privateKey, request),
+    },
+  );
 
 const INSERTED = ['\r\n', ' ', '=', '\0', '-----BEGIN CERTIFICATE REQUEST-----', '\u00e9', '%', ',', '_-'];
 

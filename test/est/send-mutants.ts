@@ -7,6 +7,7 @@ import { toPem } from '#pki';
 import { seededNumbers } from '../../libs/pki/src/testing/issuing.js';
 import type { TestDatabase } from '../harness/database.js';
 import { makeDevice, makeEnrolled, makeProduct } from '../harness/fixtures.js';
+import { makeRa } from '../harness/registration-authority.js';
 import { decideLabel, startEstServer, type EstServer } from './est-server.js';
 import type { HttpsAnswer } from './https-request.js';
 import { familiesOf, type MutatedRequest } from './mutated-requests.js';
@@ -32,11 +33,20 @@ export interface MutantsReport {
 export async function sendMutants(db: TestDatabase, seed: string, count: number): Promise<MutantsReport> {
   const product = await makeProduct(await db.context('api'), db.operator);
   const server = await startEstServer(db);
-  await decideLabel(db, LABEL, { profile: 'device', operations: ['csrattrs', 'serverkeygen', 'fullcmc'] });
+  await decideLabel(db, LABEL, {
+    profile: 'device',
+    authentication: ['secret', 'certificate', 'ra'],
+    operations: ['csrattrs', 'serverkeygen', 'fullcmc'],
+  });
   const enrolled = await makeEnrolled(db, product);
   const identity = { cert: toPem('CERTIFICATE', enrolled.certificate), key: enrolled.key.pem };
   const families = Object.entries(
-    familiesOf({ fresh: await makeDevice(db, product), other: await makeDevice(db, product), enrolled }),
+    familiesOf({
+      fresh: await makeDevice(db, product),
+      other: await makeDevice(db, product),
+      enrolled,
+      ra: await makeRa(db, product),
+    }),
   );
   const order = families.flatMap((family) => Array.from({ length: family[1].share }, () => family));
   const below = seededNumbers(seed);

@@ -4,16 +4,34 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { registerTransportKey } from '#authority';
-import { decodeBody, readPkiResponse } from '#est';
-import { contentInfo, der, DerReader, encodeAttribute, OID, readCertificate, readCertsOnly, toPem } from '#pki';
-import { encodePkiData, taggedPkcs10 } from '../../libs/est/src/testing/cmc-client.js';
+import { decodeBody, readPkiResponse, type PkiResponse } from '#est';
+import {
+  contentInfo,
+  der,
+  DerReader,
+  encodeAttribute,
+  fromPem,
+  OID,
+  readCertificate,
+  readCertsOnly,
+  toPem,
+} from '#pki';
+import {
+  control,
+  encodePkiData,
+  signFullRequest,
+  taggedPkcs10,
+  type FullRequest,
+} from '../../libs/est/src/testing/cmc-client.js';
 import { readKeyResponse } from '../../libs/est/src/testing/key-response-client.js';
 import { certifyForEncryption, type Held } from '../est/encryption-certificate.js';
 import { decideLabel, startEstServer, type EstServer } from '../est/est-server.js';
 import type { HttpsAnswer } from '../est/https-request.js';
+import { approveEnrollment } from '../harness/approve-enrollment.js';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { basic, csrOf, newKey } from '../harness/device.js';
 import { makeDevice, makeEnrolled, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
+import { makeRa } from '../harness/registration-authority.js';
 import { describeWith, run, succeed } from './program.js';
 
 describeWith(['openssl'], 'openssl reads and writes what csrattrs, serverkeygen and fullcmc send', () => {
@@ -109,6 +127,48 @@ describeWith(['openssl'], 'openssl reads and writes what csrattrs, serverkeygen 
     await expectOpened(await ask(made, attribute, [OID.aes256Wrap]), recipient);
   });
 
+  const postFull = (label: string, message: Buffer): Promise<HttpsAnswer> =>
+    server.call('POST', `/.well-known/est/${label}/fullcmc`, {
+      headers: { 'content-type': 'application/pkcs7-mime; smime-type=CMC-request' },
+      body: message.toString('base64'),
+    });
+
+  /** What the signature of the server covers, as cms -verify gives it out. */
+  async function verified(answer: HttpsAnswer): Promise<PkiResponse> {
+    await writeFile(at('answer.der'), decodeBody(answer.body));
+    const { stdout, status } = await run('openssl', [
+      ...['cms', '-verify', '-inform', 'DER', '-binary', '-in', at('answer.der'), '-CAfile', at('server.pem')],
+      ...['-purpose', 'any', '-certsout', at('issued.pem')],
+    ]);
+    expect(status).toBe(0);
+    return readPkiResponse(stdout);
+  }
+
+  test('cms -verify reads the answers to an RA and to a query, and verify the certificate with what comes along (E131)', async () => {
+    const authentication = ['ra'] as ['ra'];
+    await decideLabel(db, 'gate', { profile: 'device', authentication, approval: true, operations: ['fullcmc'] });
+    const [ra, { device }] = [await makeRa(db, product), await makeDevice(db, product)];
+    const signer = { certificate: ra.certificate, privateKey: ra.key.privateKey };
+    const send = async (request: FullRequest) =>
+      verified(await postFull('gate', signFullRequest(encodePkiData(request), signer, new Date())));
+    const [waits] = (await send({ requests: [taggedPkcs10(1, csrOf(device, newKey()))] })).statuses;
+    expect(waits).toMatchObject({ status: 'pending', bodyList: [1] });
+    await approveEnrollment(db, device.id);
+    const query = control(1, OID.cmcQueryPending, der.octetString(waits!.pending!.token));
+    expect((await send({ controls: [query] })).statuses).toMatchObject([{ status: 'success', bodyList: [1] }]);
+    const issued = fromPem(await readFile(at('issued.pem'), 'utf8'));
+    const leaf = issued.find((one) =>
+      readCertificate(one)
+        .subject.flat()
+        .some(({ value }) => value === device.id),
+    );
+    const root = await server.est.issuers.root();
+    await writeFile(at('leaf.pem'), toPem('CERTIFICATE', leaf!));
+    await writeFile(at('root.pem'), toPem('CERTIFICATE', root.certificate));
+    const path = ['-CAfile', at('root.pem'), '-untrusted', at('issued.pem')];
+    expect(await succeed('openssl', ['verify', ...path, at('leaf.pem')])).toContain('OK');
+  });
+
   test('cms -sign makes a full request, and cms -verify reads the answer (E131)', async () => {
     const { device, certificate, key } = await makeEnrolled(db, product);
     await writeFile(at('own.pem'), toPem('CERTIFICATE', certificate));
@@ -118,17 +178,9 @@ describeWith(['openssl'], 'openssl reads and writes what csrattrs, serverkeygen 
       ...['cms', '-sign', '-binary', '-nodetach', '-outform', 'DER', '-econtent_type', '1.3.6.1.5.5.7.12.2'],
       ...['-in', at('pkidata.der'), '-signer', at('own.pem'), '-inkey', at('own.key')],
     ]);
-    const answer = await server.call('POST', '/.well-known/est/all/fullcmc', {
-      headers: { 'content-type': 'application/pkcs7-mime; smime-type=CMC-request' },
-      body: message.toString('base64'),
-    });
+    const answer = await postFull('all', message);
     expect(answer.status).toBe(200);
-    await writeFile(at('answer.der'), decodeBody(answer.body));
-    const { stdout: content } = await run('openssl', [
-      ...['cms', '-verify', '-inform', 'DER', '-binary', '-in', at('answer.der'), '-CAfile', at('server.pem')],
-      ...['-purpose', 'any', '-certsout', at('issued.pem')],
-    ]);
-    expect(readPkiResponse(content).statuses).toMatchObject([{ status: 'success', bodyList: [1] }]);
+    expect((await verified(answer)).statuses).toMatchObject([{ status: 'success', bodyList: [1] }]);
     expect(await succeed('openssl', ['crl2pkcs7', '-nocrl', '-certfile', at('issued.pem')])).toContain('PKCS7');
   });
 });

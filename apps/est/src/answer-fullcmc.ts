@@ -5,7 +5,8 @@ import {
   cmcResponse,
   decodeBody,
   encodePkiResponse,
-  failInfoOf,
+  failedStatus,
+  noControls,
   readCmcControls,
   readPkiData,
   type CmcControls,
@@ -43,9 +44,9 @@ export async function answerFullCmc(
       message,
       data,
       presented,
-      checkBinding: (challengePassword) => {
+      linkFailure: (challengePassword) => {
         requireLink(label, challengePassword);
-        checkLink(socket, label, challengePassword);
+        return linkFailure(socket, label, challengePassword);
       },
       address,
       requestId: request.id,
@@ -78,28 +79,30 @@ async function auditUnread(authority: AuthorityContext, request: FastifyRequest,
   await recordRefusal(authority, { operation: 'fullcmc', address, requestId, error });
 }
 
-/** One status for the whole of it: body part 0. */
-function refusal(error: AuthorityError, data: PkiData | undefined): Omit<FullAnswer, 'error' | 'retryAfter'> {
-  const status = {
-    status: 'failed',
-    bodyList: [0],
-    text: error.detail,
-    failInfo: failInfoOf(error),
-    pending: undefined,
-  } as const;
-  return { statuses: [{ ...status, bodyList: [...status.bodyList] }], certificates: [], controls: readable(data) };
+/** Who may hand over what is linked to another connection, the use case knows. */
+function linkFailure(...link: Parameters<typeof checkLink>): AuthorityError | undefined {
+  try {
+    checkLink(...link);
+    return undefined;
+  } catch (error) {
+    if (isAuthorityError(error, 'invalid')) return error;
+    throw error;
+  }
 }
 
-const NO_CONTROLS = readCmcControls({ controls: [] });
+/** One status for the whole of it: body part 0, or the parts that the error names. */
+function refusal(error: AuthorityError, data: PkiData | undefined): Omit<FullAnswer, 'error' | 'retryAfter'> {
+  return { statuses: [failedStatus(error, [0])], certificates: [], controls: readable(data) };
+}
 
 /** What was sent to be given back is given back, as far as it can be read. */
 function readable(data: PkiData | undefined): CmcControls {
-  const wanted: readonly string[] = [OID.cmcTransactionId, OID.cmcSenderNonce];
+  const wanted: readonly string[] = [OID.cmcTransactionId, OID.cmcSenderNonce, OID.cmcDataReturn];
   const controls = data?.controls.filter(({ type }) => wanted.includes(type)) ?? [];
   try {
     return readCmcControls({ controls });
   } catch {
-    return NO_CONTROLS;
+    return noControls();
   }
 }
 
@@ -113,6 +116,7 @@ function sign(
     transactionId: controls.transactionId,
     senderNonce: randomBytes(NONCE_OCTETS),
     recipientNonce: controls.senderNonce,
+    dataReturn: controls.dataReturn,
   });
   const signed = { contentType: OID.pkiResponse, content, signer: server.signer, signingTime: authority.clock.now() };
   return contentInfo(OID.signedData, encodeSignedData({ ...signed, certificates: [...certificates, ...server.chain] }));

@@ -5,6 +5,7 @@ import { contextConstructedTag, contextTag, TAG } from './der/tags.js';
 import { walkDer } from './der/walk.js';
 import { type Extension, readExtensions } from './extension.js';
 import { checkKeyStrength } from './key-strength.js';
+import { OID } from './oids.js';
 import { readPublicKey } from './public-key.js';
 import { signatureDigest, SUPPORTED_SIGNATURES, verifyBytes } from './signature.js';
 
@@ -23,6 +24,7 @@ export function readCertReqMsg(message: Buffer, tag: number = TAG.sequence): Cer
   const request = msg.sequence();
   request.smallInteger();
   const template = readTemplate(request.sequence());
+  const popLinkWitness = readWitness(request);
   const proof = readProof(msg);
   const { publicKey } = template;
   checkKeyStrength(publicKey);
@@ -41,7 +43,24 @@ export function readCertReqMsg(message: Buffer, tag: number = TAG.sequence): Cer
     );
   }
   const without = { challengePassword: undefined, changeSubjectName: undefined, possession: undefined };
-  return { der: message, ...without, attributeTypes: [], ...template };
+  return { der: message, ...without, attributeTypes: [], ...template, popLinkWitness };
+}
+
+/** The one control of CRMF that means something here (RFC 5272 section 6.3.1.1). */
+function readWitness(request: DerReader): Buffer | undefined {
+  let witness: Buffer | undefined;
+  const controls = request.done ? undefined : request.sequence();
+  while (controls !== undefined && !controls.done) {
+    const control = controls.sequence();
+    const type = control.oid();
+    const value = control.element();
+    control.finish();
+    if (type !== OID.cmcPopLinkWitnessV2) continue;
+    if (witness !== undefined) controls.fail('has a control twice');
+    witness = value;
+  }
+  request.finish();
+  return witness;
 }
 
 /** The parts of a CertTemplate that a request of ours may hold: subject `[5]`, publicKey `[6]`, extensions `[9]`. */

@@ -26,6 +26,8 @@ export interface CertificationRequest {
   changeSubjectName: { subjectDer: Buffer | undefined; san: GeneralName[] | undefined } | undefined;
   /** RFC 9883: whose key signed instead of the one asked for; only of keys that cannot sign. */
   possession: PossessionStatement | undefined;
+  /** DER of the PopLinkWitnessV2 that a full CMC request puts into each of its requests (RFC 5272 section 6.3.1.1). */
+  popLinkWitness?: Buffer | undefined;
   /** OIDs of all attributes in the request, known or not. */
   attributeTypes: string[];
 }
@@ -62,6 +64,11 @@ export function readCsr(der: Buffer, signer: () => Certificate | undefined = () 
   body.finish();
 
   checkKeyStrength(publicKey);
+  if (DerReader.openSequence(algorithm, 'signature algorithm', CSR_LIMITS).oid() === OID.noSignature) {
+    throw new AuthorityError('invalid', 'the CSR proves no possession of its key; sign it with that key', {
+      code: 'popRequired',
+    });
+  }
   if (signatureDigest(algorithm) === undefined) {
     throw new AuthorityError(
       'invalid',
@@ -111,7 +118,7 @@ function checkText(reader: DerReader, text: string, where: string): void {
 
 export type Attributes = Pick<
   CertificationRequest,
-  'extensions' | 'san' | 'challengePassword' | 'changeSubjectName' | 'possession' | 'attributeTypes'
+  'extensions' | 'san' | 'challengePassword' | 'changeSubjectName' | 'possession' | 'popLinkWitness' | 'attributeTypes'
 >;
 
 /**
@@ -159,6 +166,9 @@ function readAttribute(attributes: Attributes, type: string, values: DerReader):
       break;
     case OID.statementOfPossession:
       attributes.possession = readPossessionStatement(values);
+      break;
+    case OID.cmcPopLinkWitnessV2:
+      attributes.popLinkWitness = values.element();
       break;
     default:
       return false;

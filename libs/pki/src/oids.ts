@@ -94,7 +94,6 @@ export const OID = {
   sipDomain: '1.3.6.1.5.5.7.3.20',
   /** RFC 6402 section 2.10. */
   cmcRa: '1.3.6.1.5.5.7.3.28',
-  cmcRA: '1.3.6.1.5.5.7.3.28',
 
   // OCSP (RFC 6960, RFC 9654)
   ocspBasic: '1.3.6.1.5.5.7.48.1.1',
@@ -142,12 +141,24 @@ export const OID = {
   cmcStatusInfo: '1.3.6.1.5.5.7.7.1',
   cmcIdentification: '1.3.6.1.5.5.7.7.2',
   cmcIdentityProof: '1.3.6.1.5.5.7.7.3',
+  cmcDataReturn: '1.3.6.1.5.5.7.7.4',
   cmcTransactionId: '1.3.6.1.5.5.7.7.5',
   cmcSenderNonce: '1.3.6.1.5.5.7.7.6',
   cmcRecipientNonce: '1.3.6.1.5.5.7.7.7',
+  cmcAddExtensions: '1.3.6.1.5.5.7.7.8',
+  cmcLraPopWitness: '1.3.6.1.5.5.7.7.11',
   cmcRevokeRequest: '1.3.6.1.5.5.7.7.17',
   cmcRegInfo: '1.3.6.1.5.5.7.7.18',
+  cmcQueryPending: '1.3.6.1.5.5.7.7.21',
+  cmcPopLinkRandom: '1.3.6.1.5.5.7.7.22',
+  cmcPopLinkWitness: '1.3.6.1.5.5.7.7.23',
+  cmcConfirmCertAcceptance: '1.3.6.1.5.5.7.7.24',
   cmcStatusInfoV2: '1.3.6.1.5.5.7.7.25',
+  cmcControlProcessed: '1.3.6.1.5.5.7.7.32',
+  cmcPopLinkWitnessV2: '1.3.6.1.5.5.7.7.33',
+  cmcRaIdentityWitness: '1.3.6.1.5.5.7.7.35',
+  /** RFC 5272 appendix C.1: a signature that proves nothing. */
+  noSignature: '1.3.6.1.5.5.7.6.2',
   cmcIdentityProofV2: '1.3.6.1.5.5.7.7.34',
   hmacWithSha256: '1.2.840.113549.2.9',
   hmacWithSha384: '1.2.840.113549.2.10',

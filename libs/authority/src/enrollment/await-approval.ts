@@ -38,7 +38,9 @@ export interface Asked {
 
 /** What the request has come to; `taken`: it rests on something that another request has taken. */
 export type Waiting =
-  { state: 'pending'; retryAfter: number } | { state: 'approved'; row: PendingEnrollmentRow } | { state: 'taken' };
+  | { state: 'pending'; retryAfter: number; waiting: string }
+  | { state: 'approved'; row: PendingEnrollmentRow }
+  | { state: 'taken' };
 
 /**
  * Whether somebody decides about a first enrollment here. Renewals were decided with their first certificate, but those
@@ -83,7 +85,9 @@ export async function awaitApproval(tx: Tx, a: AuthorityContext, actor: Actor, a
   const now = a.clock.now();
   if (known) checkRowMac(known.mac, pendingEnrollmentMac(a.macKey, known), `pending enrollment ${known.id}`);
   if (known && known.expiresAt > now) {
-    if (known.state === 'pending') return { state: 'pending', retryAfter: secondsToPoll(a, now, known.requestedAt) };
+    if (known.state === 'pending') {
+      return { state: 'pending', retryAfter: secondsToPoll(a, now, known.requestedAt), waiting: known.id };
+    }
     if (isApproved(known)) {
       requireKey(asked.request);
       return { state: 'approved', row: known };
@@ -138,7 +142,7 @@ async function begin(tx: Tx, a: AuthorityContext, actor: Actor, asked: Asked): P
     requestId: actor.requestId,
     ...pendingAudit(facts),
   });
-  return { state: 'pending', retryAfter: secondsToPoll(a, now, now) };
+  return { state: 'pending', retryAfter: secondsToPoll(a, now, now), waiting: facts.id };
 }
 
 /** What every audit entry about it says. */

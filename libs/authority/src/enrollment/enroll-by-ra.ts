@@ -4,6 +4,7 @@ import {
   findDevice,
   findDeviceOfInstance,
   findNewestIssued,
+  findNewestSecret,
   latestStatus,
   readStanding,
   type CertificateRow,
@@ -20,7 +21,7 @@ import {
 import { enrollVouched } from './enroll-as.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { namedDevice } from './named-device.js';
-import { checkStanding, labelOf } from './prepare-enrollment.js';
+import { checkStanding, labelOf, requestDigest } from './prepare-enrollment.js';
 import { renewCertificate } from './renew.js';
 
 /**
@@ -52,6 +53,24 @@ export async function enrollByRa(
     provedBy: ra.certificate.publicKey.sha256,
     knownAs: undefined,
     detail: { authentication: 'ra', ra: ra.deviceId, raCertificate: ra.certificate.serial },
+  });
+}
+
+/**
+ * What a request by an RA is, where the message does not say it (RFC 5272 knows no other operation than to ask for a certificate): the
+ * first while the grant of the device is free, or was used by this very request, else a renewal. Throws `forbidden`, `invalid`.
+ */
+export async function operationByRa(
+  a: AuthorityContext,
+  request: Omit<EstRequest, 'operation'>,
+  ra: DeviceCertificate,
+): Promise<'simpleenroll' | 'simplereenroll'> {
+  const first: EstRequest = { ...request, operation: 'simpleenroll' };
+  return a.database.transaction(async (tx) => {
+    const { id } = await requireDeviceOf(tx, a, first, ra);
+    const grant = await findNewestSecret(tx, id);
+    const digest = requestDigest(`ra:${ra.deviceId}`, first);
+    return grant?.state === 'free' || grant?.boundRequest?.equals(digest) === true ? 'simpleenroll' : 'simplereenroll';
   });
 }
 

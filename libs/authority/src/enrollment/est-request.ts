@@ -34,5 +34,6 @@ export interface EstRequest {
   requestId: string;
 }
 
-/** What a request came to; `retryAfter` in seconds (E87). */
-export type EnrollmentOutcome = { state: 'issued'; certificate: Buffer } | { state: 'pending'; retryAfter: number };
+/** What a request came to; `retryAfter` in seconds (E87), `waiting` the id of what somebody has to approve. */
+export type EnrollmentOutcome =
+  { state: 'issued'; certificate: Buffer } | { state: 'pending'; retryAfter: number; waiting: string };

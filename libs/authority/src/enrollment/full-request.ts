@@ -1,41 +1,29 @@
-import { failInfoOf, readCmcControls, type CmcControls, type CmcStatusInfo, type PkiData } from '#est';
+import { failedStatus, type CmcControls, type CmcStatusInfo, type PkiData } from '#est';
 import { AuthorityError, isAuthorityError } from '#kernel';
-import {
-  contextConstructedTag,
-  OID,
-  readCertReqMsg,
-  readCsr,
-  type Certificate,
-  type CertificationRequest,
-  type SignedMessage,
-} from '#pki';
+import { readCertificate, type SignedMessage } from '#pki';
 import type { AuthorityContext } from '../context.js';
-import { authenticate } from './authenticate/authenticate.js';
-import {
-  checkCertificateSignature,
-  checkOwnSignature,
-  oneSigner,
-  proveIdentity,
-  signerCertificate,
-} from './authenticate/full-request-signer.js';
-import type { Principal } from './authenticate/principal.js';
-import { presentedSecret } from './authenticate/secret.js';
 import { enrollAs } from './enroll.js';
-import type { EstRequest } from './est-request.js';
+import type { EnrollmentOutcome, EstRequest } from './est-request.js';
+import { openFullRequest, type OpenedRequest } from './open-full-request.js';
+import { pendingToken, queryPending } from './query-pending.js';
 import { recordRefusal } from './record-refusal.js';
-import { revokeAsked } from './revoke-asked.js';
+import { acceptanceOf, revokeAsked } from './revoke-asked.js';
 
 /** A full CMC request (RFC 5272 section 3.2), read and not yet believed in anything. */
 export type FullRequest = Pick<EstRequest, 'label' | 'presented' | 'address' | 'requestId'> & {
   message: SignedMessage;
   data: PkiData;
-  /** Links one of its requests to the connection (RFC 7030 section 3.5); throws where that fails. */
-  checkBinding: (challengePassword: string | undefined) => void;
+  /**
+   * Links one of its requests to the connection (RFC 7030 section 3.5); throws where the label wants a link and there is none, gives back
+   * why a link that there is does not hold.
+   */
+  linkFailure: (challengePassword: string | undefined) => AuthorityError | undefined;
 };
 
 /** What a full request came to. */
 export interface FullAnswer {
   statuses: CmcStatusInfo[];
+  /** Those that were issued, then the CAs above them. */
   certificates: Buffer[];
   controls: CmcControls;
   /** What the answer as a whole says: the first failure where nothing succeeded. */
@@ -44,128 +32,109 @@ export interface FullAnswer {
   retryAfter: number | undefined;
 }
 
-interface Asked {
-  bodyPartId: number;
-  csr: CertificationRequest | AuthorityError;
-}
-
 /**
- * Each request by the one way of every enrollment, then the revocations, each with a status of its own; what concerns all of them (the
- * signature, who asks, a control that is not known) throws. Signed is a full request by the device's current certificate, by that of an
- * RA, or, with one request and a one-time secret, by the key that it asks for. Refusals are audited.
+ * Each request by the one way of every enrollment, then queries, revocations and confirmations, each with a status of its own; what
+ * concerns all of them (the signature, who asks, a control that is not known) throws. Signed is a full request by the device's current
+ * certificate, by that of an RA, or, with one request and a one-time secret, by the key that it asks for. Refusals are audited.
  */
 export async function answerFullRequest(a: AuthorityContext, request: FullRequest): Promise<FullAnswer> {
-  const { controls, principal, operation, requests } = await recordingFull(a, request, () => begin(a, request));
+  const opened = await recordingFull(a, request, () => openFullRequest(a, request));
+  const { controls } = opened;
   const answer: FullAnswer = { statuses: [], certificates: [], controls, error: undefined, retryAfter: undefined };
-  for (const { bodyPartId, csr } of requests) {
+  for (const { bodyPartId, csr } of opened.requests) {
     await answerPart(a, request, answer, bodyPartId, async () => {
-      if (isAuthorityError(csr)) throw csr;
-      request.checkBinding(csr.challengePassword);
-      const outcome = await enrollAs(a, { ...request, operation, csr }, principal);
-      if (outcome.state === 'issued') answer.certificates.push(outcome.certificate);
-      return outcome;
+      const outcome = await enrollPart(a, request, opened, csr);
+      return outcome.state === 'issued' ? outcome : { ...outcome, token: pendingToken(outcome.waiting) };
     });
   }
-  for (const revocation of controls.revocations) {
-    await answerPart(a, request, answer, revocation.bodyPartId, async () => {
-      await revokeAsked(a, principal, revocation, request.requestId);
-      return { state: 'issued' };
-    });
+  for (const { bodyPartId, token } of controls.queries) {
+    // What still waits is told without pendInfo, which would have to be what it was at first (section 6.13).
+    await answerPart(a, request, answer, bodyPartId, () => queryPending(a, request, token, opened.signer));
   }
+  await answerAboutOwn(a, request, answer, opened);
   if (answer.statuses.some(({ status }) => status === 'success')) answer.error = undefined;
+  answer.certificates.push(...(await issuersOf(a, answer.certificates)));
   return answer;
 }
 
-/** Everything that is decided for the whole. */
-async function begin(
+async function enrollPart(
   a: AuthorityContext,
   request: FullRequest,
-): Promise<{ controls: CmcControls; principal: Principal; operation: EstRequest['operation']; requests: Asked[] }> {
-  const { data, message } = request;
-  const controls = readCmcControls(data);
-  if (controls.unknown.length > 0) {
-    throw new AuthorityError('invalid', 'the full request has a control that is not known here');
-  }
-  if (data.requests.length === 0 && controls.revocations.length === 0) {
-    throw new AuthorityError('invalid', 'the full request asks for nothing');
-  }
-  const signer = oneSigner(message);
-  const certificate = signerCertificate(message, signer);
-  // To read them is to check as many signatures: where a certificate tells who asks, that is asked first.
-  const read = () => data.requests.map((one) => ({ bodyPartId: one.bodyPartId, csr: readAsked(one, certificate) }));
-  if (certificate) {
-    checkCertificateSignature(a, message, signer, certificate, request.presented.peerCertificate());
-    const operation = certificate.eku?.includes(OID.cmcRA) === true ? 'simpleenroll' : 'simplereenroll';
-    const presented = { basic: undefined, bearer: undefined, peerCertificate: () => certificate.der };
-    const principal = await authenticate(a, { ...request, presented, operation });
-    return { controls, principal, operation, requests: read() };
-  }
-  if (data.requests.length !== 1 || controls.revocations.length > 0) {
-    throw new AuthorityError(
-      'invalid',
-      'without a certificate a full request holds exactly one request, and nothing else',
+  { askerOf }: OpenedRequest,
+  csr: OpenedRequest['requests'][number]['csr'],
+): Promise<EnrollmentOutcome> {
+  if (isAuthorityError(csr)) throw csr;
+  const { label, presented, address, requestId } = request;
+  const unlinked = request.linkFailure(csr.challengePassword);
+  const one = { label, csr, presented, unlinked, address, requestId };
+  const { principal, operation } = await askerOf(one);
+  return enrollAs(a, { ...one, operation }, principal);
+}
+
+/** Only with a certificate is there anything of one's own. */
+async function answerAboutOwn(
+  a: AuthorityContext,
+  request: FullRequest,
+  answer: FullAnswer,
+  { controls, signer }: OpenedRequest,
+): Promise<void> {
+  if (signer === undefined) return;
+  for (const revocation of controls.revocations) {
+    await answerPart(a, request, answer, revocation.bodyPartId, () =>
+      revokeAsked(a, signer.current, revocation, request.requestId),
     );
   }
-  const requests = read();
-  const [asked] = requests;
-  if (asked === undefined) throw new AuthorityError('internal', 'a request was not read');
-  if (isAuthorityError(asked.csr)) throw asked.csr;
-  checkOwnSignature(message, signer, asked.csr);
-  return { controls, principal: await bySecret(a, request, controls), operation: 'simpleenroll', requests };
-}
-
-async function bySecret(a: AuthorityContext, request: FullRequest, controls: CmcControls): Promise<Principal> {
-  const { label, presented, data, address } = request;
-  if (!label.authentication.includes('secret')) {
-    throw new AuthorityError('unauthenticated', 'sign the full request with the key of a certificate');
-  }
-  const secret = presented.basic
-    ? presentedSecret(a, presented.basic, address)
-    : await proveIdentity(a, controls, data, address);
-  return { method: 'secret', presented: secret };
-}
-
-/** One that cannot be taken fails for itself. */
-function readAsked(one: PkiData['requests'][number], signer: Certificate | undefined): Asked['csr'] {
-  try {
-    return one.form === 'pkcs10' ? readCsr(one.der, () => signer) : readCertReqMsg(one.der, contextConstructedTag(1));
-  } catch (error) {
-    if (isAuthorityError(error)) return error;
-    throw error;
+  for (const acceptance of controls.acceptances) {
+    await answerPart(a, request, answer, acceptance.bodyPartId, () => acceptanceOf(a, signer.current, acceptance));
   }
 }
+
+type PartOutcome =
+  { state: 'issued'; certificate: Buffer } | { state: 'pending'; retryAfter: number; token?: Buffer } | undefined;
 
 async function answerPart(
   a: AuthorityContext,
   request: FullRequest,
   answer: FullAnswer,
   bodyPartId: number,
-  work: () => Promise<{ state: 'issued' } | { state: 'pending'; retryAfter: number }>,
+  work: () => Promise<PartOutcome | void>,
 ): Promise<void> {
-  const status: CmcStatusInfo = {
-    status: 'success',
+  try {
+    const outcome = await recordingFull(a, request, work);
+    answer.statuses.push(statusOf(a, bodyPartId, outcome ?? undefined));
+    if (outcome?.state === 'issued') answer.certificates.push(outcome.certificate);
+    if (outcome?.state === 'pending') answer.retryAfter = Math.max(answer.retryAfter ?? 0, outcome.retryAfter);
+  } catch (error) {
+    if (!isAuthorityError(error)) throw error;
+    answer.statuses.push(failedStatus(error, [bodyPartId]));
+    answer.error ??= error;
+  }
+}
+
+function statusOf({ clock }: AuthorityContext, bodyPartId: number, outcome: PartOutcome): CmcStatusInfo {
+  const waits = outcome?.state === 'pending';
+  return {
+    status: waits ? 'pending' : 'success',
     bodyList: [bodyPartId],
     text: undefined,
     failInfo: undefined,
-    pending: undefined,
+    pending:
+      waits && outcome.token
+        ? { token: outcome.token, time: new Date(clock.now().getTime() + outcome.retryAfter * 1000) }
+        : undefined,
   };
-  answer.statuses.push(status);
-  try {
-    const outcome = await recordingFull(a, request, work);
-    if (outcome.state === 'issued') return;
-    const { retryAfter } = outcome;
-    status.status = 'pending';
-    // The request itself is what it is asked again with (E88): the token says no more than which part it was.
-    const time = new Date(a.clock.now().getTime() + retryAfter * 1000);
-    status.pending = { token: Buffer.from(String(bodyPartId)), time };
-    answer.retryAfter = Math.max(answer.retryAfter ?? 0, retryAfter);
-  } catch (error) {
-    if (!isAuthorityError(error)) throw error;
-    status.status = 'failed';
-    status.failInfo = failInfoOf(error);
-    status.text = error.kind === 'internal' ? undefined : error.detail;
-    answer.error ??= error;
-  }
+}
+
+/** RFC 5272 section 4.2: what leads from what was issued to a root, without the root. */
+async function issuersOf(a: AuthorityContext, issued: readonly Buffer[]): Promise<Buffer[]> {
+  if (issued.length === 0) return [];
+  const issuers = await a.issuers.list();
+  const path = issued.flatMap((der) => {
+    const { authorityKeyId } = readCertificate(der);
+    const issuer = issuers.find(({ publicKey }) => authorityKeyId?.equals(publicKey.keyId));
+    return issuer === undefined ? [] : [issuer, ...issuer.above];
+  });
+  return [...new Set(path.filter(({ kind }) => kind !== 'root').map(({ certificate }) => certificate))];
 }
 
 async function recordingFull<T>(a: AuthorityContext, request: FullRequest, work: () => Promise<T>): Promise<T> {

@@ -1,11 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { AuthorityError, ERROR_KINDS } from '#kernel';
 import { der, OID } from '#pki';
-import { control, encodePkiData, identityProof, taggedPkcs10 } from '../testing/cmc-client.js';
-import { checkIdentityProof, readCmcControls } from './controls.js';
+import { control, encodePkiData, identityProof, popLink, taggedPkcs10 } from '../testing/cmc-client.js';
+import { readCmcControls } from './controls.js';
 import { failInfoOf } from './fail-info.js';
 import { readPkiData } from './pki-data.js';
 import { encodePkiResponse, readPkiResponse, type PkiResponse } from './pki-response.js';
+import { checkIdentityProof, checkPopLink } from './witness.js';
 
 const CSR = der.sequence(der.null());
 const malformed = expect.objectContaining({ kind: 'malformed' });
@@ -28,18 +29,32 @@ describe('PKIData', () => {
   });
 
   const many = (count: number) => Array.from({ length: count }, (_, at) => taggedPkcs10(at + 1, CSR));
+  const nested = (count: number) =>
+    Array.from({ length: count }, (_, at) => der.sequence(der.integer(at + 1), der.sequence()));
   it.each<[string, Buffer]>([
     ['a body part twice', encodePkiData({ requests: [taggedPkcs10(1, CSR), taggedPkcs10(1, CSR)] })],
     ['body part 0', encodePkiData({ requests: [taggedPkcs10(0, CSR)] })],
     ['body part 2^32', encodePkiData({ requests: [taggedPkcs10(2 ** 32, CSR)] })],
     ['17 requests', encodePkiData({ requests: many(17) })],
-    ['a request of another form', encodePkiData({ requests: [der.constructed(2, der.integer(1))] })],
-    ['nested messages', der.sequence(der.sequence(), der.sequence(), der.sequence(der.null()), der.sequence())],
-    ['other messages', der.sequence(der.sequence(), der.sequence(), der.sequence(), der.sequence(der.null()))],
+    ['a request that is none', encodePkiData({ requests: [der.constructed(3, der.integer(1))] })],
+    ['a nested message without an id', encodePkiData({ nested: [der.null()] })],
+    ['17 nested messages', encodePkiData({ nested: nested(17) })],
+    [
+      'a nested message with the id of a request',
+      encodePkiData({ requests: [taggedPkcs10(1, CSR)], nested: nested(1) }),
+    ],
     ['a part missing', der.sequence(der.sequence(), der.sequence(), der.sequence())],
     ['octets behind its end', Buffer.concat([encodePkiData({}), Buffer.of(0)])],
   ])('with %s is malformed', (_, bytes) => {
     expect(() => readPkiData(bytes)).toThrow(malformed);
+  });
+
+  it('passes over nested messages that nothing refers to, and names requests of other forms', () => {
+    const orm = der.constructed(2, der.integer(20), der.oid('1.2.3'), der.null());
+    expect(readPkiData(encodePkiData({ requests: [orm], nested: nested(2) }))).toMatchObject({
+      requests: [],
+      otherRequests: [20],
+    });
   });
 
   it('of 16 requests is read', () => {
@@ -76,6 +91,31 @@ describe('controls', () => {
     expect(() => read(many(1, 8), many(2, 9))).toThrow(malformed);
   });
 
+  it('that ask for more are read: queries, confirmations, what an RA has done', () => {
+    const token = der.octetString(Buffer.from('token'));
+    const found = read(
+      control(1, OID.cmcQueryPending, token),
+      control(2, OID.cmcQueryPending, token),
+      control(3, OID.cmcConfirmCertAcceptance, der.sequence(der.sequence(), der.integer(5))),
+      control(4, OID.cmcLraPopWitness, der.sequence(der.integer(0), der.sequence(der.integer(9)))),
+      control(5, OID.cmcRaIdentityWitness, der.sequence(der.integer(9))),
+      control(6, OID.cmcControlProcessed, der.sequence(der.sequence(der.integer(7), der.sequence(der.integer(8))))),
+      control(7, '1.2.3', der.null()),
+      control(8, OID.cmcAddExtensions, der.null()),
+      control(10, OID.cmcDataReturn, der.octetString(Buffer.from('state'))),
+    );
+    expect(found).toMatchObject({
+      queries: [{ bodyPartId: 1, token: Buffer.from('token') }, { bodyPartId: 2 }],
+      acceptances: [{ bodyPartId: 3, serial: '05' }],
+      popByRa: [{ bodyPartId: 4, requests: [9] }],
+      ofRa: [4, 5, 6],
+      processed: [7, 8],
+      unknown: [7],
+      extending: [8],
+      dataReturn: Buffer.from('state'),
+    });
+  });
+
   it.each<[string, ReturnType<typeof control>[]]>([
     ['twice', [1, 2].map((id) => control(id, OID.cmcSenderNonce, der.octetString(Buffer.of(id))))],
     ['without a value', [control(1, OID.cmcSenderNonce)]],
@@ -83,8 +123,18 @@ describe('controls', () => {
     ['with a nonce of 257 octets', [control(1, OID.cmcSenderNonce, der.octetString(Buffer.alloc(257)))]],
     ['with an empty identification', [control(1, OID.cmcIdentification, der.utf8String(''))]],
     ['with a transactionId that is no number', [control(1, OID.cmcTransactionId, der.null())]],
-  ])('%s are malformed', (_, controls) => {
+    ['that give back 8 KiB and more', [control(1, OID.cmcDataReturn, der.octetString(Buffer.alloc(8_193)))]],
+    [
+      'with 17 queries',
+      Array.from({ length: 17 }, (_, id) => control(id + 1, OID.cmcQueryPending, der.octetString(Buffer.of(1)))),
+    ],
+    [
+      'with a word of an RA about nested requests',
+      [control(1, OID.cmcLraPopWitness, der.sequence(der.integer(4), der.sequence(der.integer(9))))],
+    ],
+  ])('%s are malformed, and named', (_, controls) => {
     expect(() => read(...controls)).toThrow(malformed);
+    expect(() => read(...controls)).toThrow(expect.objectContaining({ bodyParts: [controls.at(-1)?.id] }));
   });
 
   it('refuse the identity proof by SHA-1 aloud', () => {
@@ -119,6 +169,25 @@ describe('an identity proof', () => {
   });
 });
 
+describe('a link between request and secret', () => {
+  const random = Buffer.alloc(64, 7);
+  const unlinked = expect.objectContaining({ code: 'popLink' });
+
+  it('holds where the request was made by who knows the secret, and where nothing claims one', () => {
+    expect(() => checkPopLink(popLink('secret', random), random, 'secret')).not.toThrow();
+    expect(() => checkPopLink(undefined, undefined, 'secret')).not.toThrow();
+  });
+
+  it.each<[string, Buffer | undefined, Buffer | undefined]>([
+    ['of another secret', popLink('other', random), random],
+    ['of other random octets', popLink('secret', Buffer.alloc(64, 8)), random],
+    ['in the control alone', undefined, random],
+    ['in the request alone', popLink('secret', random), undefined],
+  ])('fails %s', (_, witness, control) => {
+    expect(() => checkPopLink(witness, control, 'secret')).toThrow(unlinked);
+  });
+});
+
 describe('PKIResponse', () => {
   const response: PkiResponse = {
     statuses: [
@@ -135,6 +204,7 @@ describe('PKIResponse', () => {
     transactionId: der.integer(77),
     senderNonce: Buffer.from('ours'),
     recipientNonce: Buffer.from('theirs'),
+    dataReturn: Buffer.from('state'),
   };
 
   it('comes back as it was written', () => {

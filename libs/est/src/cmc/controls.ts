@@ -1,191 +1,194 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { AuthorityError } from '#kernel';
-import { DerReader, digestByOid, OID, type SignatureDigest } from '#pki';
+import { AuthorityError, isAuthorityError } from '#kernel';
+import { OID } from '#pki';
+import {
+  checkPath,
+  readAcceptance,
+  readIdentification,
+  readOctets,
+  readPopByRa,
+  readProcessed,
+  readReturned,
+  readRevocation,
+  readTransactionId,
+  type CertificateReference,
+  type PendingQuery,
+  type PopByRa,
+  type RevocationRequest,
+} from './control-values.js';
+import { PartsRefused } from './parts-refused.js';
 import type { CmcControl, PkiData } from './pki-data.js';
+import { readWitness, type Witness } from './witness.js';
 
-/** The controls of a request, each at most once but revocations. */
+/** The controls of a request. */
 export interface CmcControls {
   /** DER of the INTEGER, given back as it came. */
   transactionId: Buffer | undefined;
   senderNonce: Buffer | undefined;
+  /** Given back as it came (RFC 5272 section 6.4). */
+  dataReturn: Buffer | undefined;
   /** Names whose shared secret an identity proof is by. */
   identification: string | undefined;
-  identityProof: IdentityProof | undefined;
+  identityProof: Witness | undefined;
+  popLinkRandom: Buffer | undefined;
   revocations: RevocationRequest[];
+  queries: PendingQuery[];
+  acceptances: CertificateReference[];
+  popByRa: PopByRa[];
+  /** Body parts of controls that only an RA may send: `popByRa`, raIdentityWitness, controlProcessed. */
+  ofRa: number[];
+  /** Body parts that an RA says it has processed (RFC 5272 section 6.19). */
+  processed: number[];
   /** Body parts with controls that nothing is known of: the whole request fails (RFC 5272 section 3.2.1.1). */
   unknown: number[];
+  /** addExtensions: extensions are the profile's. */
+  extending: number[];
 }
 
-export interface IdentityProof {
-  bodyPartId: number;
-  /** Of the shared secret, and of the HMAC. */
-  hash: SignatureDigest;
-  mac: SignatureDigest;
-  witness: Buffer;
-}
-
-export interface RevocationRequest {
-  bodyPartId: number;
-  issuerDer: Buffer;
-  /** Lower-case hex of the INTEGER's content. */
-  serial: string;
-  /** CRLReason by its number. */
-  reason: number;
-}
-
-const MAX_OCTETS = 256;
 /** As many as requests: each costs a transaction and an audit entry. */
-const MAX_REVOCATIONS = 16;
-const MACS: ReadonlyMap<string, SignatureDigest> = new Map([
-  [OID.hmacWithSha256, 'sha256'],
-  [OID.hmacWithSha384, 'sha384'],
-  [OID.hmacWithSha512, 'sha512'],
-]);
+const MAX_OF_A_KIND = 16;
 
-/**
- * Reads the controls. Throws `malformed`; `invalid` (code `unsupportedAlgorithm`) for an identity proof by SHA-1, which the first
- * version of that control is fixed to, or by another algorithm that is not taken.
- */
-export function readCmcControls({ controls }: Pick<PkiData, 'controls'>): CmcControls {
-  const found: CmcControls = {
+/** Any other control stands at most once. */
+const REPEATABLE: readonly string[] = [
+  OID.cmcRevokeRequest,
+  OID.cmcQueryPending,
+  OID.cmcConfirmCertAcceptance,
+  OID.cmcLraPopWitness,
+  OID.cmcRaIdentityWitness,
+  OID.cmcControlProcessed,
+  OID.cmcAddExtensions,
+];
+
+export function noControls(): CmcControls {
+  return {
     transactionId: undefined,
     senderNonce: undefined,
+    dataReturn: undefined,
     identification: undefined,
     identityProof: undefined,
+    popLinkRandom: undefined,
     revocations: [],
+    queries: [],
+    acceptances: [],
+    popByRa: [],
+    ofRa: [],
+    processed: [],
     unknown: [],
+    extending: [],
   };
+}
+
+/**
+ * Reads the controls. Throws PartsRefused that names the control: `malformed`; `invalid` (code `unsupportedAlgorithm`) for an identity
+ * proof by SHA-1, which the first version of that control is fixed to, or by another algorithm that is not taken.
+ */
+export function readCmcControls({ controls }: Pick<PkiData, 'controls'>): CmcControls {
+  const found = noControls();
   const seen = new Set<string>();
   for (const control of controls) {
-    if (control.type !== OID.cmcRevokeRequest) {
-      if (seen.has(control.type)) throw malformed('has a control twice');
+    try {
+      if (seen.has(control.type) && !REPEATABLE.includes(control.type)) throw malformed('has a control twice');
       seen.add(control.type);
+      if (!readReflected(found, control) && !readProof(found, control) && !readAsked(found, control)) {
+        readOfRa(found, control);
+      }
+    } catch (error) {
+      if (!isAuthorityError(error)) throw error;
+      throw new PartsRefused(error.kind, error.detail, [control.bodyPartId], { code: error.code });
     }
-    readControl(found, control);
   }
   return found;
 }
 
-function readControl(found: CmcControls, control: CmcControl): void {
+/** What goes back as it came, or changes nothing. False for another. */
+function readReflected(found: CmcControls, control: CmcControl): boolean {
   switch (control.type) {
     case OID.cmcTransactionId:
-      found.transactionId = transactionIdOf(valueOf(control));
-      break;
+      found.transactionId = readTransactionId(valueOf(control));
+      return true;
     case OID.cmcSenderNonce:
-      found.senderNonce = octetsOf(valueOf(control));
-      break;
+      found.senderNonce = readOctets(valueOf(control), 'nonce');
+      return true;
+    case OID.cmcDataReturn:
+      found.dataReturn = readReturned(valueOf(control));
+      return true;
+    case OID.cmcRecipientNonce:
+    case OID.cmcRegInfo:
+      return true;
+    default:
+      return false;
+  }
+}
+
+function readProof(found: CmcControls, control: CmcControl): boolean {
+  switch (control.type) {
     case OID.cmcIdentification:
-      found.identification = textOf(valueOf(control));
-      break;
+      found.identification = readIdentification(valueOf(control));
+      return true;
     case OID.cmcIdentityProof:
       throw new AuthorityError('invalid', 'identityProof is by SHA-1; send identityProofV2 with SHA-256 or better', {
         code: 'unsupportedAlgorithm',
       });
     case OID.cmcIdentityProofV2:
-      found.identityProof = readIdentityProof(control.bodyPartId, valueOf(control));
-      break;
-    case OID.cmcRevokeRequest:
-      if (found.revocations.length + control.values.length > MAX_REVOCATIONS) {
-        throw malformed(`revokes more than ${MAX_REVOCATIONS} certificates`);
-      }
-      for (const value of control.values) found.revocations.push(readRevocation(control.bodyPartId, value));
-      break;
-    case OID.cmcRecipientNonce:
-    case OID.cmcRegInfo:
-      break;
+      found.identityProof = readWitness(valueOf(control), 'identityProofV2');
+      return true;
+    case OID.cmcPopLinkRandom:
+      found.popLinkRandom = readOctets(valueOf(control), 'popLinkRandom');
+      return true;
     default:
-      found.unknown.push(control.bodyPartId);
+      return false;
   }
+}
+
+function readAsked(found: CmcControls, control: CmcControl): boolean {
+  const { bodyPartId, values } = control;
+  switch (control.type) {
+    case OID.cmcRevokeRequest:
+      checkCount(found.revocations.length + values.length);
+      for (const value of values) found.revocations.push(readRevocation(bodyPartId, value));
+      return true;
+    case OID.cmcQueryPending:
+      checkCount(found.queries.length + 1);
+      found.queries.push({ bodyPartId, token: readOctets(valueOf(control), 'queryPending') });
+      return true;
+    case OID.cmcConfirmCertAcceptance:
+      checkCount(found.acceptances.length + 1);
+      found.acceptances.push(readAcceptance(bodyPartId, valueOf(control)));
+      return true;
+    default:
+      return false;
+  }
+}
+
+function readOfRa(found: CmcControls, control: CmcControl): void {
+  const { bodyPartId } = control;
+  switch (control.type) {
+    case OID.cmcLraPopWitness:
+      found.popByRa.push(readPopByRa(bodyPartId, valueOf(control)));
+      break;
+    case OID.cmcRaIdentityWitness:
+      checkPath(valueOf(control));
+      break;
+    case OID.cmcControlProcessed:
+      found.processed.push(...readProcessed(valueOf(control)));
+      break;
+    case OID.cmcAddExtensions:
+      found.extending.push(bodyPartId);
+      return;
+    default:
+      found.unknown.push(bodyPartId);
+      return;
+  }
+  found.ofRa.push(bodyPartId);
+}
+
+function checkCount(count: number): void {
+  if (count > MAX_OF_A_KIND) throw malformed(`has more than ${MAX_OF_A_KIND} revocations, queries or confirmations`);
 }
 
 function valueOf({ values }: CmcControl): Buffer {
   const [value] = values;
   if (value === undefined || values.length > 1) throw malformed('has a control with another number of values than one');
   return value;
-}
-
-function transactionIdOf(value: Buffer): Buffer {
-  const reader = DerReader.open(value, 'transactionId');
-  reader.integer();
-  reader.finish();
-  if (value.length > MAX_OCTETS) reader.fail('is too long');
-  return value;
-}
-
-function octetsOf(value: Buffer): Buffer {
-  const reader = DerReader.open(value, 'nonce');
-  const octets = reader.octetString();
-  reader.finish();
-  if (octets.length === 0 || octets.length > MAX_OCTETS) reader.fail('is empty or too long');
-  return octets;
-}
-
-function textOf(value: Buffer): string {
-  const reader = DerReader.open(value, 'identification');
-  const text = reader.text();
-  reader.finish();
-  if (text === '' || text.length > MAX_OCTETS) reader.fail('is empty or too long');
-  return text;
-}
-
-/** RFC 5272 section 6.2.1. */
-function readIdentityProof(bodyPartId: number, value: Buffer): IdentityProof {
-  const proof = DerReader.openSequence(value, 'identityProofV2');
-  const hash = digestByOid(algorithmOf(proof));
-  const mac = MACS.get(algorithmOf(proof));
-  if (mac === undefined) {
-    throw new AuthorityError('invalid', 'the identity proof is by a MAC that is not taken; use HMAC with SHA-256', {
-      code: 'unsupportedAlgorithm',
-    });
-  }
-  const witness = proof.octetString();
-  proof.finish();
-  return { bodyPartId, hash, mac, witness };
-}
-
-function algorithmOf(reader: DerReader): string {
-  const algorithm = reader.sequence();
-  const oid = algorithm.oid();
-  if (!algorithm.done) algorithm.null();
-  algorithm.finish();
-  return oid;
-}
-
-/** RFC 5272 section 6.11; date, passphrase and comment change nothing here. */
-function readRevocation(bodyPartId: number, value: Buffer): RevocationRequest {
-  const revocation = DerReader.openSequence(value, 'revokeRequest');
-  const issuerDer = revocation.element();
-  const serial = revocation.integer().toString('hex');
-  const reason = revocation.enumerated();
-  return { bodyPartId, issuerDer, serial, reason };
-}
-
-/**
- * The witness that who knows the secret computes: HMAC over reqSequence, under the hash of the secret and, where there is one, of the
- * identification behind it (RFC 5272 sections 6.2.1 and 6.2.3).
- */
-export function identityWitness(
-  proof: Pick<IdentityProof, 'hash' | 'mac'>,
-  secret: string,
-  identification: string | undefined,
-  reqSequence: Buffer,
-): Buffer {
-  const key = createHash(proof.hash)
-    .update(secret)
-    .update(identification ?? '')
-    .digest();
-  return createHmac(proof.mac, key).update(reqSequence).digest();
-}
-
-/** In constant time. */
-export function checkIdentityProof(
-  proof: IdentityProof,
-  secret: string,
-  identification: string | undefined,
-  reqSequence: Buffer,
-): boolean {
-  const wanted = identityWitness(proof, secret, identification, reqSequence);
-  return proof.witness.length === wanted.length && timingSafeEqual(proof.witness, wanted);
 }
 
 const malformed = (problem: string): AuthorityError => new AuthorityError('malformed', `the CMC request ${problem}`);

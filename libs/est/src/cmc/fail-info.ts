@@ -1,4 +1,6 @@
 import type { AuthorityError } from '#kernel';
+import { PartsRefused } from './parts-refused.js';
+import type { CmcStatusInfo } from './pki-response.js';
 
 /** CMCStatus (RFC 5272 section 6.1.1), those that are answered here. */
 export const CMC_STATUS = { success: 0, failed: 2, pending: 3, noSupport: 4 } as const;
@@ -28,6 +30,8 @@ export function failInfoOf(error: AuthorityError): CmcFailInfo {
   switch (error.code) {
     case 'badSignature':
     case 'channelBinding':
+    case 'popByRa':
+    case 'popLink':
       return 'popFailed';
     case 'popRequired':
       return 'popRequired';
@@ -40,6 +44,7 @@ export function failInfoOf(error: AuthorityError): CmcFailInfo {
     case 'keyReuse':
       return 'noKeyReuse';
     case 'unsupportedExtension':
+    case 'usage':
       return 'unsupportedExt';
     case 'badMessageCheck':
       return 'badMessageCheck';
@@ -73,4 +78,16 @@ function byKind({ kind }: AuthorityError): CmcFailInfo {
     default:
       return kind satisfies never;
   }
+}
+
+/** What an error says of these parts, or of those that it names itself; a request of a form that is not known is not failed but not supported. */
+export function failedStatus(error: AuthorityError, bodyParts: readonly number[]): CmcStatusInfo {
+  const unsupported = error.code === 'noSupport';
+  return {
+    status: unsupported ? 'noSupport' : 'failed',
+    bodyList: [...(error instanceof PartsRefused ? error.bodyParts : bodyParts)],
+    text: error.kind === 'internal' ? undefined : error.detail,
+    failInfo: unsupported ? undefined : failInfoOf(error),
+    pending: undefined,
+  };
 }

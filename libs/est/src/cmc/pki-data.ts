@@ -4,6 +4,8 @@ import { contextConstructedTag, DerReader, walkDer, type DerLimits } from '#pki'
 export interface PkiData {
   controls: CmcControl[];
   requests: TaggedRequest[];
+  /** Body parts with requests of another form than PKCS#10 and CRMF: none is processed (section 3.2.1.2). */
+  otherRequests: number[];
   /** DER of reqSequence, over which an identity proof is computed (section 6.2.1). */
   reqSequence: Buffer;
 }
@@ -29,8 +31,8 @@ const MAX_CONTROLS = 32;
 const MAX_BODY_PART_ID = 4_294_967_295n;
 
 /**
- * Reads the content of a full request. Every body part has an id of its own, above 0; nested messages and requests of other forms are
- * refused. Throws `malformed`, `tooLarge`.
+ * Reads the content of a full request. Every body part has an id of its own, above 0. Nested and other messages, which no control that is
+ * taken refers to, are passed over, as section 3.2.1 wants it. Throws `malformed`, `tooLarge`.
  */
 export function readPkiData(content: Buffer): PkiData {
   walkDer(content, 'PKIData', LIMITS);
@@ -38,19 +40,17 @@ export function readPkiData(content: Buffer): PkiData {
   const ids = new Set<number>();
   const controls = readControls(data.sequence(), ids);
   const reqSequence = data.peekElement();
-  const requests = readRequests(data.sequence(), ids);
-  for (const what of ['cmsSequence', 'otherMsgSequence']) {
-    if (!data.sequence().done) data.fail(`has a ${what}, which is not taken`);
-  }
+  const { requests, otherRequests } = readRequests(data.sequence(), ids);
+  for (const messages of [data.sequence(), data.sequence()]) passOver(messages, ids);
   data.finish();
-  return { controls, requests, reqSequence };
+  return { controls, requests, otherRequests, reqSequence };
 }
 
 /** The attributes of a controlSequence; also of a response. */
-export function readControls(list: DerReader, ids: Set<number>): CmcControl[] {
+export function readControls(list: DerReader, ids: Set<number>, most = MAX_CONTROLS): CmcControl[] {
   const controls: CmcControl[] = [];
   while (!list.done) {
-    if (controls.length === MAX_CONTROLS) list.fail(`has more than ${MAX_CONTROLS} controls`);
+    if (controls.length === most) list.fail(`has more than ${most} controls`);
     const control = list.sequence();
     const bodyPartId = readBodyPartId(control, ids);
     const type = control.oid();
@@ -63,28 +63,40 @@ export function readControls(list: DerReader, ids: Set<number>): CmcControl[] {
   return controls;
 }
 
-function readRequests(list: DerReader, ids: Set<number>): TaggedRequest[] {
-  const requests: TaggedRequest[] = [];
-  while (!list.done) {
-    if (requests.length === MAX_REQUESTS) list.fail(`has more than ${MAX_REQUESTS} requests`);
-    requests.push(readRequest(list, ids));
+function passOver(messages: DerReader, ids: Set<number>): void {
+  let count = 0;
+  while (!messages.done) {
+    if (++count > MAX_REQUESTS) messages.fail(`has more than ${MAX_REQUESTS} messages in it`);
+    readBodyPartId(messages.sequence(), ids);
   }
-  return requests;
 }
 
-function readRequest(list: DerReader, ids: Set<number>): TaggedRequest {
-  const tag = list.peekTag();
-  if (tag === contextConstructedTag(0)) {
-    const tagged = list.enter(tag);
-    const bodyPartId = readBodyPartId(tagged, ids);
-    const der = tagged.element();
-    tagged.finish();
-    return { bodyPartId, form: 'pkcs10', der };
+function readRequests(list: DerReader, ids: Set<number>): Pick<PkiData, 'requests' | 'otherRequests'> {
+  const read: Pick<PkiData, 'requests' | 'otherRequests'> = { requests: [], otherRequests: [] };
+  while (!list.done) {
+    if (read.requests.length + read.otherRequests.length === MAX_REQUESTS) {
+      list.fail(`has more than ${MAX_REQUESTS} requests`);
+    }
+    const tag = list.peekTag();
+    if (tag === contextConstructedTag(0)) read.requests.push(readPkcs10(list.enter(tag), ids));
+    else if (tag === contextConstructedTag(1)) read.requests.push(readCrmf(list, ids));
+    else if (tag === contextConstructedTag(2)) read.otherRequests.push(readBodyPartId(list.enter(tag), ids));
+    else list.fail('has a request that is none');
   }
-  if (tag !== contextConstructedTag(1)) list.fail('has a request that is neither PKCS#10 nor CRMF');
+  return read;
+}
+
+function readPkcs10(tagged: DerReader, ids: Set<number>): TaggedRequest {
+  const bodyPartId = readBodyPartId(tagged, ids);
+  const der = tagged.element();
+  tagged.finish();
+  return { bodyPartId, form: 'pkcs10', der };
+}
+
+/** The id of a CRMF request is its certReqId (section 3.2.1.2.2). */
+function readCrmf(list: DerReader, ids: Set<number>): TaggedRequest {
   const der = list.peekElement();
-  // The id of a CRMF request is its certReqId (section 3.2.1.2.2).
-  const bodyPartId = readBodyPartId(list.enter(tag).sequence(), ids);
+  const bodyPartId = readBodyPartId(list.enter(contextConstructedTag(1)).sequence(), ids);
   return { bodyPartId, form: 'crmf', der };
 }
 

@@ -23,14 +23,20 @@ export interface PkiResponse {
   senderNonce: Buffer | undefined;
   /** The sender's. */
   recipientNonce: Buffer | undefined;
+  /** The sender's (RFC 5272 section 6.4). */
+  dataReturn: Buffer | undefined;
 }
 
+/** One status for each part of the largest request, and what goes back. */
+const MAX_CONTROLS = 80;
+
 export function encodePkiResponse(response: PkiResponse): Buffer {
-  const { statuses, transactionId, senderNonce, recipientNonce } = response;
+  const { statuses, transactionId, senderNonce, recipientNonce, dataReturn } = response;
   const values: [string, Buffer][] = statuses.map((status) => [OID.cmcStatusInfoV2, encodeStatus(status)]);
   if (transactionId !== undefined) values.push([OID.cmcTransactionId, transactionId]);
   if (senderNonce !== undefined) values.push([OID.cmcSenderNonce, der.octetString(senderNonce)]);
   if (recipientNonce !== undefined) values.push([OID.cmcRecipientNonce, der.octetString(recipientNonce)]);
+  if (dataReturn !== undefined) values.push([OID.cmcDataReturn, der.octetString(dataReturn)]);
   const controls = values.map(([type, value], at) =>
     der.sequence(der.integer(at + 1), der.oid(type), der.setOf(value)),
   );
@@ -55,14 +61,16 @@ export function readPkiResponse(content: Buffer): PkiResponse {
     transactionId: undefined,
     senderNonce: undefined,
     recipientNonce: undefined,
+    dataReturn: undefined,
   };
-  for (const { type, values } of readControls(outer.sequence(), new Set())) {
+  for (const { type, values } of readControls(outer.sequence(), new Set(), MAX_CONTROLS)) {
     const [value] = values;
     if (value === undefined || values.length > 1) outer.fail('has a control with another number of values than one');
     if (type === OID.cmcStatusInfoV2) response.statuses.push(readStatus(value));
     else if (type === OID.cmcTransactionId) response.transactionId = value;
     else if (type === OID.cmcSenderNonce) response.senderNonce = DerReader.open(value, 'nonce').octetString();
     else if (type === OID.cmcRecipientNonce) response.recipientNonce = DerReader.open(value, 'nonce').octetString();
+    else if (type === OID.cmcDataReturn) response.dataReturn = DerReader.open(value, 'dataReturn').octetString();
   }
   outer.sequence();
   outer.sequence();

@@ -11,27 +11,57 @@ import {
   signBytes,
   type SignatureDigest,
 } from '#pki';
-import { identityWitness } from '../cmc/controls.js';
+import { identityWitness, popLinkWitness } from '../cmc/witness.js';
 
 /** A full request as a client builds it (RFC 5272 section 3.2.1), for tests. */
 export interface FullRequest {
   requests?: Buffer[];
   controls?: { id: number; type: string; values: Buffer[] }[];
+  /** TaggedContentInfo. */
+  nested?: Buffer[];
 }
 
 export const control = (id: number, type: string, ...values: Buffer[]) => ({ id, type, values });
 export const taggedPkcs10 = (id: number, csr: Buffer): Buffer => der.constructed(0, der.integer(id), csr);
 
-export function encodePkiData({ requests = [], controls = [] }: FullRequest): Buffer {
+export function encodePkiData({ requests = [], controls = [], nested = [] }: FullRequest): Buffer {
   return der.sequence(
     der.sequence(
       ...controls.map(({ id, type, values }) => der.sequence(der.integer(id), der.oid(type), der.setOf(...values))),
     ),
     der.sequence(...requests),
-    der.sequence(),
+    der.sequence(...nested),
     der.sequence(),
   );
 }
+
+/** A CertReqMsg (RFC 4211) with this CertTemplate; `prove` signs the CertRequest, and without it there is no proof. */
+export function crmfRequest(
+  id: number,
+  template: { subject: Buffer; spki: Buffer; extensions?: Buffer[]; controls?: Buffer[] },
+  prove?: { algorithm: Buffer; sign: (request: Buffer) => Buffer },
+): Buffer {
+  const { subject, extensions, controls } = template;
+  const spki = Buffer.from(template.spki);
+  spki[0] = 0xa6;
+  const request = der.sequence(
+    der.integer(id),
+    der.sequence(der.constructed(5, subject), spki, ...(extensions ? [der.constructed(9, ...extensions)] : [])),
+    ...(controls ? [der.sequence(...controls)] : []),
+  );
+  const proof = prove
+    ? [der.constructed(1, prove.algorithm, der.bitString(prove.sign(request)))]
+    : [der.primitive(0, Buffer.alloc(0))];
+  return der.constructed(1, request, ...proof);
+}
+
+/** The value of popLinkWitnessV2 by SHA-256, for the attributes of PKCS#10 or the controls of CRMF. */
+export const popLink = (secret: string, random: Buffer): Buffer =>
+  der.sequence(
+    der.sequence(der.oid(OID.sha256)),
+    der.sequence(der.oid(OID.hmacWithSha256)),
+    der.octetString(popLinkWitness({ hash: 'sha256', mac: 'sha256' }, secret, random)),
+  );
 
 /** identityProofV2 by SHA-256, over the requests as `encodePkiData` writes them. */
 export function identityProof(
@@ -95,3 +125,17 @@ export function signByNewKey(pkiData: Buffer, key: { spki: Buffer; privateKey: K
     ),
   );
 }
+
+/** One of each control that is read and that `encodePkiData` is not told otherwise, for mutants; ids from `first`. */
+export const otherControls = (first: number): { id: number; type: string; values: Buffer[] }[] =>
+  (
+    [
+      [OID.cmcDataReturn, der.octetString(Buffer.from('state'))],
+      [OID.cmcPopLinkRandom, der.octetString(Buffer.alloc(64))],
+      [OID.cmcQueryPending, der.octetString(Buffer.from('00000000-0000-7000-8000-000000000000'))],
+      [OID.cmcConfirmCertAcceptance, der.sequence(der.sequence(), der.integer(5))],
+      [OID.cmcLraPopWitness, der.sequence(der.integer(0), der.sequence(der.integer(1)))],
+      [OID.cmcRaIdentityWitness, der.sequence(der.integer(1))],
+      [OID.cmcControlProcessed, der.sequence(der.sequence(der.integer(1), der.sequence(der.integer(2))))],
+    ] as const
+  ).map(([type, value], at) => control(first + at, type, value));

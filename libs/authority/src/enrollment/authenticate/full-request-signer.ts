@@ -3,6 +3,8 @@ import { cmcSharedSecret } from '#credential';
 import { checkIdentityProof, type CmcControls, type PkiData } from '#est';
 import { addSeconds, AuthorityError } from '#kernel';
 import {
+  DerReader,
+  OID,
   readCertificate,
   verifySigner,
   type Certificate,
@@ -66,9 +68,13 @@ export function checkCertificateSignature(
   }
 }
 
-/** RFC 5272 section 3.2.1.3.3: without a certificate, the key that is asked for signs, named by its identifier. */
+/**
+ * RFC 5272 section 3.2: without a certificate, the key that is asked for signs, named by the identifier that the request asks for, or where
+ * it asks for none by the one that its certificate will have.
+ */
 export function checkOwnSignature(message: SignedMessage, signer: CmsSignerInfo, csr: CertificationRequest): void {
-  const { keyId } = csr.publicKey;
+  const wished = csr.extensions.find(({ oid }) => oid === OID.subjectKeyIdentifier);
+  const keyId = wished ? DerReader.open(wished.value, 'subjectKeyIdentifier').octetString() : csr.publicKey.keyId;
   const named = signer.subjectKeyId?.equals(keyId) === true;
   if (!named) throw badMessage('is signed by a certificate that it does not hold');
   if (!verifySigner(message, signer, csr.publicKey)) throw badMessage('is not signed by the key it asks for');
