@@ -128,7 +128,7 @@ async function answer(deps: EstRouteDependencies, request: FastifyRequest, reply
     return answerServerKeygen(deps.authority, deps.server, label, request, reply, form);
   }
   if (operation === 'fullcmc') {
-    return sendEst(reply, await answerFullCmc(deps.authority, deps.server, label, request, form));
+    return answerFullCmc(deps.authority, deps.server, label, request, reply, form);
   }
   const outcome = await enroll(deps.authority, operation, label, request);
   if (outcome.state === 'pending') return sendEst(reply, pendingResponse(outcome.retryAfter));

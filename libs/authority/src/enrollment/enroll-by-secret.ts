@@ -4,13 +4,13 @@ import {
   findCertificate,
   latestStatus,
   lockDevice,
-  readSecretEnrollment,
   readStanding,
   type IntentRow,
   type SecretEnrollment,
 } from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
-import { checkSecret, wrongSecret, type PresentedSecret } from './authenticate/secret.js';
+import { findSecret, type PresentedSecret } from './authenticate/secret.js';
+import { wrongSecret } from './authenticate/wrong-secret.js';
 import {
   checkBegun,
   checkStanding,
@@ -45,10 +45,7 @@ async function tryOnce(
   request: EstRequest,
   presented: PresentedSecret,
 ): Promise<EnrollmentOutcome | undefined> {
-  const { id } = presented;
-  const spki = request.csr.publicKey.sha256;
-  const found = id === undefined ? undefined : await a.database.single((tx) => readSecretEnrollment(tx, id, spki));
-  const { secret, device, standing } = checkSecret(a, presented, found);
+  const { secret, device, standing } = await findSecret(a, presented, request.csr.publicKey.sha256);
   const actor: Actor = {
     id: `device:${device.id}`,
     organizationId: a.authorityId,

@@ -19,6 +19,7 @@ import {
   signerCertificate,
 } from './authenticate/full-request-signer.js';
 import type { Principal } from './authenticate/principal.js';
+import { presentedDigest } from './authenticate/digest.js';
 import { presentedSecret } from './authenticate/secret.js';
 import { enrollAs } from './enroll.js';
 import type { EstRequest } from './est-request.js';
@@ -119,6 +120,7 @@ async function bySecret(a: AuthorityContext, request: FullRequest, controls: Cmc
   if (!label.authentication.includes('secret')) {
     throw new AuthorityError('unauthenticated', 'sign the full request with the key of a certificate');
   }
+  if (presented.digest) return { method: 'secret', presented: presentedDigest(a, presented.digest, address) };
   const secret = presented.basic
     ? presentedSecret(a, presented.basic, address)
     : await proveIdentity(a, controls, data, address);
@@ -175,7 +177,7 @@ async function recordingFull<T>(a: AuthorityContext, request: FullRequest, work:
     if (isAuthorityError(error)) {
       const { address, requestId, message, presented } = request;
       const [certificate] = message.certificates;
-      const claimedUser = presented.basic?.user;
+      const claimedUser = presented.digest?.user ?? presented.basic?.user;
       await recordRefusal(a, {
         operation: 'fullcmc',
         address,
