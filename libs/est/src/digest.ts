@@ -66,7 +66,7 @@ export function readDigest(header: string | undefined): DigestCredentials | unde
 /** By name in small letters: each once, in one pass. */
 function readParameters(text: string, start: number): Map<string, string> {
   const given = new Map<string, string>();
-  for (let at = start; at < text.length; ) {
+  for (let at = start; at < text.length;) {
     PARAMETER.lastIndex = at;
     const [whole, name = '', quoted, token] = PARAMETER.exec(text) ?? [];
     if (whole === undefined) throw malformed('it is not a list of parameters');

@@ -67,7 +67,8 @@ export async function findSecret(
 ): Promise<SecretEnrollment> {
   if ('digest' in presented) return findByDigest(a, presented, spkiSha256);
   const { id } = presented;
-  const found = id === undefined ? undefined : await a.database.single((tx) => readSecretEnrollment(tx, id, spkiSha256));
+  const found =
+    id === undefined ? undefined : await a.database.single((tx) => readSecretEnrollment(tx, id, spkiSha256));
   return checkSecret(a, presented, found);
 }
 
