@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   currentLabel,
   DigestNonces,
+  FailedAttempts,
   resetDevice,
   rewrapVerifiers,
   suspendDevice,
@@ -150,6 +151,30 @@ describe('a label with Digest', () => {
     expect((await ask(await challenge())).status).toBe(202);
     await approveEnrollment(db, made.device.id);
     expect((await ask(await challenge())).status).toBe(200);
+  });
+});
+
+describe('a request without a body and without credentials', () => {
+  test('is a question for the nonce: 401, and no entry of a refusal', async () => {
+    const before = await newestRefusal(db);
+    for (const [operation, type] of [
+      ['simpleenroll', 'application/pkcs10'],
+      ['serverkeygen', 'application/pkcs10'],
+      ['fullcmc', 'application/pkcs7-mime'],
+    ] as const) {
+      const answer = await call(operation, undefined, Buffer.alloc(0), type);
+      expect([answer.status, nonceOf(answer)]).toEqual([401, expect.any(String)]);
+    }
+    expect(await newestRefusal(db)).toEqual(before);
+  });
+
+  test('is malformed where it renews, where it has credentials, and at a label without Digest', async () => {
+    const made = await makeDevice(db, product);
+    const empty = Buffer.alloc(0);
+    expect((await call('simplereenroll', undefined, empty)).status).toBe(400);
+    expect((await call('simpleenroll', await headerOf(made), empty)).status).toBe(400);
+    const headers = { 'content-type': 'application/pkcs10' };
+    expect((await plane.ask({ csr: empty, headers })).status).toBe(400);
   });
 });
 
@@ -397,13 +422,26 @@ describe('an answer to the challenge', () => {
     expect((await enrolls(other)).status).toBe(403);
   });
 
-  test('that is wrong too often makes the device wait by Digest, and by Digest alone (EX14)', async () => {
+  test('that is wrong too often makes the address wait, and nobody else (EX14)', async () => {
     const made = await makeDevice(db, product);
-    const statuses: number[] = [];
-    for (let tries = 0; tries < 5; tries++) statuses.push((await enrolls(made, { password: 'x' })).status);
-    expect(statuses).toEqual([401, 401, 401, 401, 401]);
-    const late = await enrolls(made);
-    expect([late.status, Number(late.headers['retry-after'])]).toEqual([429, expect.any(Number)]);
-    expect((await call('simpleenroll', basic(made.device.id, made.secret), plainCsr(newKey()))).status).toBe(200);
+    const { failedAttempts } = plane.est;
+    plane.est.failedAttempts = new FailedAttempts(db.clock, { perAddressPerMinute: 8, perSecretPerMinute: 2 });
+    try {
+      const from = (host: string, header: string) =>
+        call('simpleenroll', header, plainCsr(newKey()), 'application/pkcs10', host);
+      const wrong = async () => headerOf(made, { password: 'x' });
+      const foreign = async () =>
+        headerOf(made, { nonce: new DigestNonces(db.clock, createSecretKey(randomBytes(32))).make() });
+      const statuses: number[] = [];
+      for (let tries = 0; tries < 4; tries++) {
+        for (const header of [await wrong(), await foreign()]) statuses.push((await from('127.0.8.1', header)).status);
+      }
+      expect(statuses).toEqual(Array.from({ length: 8 }, () => 401));
+      const late = await from('127.0.8.1', await headerOf(made));
+      expect([late.status, Number(late.headers['retry-after'])]).toEqual([429, expect.any(Number)]);
+      certificateOf(await from('127.0.8.2', await headerOf(made)));
+    } finally {
+      plane.est.failedAttempts = failedAttempts;
+    }
   });
 });

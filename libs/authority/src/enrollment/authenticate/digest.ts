@@ -20,20 +20,20 @@ export interface PresentedDigest {
 }
 
 /**
- * Reads what was sent by HTTP Digest, whose nonce is ours and fresh. Throws `limited` as for Basic, counted by the user
- * since no secret is named (EX14); `unauthenticated`, with code `staleNonce` where another try with the new nonce may do.
+ * Reads what was sent by HTTP Digest, whose nonce is ours and fresh. Throws `limited` when this address has failed too often
+ * (EX14): no secret is named, and by the device, whose id is no secret, anybody could lock it out. Throws `unauthenticated`,
+ * with code `staleNonce` where another try with the new nonce may do.
  */
 export function presentedDigest(
   a: AuthorityContext,
   digest: NonNullable<Presented['digest']>,
   address: string,
 ): PresentedDigest {
-  const presented = { user: digest.user, digest, address };
-  a.failedAttempts.check(address, counted(presented));
+  a.failedAttempts.check(address);
   const judged = a.digestNonces.judge(digest.nonce);
-  if (judged === 'foreign') throw refused(a, presented);
+  if (judged === 'foreign') throw refused(a, address);
   if (judged === 'old') throw staleNonce();
-  return presented;
+  return { user: digest.user, digest, address };
 }
 
 /**
@@ -46,7 +46,7 @@ export async function findByDigest(
   presented: PresentedDigest,
   spkiSha256: Buffer,
 ): Promise<SecretEnrollment> {
-  const { user, digest } = presented;
+  const { user, digest, address } = presented;
   const candidates = isId(user)
     ? await a.database.single((tx) => readDigestEnrollments(tx, user, spkiSha256, TRIED))
     : [];
@@ -56,7 +56,7 @@ export async function findByDigest(
     const expected = digestResponse(candidate ? openDigest(a, candidate) : NO_KEY, digest);
     if (timingSafeEqual(expected, digest.response)) found ??= candidate;
   }
-  if (found === undefined) throw refused(a, presented);
+  if (found === undefined) throw refused(a, address);
   if (!a.digestNonces.claim(digest.nonce, digest.nc, digest)) throw staleNonce();
   return found;
 }
@@ -67,13 +67,10 @@ function openDigest(a: AuthorityContext, { secret, device }: SecretEnrollment): 
   return openVerifier(pepperOf(a, secret.pepperVersion), secret.sealedDigest, digestSealContext(secret, device));
 }
 
-function refused(a: AuthorityContext, presented: PresentedDigest): AuthorityError {
-  a.failedAttempts.record(presented.address, counted(presented));
+function refused(a: AuthorityContext, address: string): AuthorityError {
+  a.failedAttempts.record(address);
   return wrongSecret();
 }
-
-/** Only what may be a device is counted by name: anything else there may be without end. */
-const counted = ({ user }: PresentedDigest): string | undefined => (isId(user) ? user : undefined);
 
 const staleNonce = (): AuthorityError =>
   new AuthorityError('unauthenticated', 'the nonce is old or was used; answer the new one', { code: 'staleNonce' });
