@@ -4,6 +4,7 @@ import {
   currentLabel,
   DigestNonces,
   FailedAttempts,
+  registerDevice,
   resetDevice,
   rewrapVerifiers,
   suspendDevice,
@@ -76,7 +77,7 @@ const certificateOf = (answer: HttpsAnswer) => {
 let hosts = 0;
 const enrolls = async (made: TestDevice, some: Partial<DigestAnswer> = {}, csr = plainCsr(newKey())) =>
   call('simpleenroll', await headerOf(made, some), csr, 'application/pkcs10', `127.0.9.${(++hosts % 250) + 1}`);
-const digests = ({ device }: TestDevice) =>
+const digests = ({ device }: Pick<TestDevice, 'device'>) =>
   db.sql<{ sealed_digest: Buffer | null }>(
     `select sealed_digest from enrollment_secrets where device_id = $1 order by created_at`,
     [device.id],
@@ -202,6 +203,14 @@ describe('what is kept of a secret for Digest', () => {
     expect(dump).toContain(row!.sealed_digest!.toString('hex'));
     for (const secret of [key, made.secret]) expect(dump).not.toContain(secret);
     expect(await digests(early)).toEqual([{ sealed_digest: null }]);
+    const profile = 'device-short-lived';
+    const kept = async () =>
+      (await digests(await registerDevice(api, db.operator, { appId: product.appId, profile })))[0]?.sealed_digest !==
+      null;
+    await makeLabel(db, { profile }, profile);
+    expect(await kept()).toBe(false);
+    await makeLabel(db, { profile, digest: true }, profile);
+    expect(await kept()).toBe(true);
   });
 
   test('a secret of before the label had Digest is good for Basic; a reset makes one for both', async () => {
