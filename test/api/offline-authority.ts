@@ -1,6 +1,6 @@
 import { createSecretKey, randomBytes } from 'node:crypto';
 import { pino } from 'pino';
-import { FailedAttempts, IssuerDirectory, Quotas, type AuthorityContext } from '#authority';
+import { DigestNonces, FailedAttempts, IssuerDirectory, Quotas, type AuthorityContext } from '#authority';
 import { mintApiKey, mintOperatorToken, verifierHash } from '#credential';
 import { AuthorityError, loadConfig, systemClock, type Config } from '#kernel';
 import type { KeyEntry, PersonEntry, TokenEntry } from '#status';
@@ -119,6 +119,7 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
     settings: config,
     authorityId: AUTHORITY,
     failedAttempts: new FailedAttempts(systemClock, config.failedAuth),
+    digestNonces: new DigestNonces(systemClock, createSecretKey(randomBytes(32))),
     quotas: new Quotas({
       ...{ plane: 'api', database: { transaction: lending, single: lending }, clock: systemClock, log },
       ...{ defaults: config.quotas, authorityId: AUTHORITY },

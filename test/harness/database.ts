@@ -7,6 +7,7 @@ import pg from 'pg';
 import { pino } from 'pino';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../apps/touchmark/src/embedded-postgres.js';
 import {
+  DigestNonces,
   ensureAuthority,
   ensureHierarchy,
   FailedAttempts,
@@ -139,6 +140,7 @@ export async function startTestDatabase(options: TestDatabaseOptions = {}): Prom
       settings,
       authorityId,
       failedAttempts: new FailedAttempts(clock, perMinute, plane === 'worker' ? undefined : new SharedFailures(limits)),
+      digestNonces: new DigestNonces(clock, macKey),
       quotas: new Quotas({ ...limits, defaults: settings.quotas }),
       log: silent,
     };

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { startEmbeddedPostgres } from '../../apps/touchmark/src/embedded-postgres.js';
 import {
   ensureHierarchy,
+  DigestNonces,
   FailedAttempts,
   IssuerDirectory,
   Quotas,
@@ -145,6 +146,7 @@ export async function startInstance(
     settings: loadConfig({}),
     authorityId,
     failedAttempts: new FailedAttempts(clock, { perAddressPerMinute: 100, perSecretPerMinute: 5 }),
+    digestNonces: new DigestNonces(clock, macKey),
     quotas: new Quotas({
       ...{ plane: 'worker', database: databases.worker, clock, authorityId, log: silent },
       defaults: loadConfig({}).quotas,

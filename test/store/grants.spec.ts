@@ -122,7 +122,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     issuers: 'select update(certificate)',
     serials: 'insert select update(state)',
     certificates: 'insert select update(der,superseded_by)',
-    enrollment_secrets: 'select update(bound_request,bound_serial,pepper_version,sealed_verifier,state)',
+    enrollment_secrets: 'select update(bound_request,bound_serial,pepper_version,sealed_digest,sealed_verifier,state)',
     blocked_keys: 'insert select',
     blocked_key_imports: 'select',
     key_findings: 'delete insert select',

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { answerFullRequest, recordRefusal, type AuthorityContext, type FullAnswer } from '#authority';
 import {
   cmcResponse,
@@ -18,7 +18,9 @@ import { AuthorityError, isAuthorityError } from '#kernel';
 import { contentInfo, encodeSignedData, OID, readSignedData, type SignedMessage } from '#pki';
 import type { EstLabel } from '#policy';
 import { addressOf } from './arrival.js';
+import { challengesOf } from './challenges.js';
 import { checkLink, requireLink } from './check-link.js';
+import { sendEst } from './est-routes.js';
 import { arrivedBy, presentedBy } from './presented.js';
 import type { ServerSigner } from './server-signer.js';
 
@@ -30,8 +32,12 @@ export async function answerFullCmc(
   server: ServerSigner,
   label: EstLabel,
   request: FastifyRequest,
+  reply: FastifyReply,
   form: LineForm,
-): Promise<EstResponse> {
+): Promise<FastifyReply> {
+  // A response to the challenge of Digest answers a nonce, which only the challenge has.
+  const send = (response: EstResponse, error: unknown): FastifyReply =>
+    sendEst(reply, response, response.status === 401 && label.digest ? challengesOf(authority, label, error) : {});
   let data: PkiData | undefined;
   try {
     const message = readMessage(request);
@@ -51,12 +57,12 @@ export async function answerFullCmc(
       address,
       requestId: request.id,
     });
-    return cmcResponse(sign(authority, server, answer), form, answer);
+    return send(cmcResponse(sign(authority, server, answer), form, answer), answer.error);
   } catch (error) {
     // What is not ours to tell goes the way of every error: logged, and as a line that tells nothing.
     if (!isAuthorityError(error) || error.kind === 'internal') throw error;
     await auditUnread(authority, request, error);
-    return cmcResponse(sign(authority, server, refusal(error, data)), form, { error });
+    return send(cmcResponse(sign(authority, server, refusal(error, data)), form, { error }), error);
   }
 }
 

@@ -86,7 +86,7 @@ function estModule({ authority, log, readiness }: EstDependencies): DynamicModul
   };
 }
 
-function createAdapter({ tls, log }: EstDependencies): FastifyAdapter {
+function createAdapter({ authority, tls, log }: EstDependencies): FastifyAdapter {
   const adapter = new FastifyAdapter({
     https: {
       ...tlsOptions(tls),
@@ -107,7 +107,7 @@ function createAdapter({ tls, log }: EstDependencies): FastifyAdapter {
     // Nest middleware is not used; each request would pay for it.
     skipMiddie: true,
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-      sendError(fromFramework(error), request, reply, log);
+      sendError(authority, fromFramework(error), request, reply, log);
     },
     clientErrorHandler: refuseUnreadable,
   });

@@ -2,10 +2,10 @@ import { Catch, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common'
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { recordRefusal, type AuthorityContext } from '#authority';
-import { challenges, errorResponse, EST_OPERATIONS, readBasic } from '#est';
+import { errorResponse, EST_OPERATIONS, readBasic, readDigest } from '#est';
 import { isAuthorityError, type AuthorityError } from '#kernel';
-import type { AuthenticationMethod, EstLabel } from '#policy';
 import { addressOf } from './arrival.js';
+import { challengesOf } from './challenges.js';
 import { sendEst } from './est-routes.js';
 import { fromFramework } from './framework-error.js';
 
@@ -26,7 +26,7 @@ export class EstFilter implements ExceptionFilter {
     const error = fromFramework(raised);
     if (isAuthorityError(error) && (asksForCertificate(request) || error.code === 'clientCertUntrusted'))
       await this.record(request, error);
-    sendError(error, request, reply, this.log);
+    sendError(this.authority, error, request, reply, this.log);
   }
 
   private async record(request: FastifyRequest, error: AuthorityError): Promise<void> {
@@ -52,13 +52,21 @@ function asksForCertificate(request: FastifyRequest): boolean {
 /** Who the refused one says it is, where that can be read; nobody has checked it. */
 function userOf(request: FastifyRequest): string | undefined {
   try {
-    return readBasic(request.headers.authorization)?.user;
+    const { authorization } = request.headers;
+    const digest = request.estLabel?.digest === true ? readDigest(authorization) : undefined;
+    return digest?.user ?? readBasic(authorization)?.user;
   } catch {
     return undefined;
   }
 }
 
-export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): void {
+export function sendError(
+  authority: AuthorityContext,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  log: Logger,
+): void {
   const response = errorResponse(error, request.headers.accept);
   if (response.status >= 500) {
     const level = isAuthorityError(error, 'unavailable') ? 'warn' : 'error';
@@ -68,11 +76,5 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
     );
   }
   if (reply.sent || reply.raw.headersSent) reply.raw.destroy();
-  else void sendEst(reply, response, response.status === 401 ? challengesOf(request.estLabel) : {});
-}
-
-/** What the label takes; where there is none, what shipped labels take. */
-function challengesOf(label: EstLabel | null): Record<string, string[]> {
-  const takes = (...ways: AuthenticationMethod[]) => ways.some((way) => label?.authentication.includes(way) === true);
-  return { 'WWW-Authenticate': challenges({ basic: takes('secret', 'apiKey'), bearer: takes('apiKey', 'account') }) };
+  else void sendEst(reply, response, response.status === 401 ? challengesOf(authority, request.estLabel, error) : {});
 }

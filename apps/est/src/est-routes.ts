@@ -21,6 +21,7 @@ import { arrivalOf, type Arrival, type Proxies } from './arrival.js';
 import { answerCsrAttributes } from './answer-csrattrs.js';
 import { answerFullCmc } from './answer-fullcmc.js';
 import { answerServerKeygen } from './answer-serverkeygen.js';
+import { challengeEmpty } from './challenges.js';
 import { refuseCredentialInQuery } from './credential-in-query.js';
 import { checkLink, requireLink } from './check-link.js';
 import { notServed } from './framework-error.js';
@@ -115,6 +116,7 @@ function requireOffered({ proxy }: EstLabel, { socket }: Arrival): void {
 async function answer(deps: EstRouteDependencies, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { estOperation: operation, estLabel: label } = request;
   if (!operation || !label) throw notServed();
+  challengeEmpty(operation, label, request);
   const form = lineForm(label.lineForm, request.headers['user-agent']);
   if (operation === 'cacerts') {
     const bag = certsOnlyResponse(await deps.cacerts(), form, { cacheable: true });
@@ -128,7 +130,7 @@ async function answer(deps: EstRouteDependencies, request: FastifyRequest, reply
     return answerServerKeygen(deps.authority, deps.server, label, request, reply, form);
   }
   if (operation === 'fullcmc') {
-    return sendEst(reply, await answerFullCmc(deps.authority, deps.server, label, request, form));
+    return answerFullCmc(deps.authority, deps.server, label, request, reply, form);
   }
   const outcome = await enroll(deps.authority, operation, label, request);
   if (outcome.state === 'pending') return sendEst(reply, pendingResponse(outcome.retryAfter));

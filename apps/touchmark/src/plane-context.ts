@@ -2,6 +2,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import {
   AccountVerifier,
+  DigestNonces,
   FailedAttempts,
   IssuerDirectory,
   Quotas,
@@ -97,6 +98,7 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
     settings: config,
     authorityId,
     failedAttempts: limits.failedAttempts,
+    digestNonces: new DigestNonces(systemClock, macKey),
     quotas: limits.quotas,
     log,
   };

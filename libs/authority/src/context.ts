@@ -6,6 +6,7 @@ import type { Signer } from '#signing';
 import type { Follower } from '#status';
 import type { Scope, TransactionOptions } from '#store';
 import type { AccountVerifier } from './enrollment/authenticate/account-verifier.js';
+import type { DigestNonces } from './enrollment/authenticate/digest-nonces.js';
 import type { FailedAttempts } from './failed-attempts.js';
 import type { IssuerDirectory } from './issuer-directory.js';
 import type { Quotas } from './quota.js';
@@ -58,6 +59,7 @@ export interface AuthorityContext {
   /** Checks tokens of accounts; undefined: nobody enrolls by one. */
   accounts?: Pick<AccountVerifier, 'verify'> | undefined;
   failedAttempts: FailedAttempts;
+  digestNonces: DigestNonces;
   quotas: Quotas;
   log: Logger;
 }

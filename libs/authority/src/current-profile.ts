@@ -60,6 +60,15 @@ export function currentLabels(a: PolicyView): EstLabel[] {
   return [...names].flatMap((name) => unlessAltered(() => currentLabel(a, name)) ?? []);
 }
 
+/** Whether a device of this profile may come by HTTP Digest somewhere. A shipped label does not have it. */
+export function offersDigest(a: PolicyView, profile: string): boolean {
+  const decided = a.follower?.index.documents('label').keys() ?? [];
+  return [...decided].some((name) => {
+    const label = unlessAltered(() => currentLabel(a, name));
+    return label?.digest === true && label.profile === profile;
+  });
+}
+
 /** One that somebody altered takes no list down with it. */
 function unlessAltered<T>(find: () => T | undefined): T | undefined {
   try {

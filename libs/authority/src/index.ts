@@ -2,6 +2,7 @@ export { scopeOf, systemActor } from './context.js';
 export type { Actor, AuthorityContext } from './context.js';
 export type { Transactor } from './transactor.js';
 export { FailedAttempts } from './failed-attempts.js';
+export { DigestNonces } from './enrollment/authenticate/digest-nonces.js';
 export { SharedFailures } from './shared-failures.js';
 export { Quotas } from './quota.js';
 export { changeQuotas, readQuotas } from './change-quotas.js';

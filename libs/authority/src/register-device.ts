@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { appendAudit, type AuditAction } from '#audit';
 import { mintEnrollmentSecret, sealVerifier, verifierHash } from '#credential';
+import { DIGEST_REALM, digestKey } from '#est';
 import { addSeconds, AuthorityError, isAuthorityError } from '#kernel';
 import { DEFAULT_LABEL } from '#policy';
 import {
@@ -21,16 +22,17 @@ import {
 } from '#store';
 import { logStatus } from './change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
+import { offersDigest } from './current-profile.js';
 import { addIdentities, refuseTaken, type WantedIdentities } from './device-identities.js';
 import { withdrawPending } from './enrollment/close-pending.js';
 import { changeNames, changesNames, entitledTo, type NamesChange } from './names/change-names.js';
 import { bind, requireOwnBinding } from './names/device-binding.js';
 import type { GivenName } from './names/entitle.js';
-import { secretSealContext } from './secret-seal.js';
+import { digestSealContext, secretSealContext } from './secret-seal.js';
 import { auditRefusal } from './refusal.js';
 import { notFound } from './registry.js';
 
-/** What the device needs for its first certificate: HTTP Basic over EST. The secret is shown once. */
+/** What the device needs for its first certificate: HTTP Basic, or Digest, over EST. The secret is shown once. */
 export interface Enrollment {
   username: string;
   secret: string;
@@ -169,20 +171,21 @@ export async function resetDevice(a: AuthorityContext, actor: Actor, id: string)
   );
 }
 
-/** A new one-time secret of the device, shown once. */
+/** A new one-time secret of the device, shown once; for HTTP Digest too where a label of its profile has that. */
 export async function makeSecret(tx: Tx, a: AuthorityContext, device: Device): Promise<Enrollment> {
   const credential = mintEnrollmentSecret();
   const expiresAt = addSeconds(a.clock.now(), a.lifetimes.enrollmentSecret);
+  const { pepper } = a;
+  const secret = { id: credential.id, expiresAt };
+  const digest = offersDigest(a, device.profile)
+    ? digestKey({ user: device.id, realm: DIGEST_REALM, password: credential.text })
+    : undefined;
   await insertEnrollmentSecret(tx, {
-    id: credential.id,
+    ...secret,
     deviceId: device.id,
-    sealedVerifier: sealVerifier(
-      a.pepper,
-      verifierHash(credential),
-      secretSealContext({ id: credential.id, expiresAt }, device),
-    ),
-    pepperVersion: a.pepper.version,
-    expiresAt,
+    sealedVerifier: sealVerifier(pepper, verifierHash(credential), secretSealContext(secret, device)),
+    sealedDigest: digest ? sealVerifier(pepper, digest, digestSealContext(secret, device)) : null,
+    pepperVersion: pepper.version,
   });
   return { username: device.id, secret: credential.text, expiresAt };
 }

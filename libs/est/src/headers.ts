@@ -1,13 +1,22 @@
 import { AuthorityError } from '#kernel';
 import { decodeBase64 } from './base64.js';
+import { digestChallenge } from './digest.js';
 
 /** For 401 answers (RFC 7617 section 2.1, E44). */
 export const CHALLENGE = 'Basic realm="Touchmark EST", charset="UTF-8"';
 const BEARER_CHALLENGE = 'Bearer realm="Touchmark EST"';
 
-/** Of a 401, a header line each (RFC 9110 section 11.6.1): at least one, whatever is taken. */
-export function challenges(taken: { basic: boolean; bearer: boolean }): string[] {
-  const lines = [...(taken.basic ? [CHALLENGE] : []), ...(taken.bearer ? [BEARER_CHALLENGE] : [])];
+/** Of a 401, a header line each (RFC 9110 section 11.6.1): at least one, whatever is taken, what is preferred first. */
+export function challenges(taken: {
+  digest: { nonce: string; stale: boolean } | undefined;
+  basic: boolean;
+  bearer: boolean;
+}): string[] {
+  const lines = [
+    ...(taken.digest ? [digestChallenge(taken.digest)] : []),
+    ...(taken.basic ? [CHALLENGE] : []),
+    ...(taken.bearer ? [BEARER_CHALLENGE] : []),
+  ];
   return lines.length === 0 ? [CHALLENGE] : lines;
 }
 

@@ -4,6 +4,8 @@ export { decodeBody, encodeBody, lineForm, MAX_BODY_BYTES } from './base64.js';
 export type { LineForm } from './base64.js';
 export { readClientCert } from './client-cert.js';
 export type { ForwardedCertificate } from './client-cert.js';
+export { DIGEST_REALM, digestKey, digestResponse, readDigest } from './digest.js';
+export type { DigestCredentials } from './digest.js';
 export { challenges, checkContentEncoding, checkContentType, readBasic, readBearer } from './headers.js';
 export { certsOnlyResponse, errorResponse, pendingResponse, withRenewalWindow } from './response.js';
 export type { EstResponse } from './response.js';

@@ -34,8 +34,6 @@ function checkAuthentication({ authentication, digest, challengePassword }: EstL
   if (authentication.length === 0) throw fault('authentication', 'at least one way');
   if (new Set(authentication).size !== authentication.length) throw fault('authentication', 'each way once');
   const secret = authentication.includes('secret');
-  // The member is there for when it comes; a label that has it would challenge for what nobody answers.
-  if (digest && secret) throw fault('digest', 'HTTP Digest is not offered in this release');
   if (digest && !secret) throw fault('digest', 'only where a secret is taken');
   if (challengePassword === 'secret' && !secret) throw fault('challengePassword', 'only where a secret is taken');
 }

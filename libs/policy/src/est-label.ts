@@ -2,7 +2,7 @@ import type { Profile } from './profile.js';
 
 /** Ways in which somebody proves who he is to EST (RFC 7030 section 3.3). */
 export const AUTHENTICATION_METHODS = [
-  /** One-time secret of a registered device, by HTTP Basic. */
+  /** One-time secret of a registered device, by HTTP Basic, or Digest where the label has it. */
   'secret',
   /** The device's own certificate. */
   'certificate',
@@ -32,7 +32,7 @@ export interface EstLabel {
   /** Name of the profile that is issued by. */
   profile: string;
   authentication: readonly AuthenticationMethod[];
-  /** Whether the secret may come by HTTP Digest (RFC 7616) too. */
+  /** Whether the secret may come by HTTP Digest (RFC 7616) too; it must have been made while a label of its profile says so. */
   digest: boolean;
   /** Whether a device that is not registered registers by the API key that it enrolls with. */
   registers: boolean;

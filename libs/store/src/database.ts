@@ -9,7 +9,7 @@ import { intentOf } from './statement-intent.js';
 
 /** Everything a query may be given. */
 export type SqlValue =
-  string | number | bigint | boolean | Buffer | Date | null | readonly string[] | readonly Buffer[];
+  string | number | bigint | boolean | Buffer | Date | null | readonly string[] | readonly (Buffer | null)[];
 
 /** One open transaction. Store functions take it first and never open one themselves. */
 export interface Tx {

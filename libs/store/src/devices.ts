@@ -176,6 +176,8 @@ export interface EnrollmentSecret {
   id: string;
   deviceId: string;
   sealedVerifier: Buffer;
+  /** H(A1) of HTTP Digest, sealed likewise; null where no label had Digest when it was made. */
+  sealedDigest: Buffer | null;
   pepperVersion: number;
   state: SecretState;
   boundSerial: Buffer | null;
@@ -190,19 +192,19 @@ export interface SecretEnrollment {
   standing: DeviceStanding;
 }
 
-/** `undefined` for a secret that there is none of. */
-export async function readSecretEnrollments(
-  tx: Tx,
-  asked: readonly { secretId: string; spkiSha256: Buffer }[],
-): Promise<(SecretEnrollment | undefined)[]> {
-  const rows = await tx.rows<
-    Device & DeviceStanding & Omit<EnrollmentSecret, 'id'> & { secretState: SecretState; n: number }
-  >(
-    `select asked.n, d.id, d.instance_id as "instanceId", d.app_id as "appId", d.release_id as "releaseId",
+type SecretEnrollmentRow = Device &
+  DeviceStanding &
+  Omit<EnrollmentSecret, 'id'> & { secretId: string; secretState: SecretState };
+
+/** `spki`: the SHA-256 of the key that is asked for. */
+const readEnrollment = (
+  spki: string,
+): string => `select d.id, d.instance_id as "instanceId", d.app_id as "appId", d.release_id as "releaseId",
        d.group_id as "groupId", d.profile, d.names, d.name_holders as "nameHolders", d.status,
        d.owner_org_id as "ownerOrgId", d.issuer_org_id as "issuerOrgId", d.bound_at as "boundAt", d.mac,
-       d.created_at as "createdAt",
-       s.device_id as "deviceId", s.sealed_verifier as "sealedVerifier", s.pepper_version as "pepperVersion",
+       d.created_at as "createdAt", s.id as "secretId",
+       s.device_id as "deviceId", s.sealed_verifier as "sealedVerifier", s.sealed_digest as "sealedDigest",
+       s.pepper_version as "pepperVersion",
        s.state as "secretState", s.bound_serial as "boundSerial", s.bound_request as "boundRequest",
        s.expires_at as "expiresAt",
        (select status from status_changes where kind = 'device' and subject = d.id::text order by seq desc limit 1)
@@ -210,16 +212,21 @@ export async function readSecretEnrollments(
        (select status from status_changes where kind = 'group' and subject = d.group_id::text order by seq desc limit 1)
          as "groupStatus",
        ${namesHeld('d.name_holders')} as "namesHeld",
-       exists (select 1 from blocked_keys where spki_sha256 = asked.spki) as "keyBlocked"
-     from jsonb_to_recordset($1::jsonb) as asked(n integer, id text, spki bytea)
-       join enrollment_secrets s on s.id = asked.id join devices d on d.id = s.device_id`,
+       exists (select 1 from blocked_keys where spki_sha256 = ${spki}) as "keyBlocked"
+     from enrollment_secrets s join devices d on d.id = s.device_id`;
+
+/** `undefined` for a secret that there is none of. */
+export async function readSecretEnrollments(
+  tx: Tx,
+  asked: readonly { secretId: string; spkiSha256: Buffer }[],
+): Promise<(SecretEnrollment | undefined)[]> {
+  const rows = await tx.rows<SecretEnrollmentRow & { n: number }>(
+    `select asked.n, found.* from jsonb_to_recordset($1::jsonb) as asked(n integer, id text, spki bytea)
+       cross join lateral (${readEnrollment('asked.spki')} where s.id = asked.id) as found`,
     [JSON.stringify(asked.map(({ secretId, spkiSha256 }, n) => ({ n, id: secretId, spki: hexOf(spkiSha256) })))],
   );
-  const found = new Map(rows.map(({ n, secretState, ...rest }) => [n, { rest, state: secretState }]));
-  return asked.map(({ secretId }, n) => {
-    const row = found.get(n);
-    return row && { secret: { ...row.rest, id: secretId, state: row.state }, device: row.rest, standing: row.rest };
-  });
+  const found = new Map(rows.map(({ n, ...row }) => [n, toSecretEnrollment(row)]));
+  return asked.map((_, n) => found.get(n));
 }
 
 /** The same for one. */
@@ -232,11 +239,30 @@ export async function readSecretEnrollment(
   return found;
 }
 
+/** The secrets of a device that can be proved by HTTP Digest, the newest first: the device alone is named there. */
+export async function readDigestEnrollments(
+  tx: Tx,
+  deviceId: string,
+  spkiSha256: Buffer,
+  limit: number,
+): Promise<SecretEnrollment[]> {
+  const rows = await tx.rows<SecretEnrollmentRow>(
+    `${readEnrollment('$2')} where s.device_id = $1 and s.sealed_digest is not null order by s.created_at desc, s.id limit $3`,
+    [deviceId, spkiSha256, limit],
+  );
+  return rows.map(toSecretEnrollment);
+}
+
+function toSecretEnrollment(row: SecretEnrollmentRow): SecretEnrollment {
+  const { secretId, secretState, ...rest } = row;
+  return { secret: { ...rest, id: secretId, state: secretState }, device: rest, standing: rest };
+}
+
 /** The newest secret of a device, whatever became of it: it stands for the one enrollment that was granted last. */
 export async function findNewestSecret(tx: Tx, deviceId: string): Promise<EnrollmentSecret | undefined> {
   const [row] = await tx.rows<EnrollmentSecret>(
-    `select id, device_id as "deviceId", sealed_verifier as "sealedVerifier", pepper_version as "pepperVersion", state,
-       bound_serial as "boundSerial", bound_request as "boundRequest", expires_at as "expiresAt"
+    `select id, device_id as "deviceId", sealed_verifier as "sealedVerifier", sealed_digest as "sealedDigest",
+       pepper_version as "pepperVersion", state, bound_serial as "boundSerial", bound_request as "boundRequest", expires_at as "expiresAt"
      from enrollment_secrets where device_id = $1 order by created_at desc limit 1`,
     [deviceId],
   );
@@ -245,12 +271,13 @@ export async function findNewestSecret(tx: Tx, deviceId: string): Promise<Enroll
 
 export async function insertEnrollmentSecret(
   tx: Tx,
-  row: Pick<EnrollmentSecret, 'id' | 'deviceId' | 'sealedVerifier' | 'pepperVersion' | 'expiresAt'>,
+  row: Pick<EnrollmentSecret, 'id' | 'deviceId' | 'sealedVerifier' | 'sealedDigest' | 'pepperVersion' | 'expiresAt'>,
 ): Promise<void> {
   await tx.run(
-    `insert into enrollment_secrets (id, device_id, sealed_verifier, pepper_version, expires_at, owner_org_id, issuer_org_id)
-     select $1, $2, $3, $4, $5, owner_org_id, issuer_org_id from devices where id = $2`,
-    [row.id, row.deviceId, row.sealedVerifier, row.pepperVersion, row.expiresAt],
+    `insert into enrollment_secrets
+       (id, device_id, sealed_verifier, sealed_digest, pepper_version, expires_at, owner_org_id, issuer_org_id)
+     select $1, $2, $3, $4, $5, $6, owner_org_id, issuer_org_id from devices where id = $2`,
+    [row.id, row.deviceId, row.sealedVerifier, row.sealedDigest, row.pepperVersion, row.expiresAt],
   );
 }
 

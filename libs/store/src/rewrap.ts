@@ -21,7 +21,11 @@ const STALE: Readonly<Record<VerifierTable, string>> = {
 const RENEW: Readonly<Record<VerifierTable, string>> = {
   keys: renew('keys'),
   operator_tokens: renew('operator_tokens'),
-  enrollment_secrets: renew('enrollment_secrets'),
+  // What is kept of a secret for HTTP Digest moves on with it.
+  enrollment_secrets: `update enrollment_secrets t
+   set sealed_verifier = r.sealed, sealed_digest = r.digest, pepper_version = $3
+   from (select unnest($1::text[]) as id, unnest($2::bytea[]) as sealed, unnest($4::bytea[]) as digest) r
+   where t.id = r.id and t.pepper_version < $3`,
   invitations: renew('invitations'),
 };
 
@@ -40,9 +44,11 @@ export async function replaceVerifiers(
   tx: Tx,
   table: VerifierTable,
   version: number,
-  rows: readonly { id: string; sealed: Buffer }[],
+  rows: readonly { id: string; sealed: Buffer; digest: Buffer | null }[],
 ): Promise<number> {
-  return tx.run(RENEW[table], [rows.map(({ id }) => id), rows.map(({ sealed }) => sealed), version]);
+  const values = [rows.map(({ id }) => id), rows.map(({ sealed }) => sealed), version];
+  const digests = table === 'enrollment_secrets' ? [rows.map(({ digest }) => digest)] : [];
+  return tx.run(RENEW[table], [...values, ...digests]);
 }
 
 interface Sealed {
@@ -55,9 +61,10 @@ interface Sealed {
 export async function findSealedSecrets(
   tx: Tx,
   ids: readonly string[],
-): Promise<(Sealed & { deviceId: string; instanceId: string })[]> {
+): Promise<(Sealed & { sealedDigest: Buffer | null; deviceId: string; instanceId: string })[]> {
   return tx.rows(
-    `select s.id, s.sealed_verifier as "sealedVerifier", s.pepper_version as "pepperVersion", s.expires_at as "expiresAt",
+    `select s.id, s.sealed_verifier as "sealedVerifier", s.sealed_digest as "sealedDigest",
+       s.pepper_version as "pepperVersion", s.expires_at as "expiresAt",
        d.id as "deviceId", d.instance_id as "instanceId"
      from enrollment_secrets s join devices d on d.id = s.device_id where s.id = any($1)`,
     [ids],

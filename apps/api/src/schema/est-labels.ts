@@ -10,7 +10,7 @@ const settings = {
     .min(1)
     .max(AUTHENTICATION_METHODS.length)
     .meta({ description: 'ways of proving who one is; of several that are sent the strongest counts' }),
-  digest: z.boolean().meta({ description: 'not offered yet: false' }),
+  digest: z.boolean().meta({ description: 'the secret may come by HTTP Digest too' }),
   registers: z.boolean().meta({ description: 'an unknown device registers by its API key' }),
   anchors: z.array(text(40)).max(20).meta({ description: 'sets of trust anchors that `manufacturer` takes' }),
   approval: z.boolean().meta({ description: 'somebody approves each first certificate' }),

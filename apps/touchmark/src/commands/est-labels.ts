@@ -27,6 +27,7 @@ interface SetOptions extends ApiOptions {
   operations?: string[];
   approval?: boolean;
   channelBinding?: string;
+  digest?: boolean;
 }
 
 /** What EST offers under a path. Every change is a proposal that a second person approves. */
@@ -60,13 +61,16 @@ function addSet(label: Command): void {
     )
     .option('--approval', 'somebody approves each first certificate')
     .option('--no-approval', 'nobody does')
+    .option('--digest', 'the secret may come by HTTP Digest too, for secrets that are made from then on')
+    .option('--no-digest', 'by HTTP Basic alone')
     .addOption(new Option('--channel-binding <mode>', 'proof of possession').choices(['off', 'optional', 'required']))
     .action(async (name: string, options: SetOptions) => {
       const client = await connect(options);
       const path = `/v1/est-labels/${segment(name)}`;
       const { name: _name, version: _version, ...now } = await labelOrNothing(client, path);
-      const { profile, description, authentication, anchors, operations, approval, channelBinding } = options;
-      const changed = body({ profile, description, authentication, anchors, operations, approval, channelBinding });
+      const { profile, description, authentication, anchors, operations, approval, channelBinding, digest } = options;
+      const asked = { profile, description, authentication, anchors, operations, approval, channelBinding, digest };
+      const changed = body(asked);
       printRecord(await client.put(path, { ...now, ...changed }), options);
     });
 }

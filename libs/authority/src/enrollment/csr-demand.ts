@@ -1,12 +1,12 @@
 import type { CsrDemand } from '#est';
 import { isAuthorityError } from '#kernel';
 import { keyUsageOf } from '#policy';
-import { findDevice, readSecretEnrollment, type Device } from '#store';
+import { findDevice, type Device } from '#store';
 import type { AuthorityContext } from '../context.js';
 import { currentProfile } from '../current-profile.js';
-import { presentedApiKey } from './authenticate/api-key.js';
 import { authenticateCertificate } from './authenticate/own-certificate.js';
-import { checkSecret, presentedSecret } from './authenticate/secret.js';
+import { presentedApiKey } from './authenticate/api-key.js';
+import { findSecret, sentSecret } from './authenticate/secret.js';
 import { entitledNames } from './entitled-names.js';
 import type { EstRequest } from './est-request.js';
 
@@ -39,14 +39,12 @@ export async function csrDemandFor(
 
 async function knownDevice(
   a: AuthorityContext,
-  { label, presented, address }: Pick<EstRequest, 'label' | 'presented' | 'address'>,
+  request: Pick<EstRequest, 'label' | 'presented' | 'address'>,
 ): Promise<Device | undefined> {
-  if (label.authentication.includes('secret') && presented.basic && presentedApiKey(presented) === undefined) {
-    const secret = presentedSecret(a, presented.basic, address);
-    const { id } = secret;
-    const found = id === undefined ? undefined : await a.database.single((tx) => readSecretEnrollment(tx, id, NO_KEY));
-    return checkSecret(a, secret, found).device;
-  }
+  const { label, presented } = request;
+  const maySend = label.authentication.includes('secret') && presentedApiKey(presented) === undefined;
+  const secret = maySend ? sentSecret(a, request) : undefined;
+  if (secret) return (await findSecret(a, secret, NO_KEY)).device;
   const certificate = label.authentication.includes('certificate') ? presented.peerCertificate() : undefined;
   return certificate && deviceOfCertificate(a, certificate);
 }

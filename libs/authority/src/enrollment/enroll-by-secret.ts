@@ -4,14 +4,13 @@ import {
   findCertificate,
   latestStatus,
   lockDevice,
-  readSecretEnrollments,
   readStanding,
-  together,
   type IntentRow,
   type SecretEnrollment,
 } from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
-import { checkSecret, wrongSecret, type PresentedSecret } from './authenticate/secret.js';
+import { findSecret, type PresentedSecret } from './authenticate/secret.js';
+import { wrongSecret } from './authenticate/wrong-secret.js';
 import {
   checkBegun,
   checkStanding,
@@ -46,11 +45,7 @@ async function tryOnce(
   request: EstRequest,
   presented: PresentedSecret,
 ): Promise<EnrollmentOutcome | undefined> {
-  const { id } = presented;
-  const spkiSha256 = request.csr.publicKey.sha256;
-  const found =
-    id === undefined ? undefined : await together(a.database, readSecretEnrollments, { secretId: id, spkiSha256 });
-  const { secret, device, standing } = checkSecret(a, presented, found);
+  const { secret, device, standing } = await findSecret(a, presented, request.csr.publicKey.sha256);
   const actor: Actor = {
     id: `device:${device.id}`,
     organizationId: a.authorityId,

@@ -1,11 +1,12 @@
 import { AuthorityError } from '#kernel';
 import { encodePrivateKey, type CertificationRequest, type KeyRequest, type KeyType } from '#pki';
-import { findNewestSecret, readSecretEnrollment } from '#store';
+import { findNewestSecret } from '#store';
 import type { AuthorityContext } from '../context.js';
 import { currentProfile } from '../current-profile.js';
 import { authenticate } from './authenticate/authenticate.js';
 import type { Principal } from './authenticate/principal.js';
-import { checkSecret, wrongSecret } from './authenticate/secret.js';
+import { findSecret } from './authenticate/secret.js';
+import { wrongSecret } from './authenticate/wrong-secret.js';
 import { approvedKeyType, asksSomebody } from './await-approval.js';
 import { enrollAs, recordingRefusals } from './enroll.js';
 import type { EstRequest } from './est-request.js';
@@ -93,10 +94,7 @@ async function ownerOf(a: AuthorityContext, principal: Principal): Promise<Owner
     case 'certificate':
       return { deviceId: principal.current.deviceId, requester: undefined };
     case 'secret': {
-      const { id } = principal.presented;
-      const found =
-        id === undefined ? undefined : await a.database.single((tx) => readSecretEnrollment(tx, id, NO_KEY));
-      const { secret, device } = checkSecret(a, principal.presented, found);
+      const { secret, device } = await findSecret(a, principal.presented, NO_KEY);
       if (secret.state === 'withdrawn') throw wrongSecret();
       return { deviceId: device.id, requester: `secret:${secret.id}` };
     }

@@ -41,7 +41,7 @@ export async function recordingRefusals<T>(
         address,
         requestId,
         peerCertificate,
-        claimedUser: presented.basic?.user,
+        claimedUser: presented.digest?.user ?? presented.basic?.user,
         error,
       });
     }

@@ -1,3 +1,4 @@
+import type { DigestCredentials } from '#est';
 import type { AuthorityError } from '#kernel';
 import type { CertificationRequest } from '#pki';
 import type { EstLabel } from '#policy';
@@ -8,6 +9,8 @@ export interface Presented {
   basic: { user: string; password: string } | undefined;
   /** RFC 6750. */
   bearer: string | undefined;
+  /** RFC 7616, where the label has it: what only the secret computes, of this request. */
+  digest?: (DigestCredentials & { method: string }) | undefined;
   /** The challengePassword of the request, where the label takes it for the enrollment secret (E70). */
   challenge?: string | undefined;
   /**

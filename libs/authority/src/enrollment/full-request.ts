@@ -144,7 +144,7 @@ async function recordingFull<T>(a: AuthorityContext, request: FullRequest, work:
     if (isAuthorityError(error)) {
       const { address, requestId, message, presented } = request;
       const [certificate] = message.certificates;
-      const claimedUser = presented.basic?.user;
+      const claimedUser = presented.digest?.user ?? presented.basic?.user;
       await recordRefusal(a, {
         operation: 'fullcmc',
         address,

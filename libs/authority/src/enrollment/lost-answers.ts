@@ -12,7 +12,7 @@ import { certificateAudit, revocation } from '../certificates.js';
 import { logStatus } from '../change-status.js';
 import type { Actor, AuthorityContext } from '../context.js';
 import { finishIntent, recordIntent } from '../issue.js';
-import { wrongSecret } from './authenticate/secret.js';
+import { wrongSecret } from './authenticate/wrong-secret.js';
 import { requireKey } from './await-approval.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { sameBinding } from '../names/device-binding.js';

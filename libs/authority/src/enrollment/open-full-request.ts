@@ -12,6 +12,7 @@ import {
   signerCertificate,
 } from './authenticate/full-request-signer.js';
 import { authenticateCertificate, type DeviceCertificate } from './authenticate/own-certificate.js';
+import { presentedDigest } from './authenticate/digest.js';
 import type { Principal } from './authenticate/principal.js';
 import { presentedSecret, type PresentedSecret } from './authenticate/secret.js';
 import { operationByRa } from './enroll-by-ra.js';
@@ -73,9 +74,17 @@ export async function openFullRequest(a: AuthorityContext, request: FullRequest)
   if (isAuthorityError(first.csr)) throw first.csr;
   checkOwnSignature(message, signer, first.csr);
   const presented = await bySecret(a, request, controls);
-  checkPopLink(first.csr.popLinkWitness, controls.popLinkRandom, cmcSharedSecret(presented.hash));
+  checkLinkToSecret(first.csr, controls, presented);
   const asker: Asker = { principal: { method: 'secret', presented }, operation: 'simpleenroll' };
   return { controls, signer: undefined, requests: [first], askerOf: () => Promise.resolve(asker) };
+}
+
+/** By Digest the secret is not there to compute with, nor is it known yet whose it would be. */
+function checkLinkToSecret(csr: CertificationRequest, { popLinkRandom }: CmcControls, presented: PresentedSecret): void {
+  if ('hash' in presented) checkPopLink(csr.popLinkWitness, popLinkRandom, cmcSharedSecret(presented.hash));
+  else if (csr.popLinkWitness !== undefined || popLinkRandom !== undefined) {
+    throw notLinked('popLinkRandom and popLinkWitnessV2 do not go with HTTP Digest: use Basic or an identity proof');
+  }
 }
 
 const noSecret = (): AuthorityError =>
@@ -177,6 +186,7 @@ async function bySecret(a: AuthorityContext, request: FullRequest, controls: Cmc
   if (!label.authentication.includes('secret')) {
     throw new AuthorityError('unauthenticated', 'sign the full request with the key of a certificate');
   }
+  if (presented.digest) return presentedDigest(a, presented.digest, address);
   if (presented.basic) return presentedSecret(a, presented.basic, address);
   return proveIdentity(a, controls, data, address);
 }

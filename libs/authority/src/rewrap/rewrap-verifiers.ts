@@ -12,7 +12,7 @@ import {
   type Tx,
   type VerifierTable,
 } from '#store';
-import { secretSealContext } from '../secret-seal.js';
+import { digestSealContext, secretSealContext } from '../secret-seal.js';
 import type { Transactor } from '../transactor.js';
 
 export interface Rewrapped {
@@ -30,6 +30,8 @@ interface StoredVerifier {
   sealed: Buffer;
   version: number;
   context: Buffer;
+  /** What is kept beside it for HTTP Digest. */
+  digest: { sealed: Buffer; context: Buffer } | undefined;
 }
 
 /**
@@ -66,21 +68,27 @@ async function rewrapBlock(
   const ids = await findStaleVerifiers(tx, table, { version: current.version, after, limit: BLOCK });
   const stored = ids.length === 0 ? [] : await READ[table](tx, ids);
   const renewed = stored.flatMap((row) => {
-    const sealed = renew(row, peppers);
-    return sealed === undefined ? [] : [{ id: row.id, sealed }];
+    const renewed = renew(row, peppers);
+    return renewed === undefined ? [] : [{ id: row.id, ...renewed }];
   });
   const resealed = renewed.length === 0 ? 0 : await replaceVerifiers(tx, table, current.version, renewed);
   return { last: ids.at(-1), resealed, broken: ids.length - renewed.length };
 }
 
-function renew({ sealed, version, context }: StoredVerifier, peppers: KeyRing): Buffer | undefined {
+function renew(
+  { sealed, version, context, digest }: StoredVerifier,
+  peppers: KeyRing,
+): { sealed: Buffer; digest: Buffer | null } | undefined {
   const pepper = peppers.byVersion.get(version);
   if (pepper === undefined) return undefined;
-  try {
-    const verifier = openVerifier(pepper, sealed, context);
-    const renewed = sealVerifier(peppers.current, verifier, context);
+  const reseal = (value: Buffer, aad: Buffer): Buffer => {
+    const verifier = openVerifier(pepper, value, aad);
+    const renewed = sealVerifier(peppers.current, verifier, aad);
     verifier.fill(0);
     return renewed;
+  };
+  try {
+    return { sealed: reseal(sealed, context), digest: digest ? reseal(digest.sealed, digest.context) : null };
   } catch (error) {
     if (isAuthorityError(error, 'internal')) return undefined;
     throw error;
@@ -88,11 +96,12 @@ function renew({ sealed, version, context }: StoredVerifier, peppers: KeyRing): 
 }
 
 type Row = { id: string; sealedVerifier: Buffer; pepperVersion: number };
-const stored = (row: Row, context: Buffer): StoredVerifier => ({
+const stored = (row: Row, context: Buffer, digest?: StoredVerifier['digest']): StoredVerifier => ({
   id: row.id,
   sealed: row.sealedVerifier,
   version: row.pepperVersion,
   context,
+  digest,
 });
 
 /** Each kind with what it was sealed to. */
@@ -101,9 +110,12 @@ const READ: Readonly<Record<VerifierTable, (tx: Tx, ids: string[]) => Promise<St
   operator_tokens: async (tx, ids) =>
     (await findOperatorTokens(tx, ids)).map((row) => stored(row, tokenSealContext(row))),
   enrollment_secrets: async (tx, ids) =>
-    (await findSealedSecrets(tx, ids)).map((row) =>
-      stored(row, secretSealContext(row, { id: row.deviceId, instanceId: row.instanceId })),
-    ),
+    (await findSealedSecrets(tx, ids)).map((row) => {
+      const device = { id: row.deviceId, instanceId: row.instanceId };
+      const { sealedDigest } = row;
+      const digest = sealedDigest ? { sealed: sealedDigest, context: digestSealContext(row, device) } : undefined;
+      return stored(row, secretSealContext(row, device), digest);
+    }),
   invitations: async (tx, ids) =>
     (await findSealedInvitations(tx, ids)).map((row) => stored(row, invitationSealContext(row))),
 };

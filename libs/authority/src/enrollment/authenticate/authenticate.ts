@@ -46,8 +46,8 @@ export async function authenticate(a: AuthorityContext, request: Asked): Promise
 }
 
 /** What the label takes, which is no secret, and nothing about who would be let in. */
-function whatToSend({ operation }: Asked, ways: readonly Way[]): string {
-  const asked = ways.map((way) => way.asks).join(', or ');
+function whatToSend({ operation, label }: Asked, ways: readonly Way[]): string {
+  const asked = ways.map(({ asks }) => (typeof asks === 'string' ? asks : asks(label))).join(', or ');
   if (operation === 'simplereenroll') {
     return asked === '' ? 'nothing is renewed under this label' : `re-enrollment needs ${asked}`;
   }

@@ -14,7 +14,8 @@ import {
 } from '#pki';
 import { readSecretEnrollment } from '#store';
 import type { AuthorityContext } from '../../context.js';
-import { openSecret, wrongSecret, type PresentedSecret } from './secret.js';
+import { openSecret, type PresentedPassword } from './secret.js';
+import { wrongSecret } from './wrong-secret.js';
 
 /** How far the time in a signature may lie from ours, and how long a recorded request can be sent again (E91). */
 const SKEW_SECONDS = 600;
@@ -90,7 +91,7 @@ export async function proveIdentity(
   { identification, identityProof }: Pick<CmcControls, 'identification' | 'identityProof'>,
   { reqSequence }: Pick<PkiData, 'reqSequence'>,
   address: string,
-): Promise<PresentedSecret> {
+): Promise<PresentedPassword> {
   if (identityProof === undefined || identification === undefined) {
     throw new AuthorityError(
       'unauthenticated',

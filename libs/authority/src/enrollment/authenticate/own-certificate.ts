@@ -25,8 +25,9 @@ export const byOwnCertificate: Way = {
   asks: 'the current certificate in the TLS handshake',
 
   async read(a, { presented, operation }) {
+    const { basic, digest } = presented;
     // Whoever asks for a key with a secret has none that would renew anything.
-    const der = operation === 'serverkeygen' && presented.basic ? undefined : presented.peerCertificate();
+    const der = operation === 'serverkeygen' && (basic ?? digest) ? undefined : presented.peerCertificate();
     return der && { method: 'certificate', current: await authenticateCertificate(a, der, 'renewal') };
   },
 };

@@ -1,5 +1,5 @@
 import type { Certificate } from '#pki';
-import type { AuthenticationMethod } from '#policy';
+import type { AuthenticationMethod, EstLabel } from '#policy';
 import type { DeviceIdentityRow } from '#store';
 import type { AuthorityContext } from '../../context.js';
 import type { CurrentAnchors } from '../../current-anchors.js';
@@ -36,7 +36,7 @@ export interface Way {
   /** By the certificate of the TLS connection: whoever has presented one that nobody takes is known, and refused. */
   byCertificate: boolean;
   /** For the text of a 401: what to send. */
-  asks: string;
+  asks: string | ((label: EstLabel) => string);
   /** Undefined: the request presents nothing of this kind. Throws `forbidden` for what is presented and not accepted. */
   read(a: AuthorityContext, request: Asked): Promise<Principal | undefined>;
 }
