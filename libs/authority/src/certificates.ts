@@ -16,7 +16,9 @@ import { logStatus, receipt, statusChange, type Receipt, type StatusAudit } from
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { notFound } from './registry.js';
 
-export const CA_PROFILES: readonly string[] = ['root-ca', 'intermediate-ca', 'issuing-ca'];
+/** Of a certificate for the key of another CA, or for another key of ours. */
+export const LINK_PROFILE = 'sub-ca';
+export const CA_PROFILES: readonly string[] = ['root-ca', 'intermediate-ca', 'issuing-ca', LINK_PROFILE];
 
 /** Serial as callers write it: hex of the DER content, leading zeros optional. Anything else is nobody's serial. */
 export function parseSerial(text: string): Buffer | undefined {

@@ -91,7 +91,7 @@ export type { Executed, Operation } from './approvals/operation.js';
 export { readProposal } from './approvals/proposal.js';
 export { expireProposals } from './approvals/expire.js';
 export {
-  issuerOfSerial,
+  findCaRevocation,
   proposeCrossSigning,
   proposeIssuer,
   proposeIssuerActivation,

@@ -6,6 +6,7 @@ export const OPERATION_NAMES = [
   'ca.create',
   'ca.activate',
   'ca.revoke',
+  'ca.revokeLink',
   'ca.rollover',
   'ca.crossSign',
   'ca.import',

@@ -14,6 +14,7 @@ import { reenrollDevice } from './reenroll-device.js';
 import { revokeBlockedKeys } from './revoke-blocked-keys.js';
 import { revokeGroup } from './revoke-group.js';
 import { revokeIssuer } from './revoke-issuer.js';
+import { revokeLink } from './revoke-link.js';
 import { importIssuer } from './import-issuer.js';
 import { rolloverIssuer } from './rollover-issuer.js';
 import { withdrawProfile } from './withdraw-profile.js';
@@ -25,6 +26,7 @@ const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'ca.create': createIssuer,
   'ca.activate': activateIssuer,
   'ca.revoke': revokeIssuer,
+  'ca.revokeLink': revokeLink,
   'ca.rollover': rolloverIssuer,
   'ca.crossSign': crossSign,
   'ca.import': importIssuer,
