@@ -19,12 +19,14 @@ export type StatusKind =
   | 'domain'
   | 'user'
   | 'identity'
+  | 'transport'
+  | 'ra'
   | 'crl';
 
 /** One row of the log that is the truth about status. `at` is set by the writer and part of the MAC. */
 export interface StatusChange {
   kind: StatusKind;
-  /** Id of what it is about; serial in hex; `<person id>:<role>` for a role; name of a policy document; `<anchors>:<signer>` of a CRL. */
+  /** Id of what it is about; serial in hex; `<person id>:<role>` for a role; name of a policy document; `<anchors>:<signer>` of a CRL; MAC of the row of a transport key; approval of the end of what an RA obtained. */
   subject: string;
   status: string;
   reason: string | null;
