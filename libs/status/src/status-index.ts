@@ -123,9 +123,9 @@ export class StatusIndex {
     return this.plain.transport.get(mac);
   }
 
-  /** What a registration authority obtained is revoked: by the approval; `invalidityDate` says since when it was obtained. */
-  ra(approvalId: string): StatusEntry | undefined {
-    return this.plain.ra.get(approvalId);
+  /** What a registration authority obtained is revoked, by `<device id>:<approval>`: from `invalidityDate` until `at`. */
+  ra(subject: string): StatusEntry | undefined {
+    return this.plain.ra.get(subject);
   }
 
   /** Of third parties, by `<anchors>:<SHA-256 of the signing key>`; `reason` is the SHA-256 of the list that counts. */

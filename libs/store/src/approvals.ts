@@ -13,6 +13,7 @@ export const OPERATION_NAMES = [
   'profile.change',
   'profile.withdraw',
   'group.revoke',
+  'ra.revokeObtained',
   'device.reenroll',
   'role.grant',
   'person.invite',

@@ -43,6 +43,7 @@ export * from './artifacts.js';
 export * from './revoked.js';
 export * from './publication.js';
 export * from './quotas.js';
+export * from './ra-obtained.js';
 export * from './failed-attempts.js';
 export * from './canary.js';
 export * from './figures.js';

@@ -119,11 +119,12 @@ export class CertificateRoutes {
 
 /** undefined: an id of impossible form, which no certificate has. */
 function filterOf(query: z.infer<typeof certificateQuery>): CertificateFilter | undefined {
-  const { status, deviceId, profile, expiresBefore, q } = query;
-  if (deviceId !== undefined && !isId(deviceId)) return undefined;
+  const { status, deviceId, ra, profile, expiresBefore, q } = query;
+  if ([deviceId, ra].some((one) => one !== undefined && !isId(one))) return undefined;
   return {
     status,
     deviceId,
+    raId: ra,
     profile,
     q,
     ...(expiresBefore !== undefined && { expiresBefore: new Date(expiresBefore) }),

@@ -15,6 +15,7 @@ import { revokeBlockedKeys } from './revoke-blocked-keys.js';
 import { revokeGroup } from './revoke-group.js';
 import { revokeIssuer } from './revoke-issuer.js';
 import { revokeLink } from './revoke-link.js';
+import { revokeObtained } from './revoke-obtained.js';
 import { importIssuer } from './import-issuer.js';
 import { rolloverIssuer } from './rollover-issuer.js';
 import { withdrawProfile } from './withdraw-profile.js';
@@ -23,6 +24,7 @@ import { withdrawProfile } from './withdraw-profile.js';
 const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'device.reenroll': reenrollDevice,
   'group.revoke': revokeGroup,
+  'ra.revokeObtained': revokeObtained,
   'ca.create': createIssuer,
   'ca.activate': activateIssuer,
   'ca.revoke': revokeIssuer,
