@@ -27,6 +27,7 @@ export * from './people.js';
 export * from './holdings.js';
 export * from './invitations.js';
 export * from './passkeys.js';
+export * from './secret-readers.js';
 export * from './sign-in-attempts.js';
 export * from './approvals.js';
 export * from './policy-documents.js';
