@@ -83,9 +83,7 @@ describe('a rotation', () => {
     await rotation().use();
     await startProcess(false);
     await rotation().stage();
-    await rotation()
-      .use()
-      .catch(() => undefined);
+    await expect(rotation().use()).rejects.toEqual(unconfirmed);
     await rotation({ force: true }).use();
     await expect(rotation().retire()).rejects.toEqual(unconfirmed);
     expect(versions()).toMatchObject({ inUse: 3, old: [1, 2] });

@@ -23,17 +23,19 @@ type Rewrap = (database: Database, ring: KeyRing, progress: Progress) => Promise
 /** Nothing is sealed under it yet. */
 const nothing: Rewrap = () => Promise.resolve({ resealed: 0, broken: 0 });
 
-const REWRAP: Readonly<Record<VersionedSecret, { role: 'worker' | 'signer'; work: Rewrap }>> = {
-  pepper: {
-    role: 'worker',
-    work: (database, ring, progress) => rewrapVerifiers(database, ring, (_, sums) => progress(sums)),
-  },
-  'ca.kek': { role: 'signer', work: rewrapCaKeys },
-  'api.kek': { role: 'worker', work: rewrapWebhooks },
-  'audit.kek': { role: 'worker', work: rewrapAuditKey },
-  'ocsp.kek': { role: 'worker', work: rewrapOcspDelegates },
-  'feed.kek': { role: 'worker', work: nothing },
-};
+const REWRAP: Readonly<Record<VersionedSecret, { role: 'worker' | 'signer'; holder?: 'signerService'; work: Rewrap }>> =
+  {
+    pepper: {
+      role: 'worker',
+      work: (database, ring, progress) => rewrapVerifiers(database, ring, (_, sums) => progress(sums)),
+    },
+    'ca.kek': { role: 'signer', work: rewrapCaKeys },
+    'api.kek': { role: 'worker', work: rewrapWebhooks },
+    'audit.kek': { role: 'worker', work: rewrapAuditKey },
+    'ocsp.kek': { role: 'worker', work: rewrapOcspDelegates },
+    'feed.kek': { role: 'worker', work: nothing },
+    'signer.auth': { role: 'signer', holder: 'signerService', work: nothing },
+  };
 
 /**
  * `work` with the database that runs, as the role that may rotate this key; it starts none. While it lasts nobody else rotates the
@@ -67,8 +69,8 @@ export async function rewrapStored(
   database: Database,
   options: { step: 'rewrap' | 'retire'; progress?: Progress },
 ): Promise<Rewrapped> {
-  const { role, work } = REWRAP[name];
-  const ring = openSecrets(config, [role], { create: false }).rings.get(secretFile(config, name));
+  const { role, holder = role, work } = REWRAP[name];
+  const ring = openSecrets(config, [holder], { create: false }).rings.get(secretFile(config, name));
   if (ring === undefined) throw new AuthorityError('internal', `${name} is not among the secrets of ${role}`);
   const done = await work(database, ring, options.progress ?? (() => undefined));
   const version = ring.current.version;
