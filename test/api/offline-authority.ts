@@ -102,6 +102,8 @@ export function offlineAuthority(settings: Record<string, string> = {}): Offline
         domain: () => undefined,
         user: () => undefined,
         identity: () => undefined,
+        transport: () => undefined,
+        ra: () => undefined,
         crl: () => undefined,
       },
       catchUp: () => Promise.resolve(),

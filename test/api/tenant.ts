@@ -46,6 +46,7 @@ export const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/devices/:id/suspend': {},
   'POST /v1/devices/:id/resume': {},
   'POST /v1/devices/:id/revoke': { reason: 'keyCompromise' },
+  'POST /v1/devices/:id/revoke-obtained': { since: '2026-01-01T00:00:00Z', reason: 'privilegeWithdrawn' },
   'POST /v1/domains/:id/verify': {},
   'POST /v1/domains/:id/disable': {},
   'POST /v1/domains/:id/enable': {},

@@ -1,13 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
+  approve,
   createOrganization,
   enrollOverEst,
+  findCaRevocation,
   IssuerDirectory,
   proposeCrossSigning,
   proposeIssuer,
   proposeIssuerRevocation,
   registerDevice,
   renewServerCertificate,
+  revokeCertificate,
   type Actor,
   type CaWish,
   type Issuer,
@@ -237,6 +240,32 @@ describe("another CA's key", () => {
     expect(bag.some((one) => one.equals(link!.certificate))).toBe(false);
     const [audit] = await h.db.sql(`select outcome from audit where action = 'ca.crossSigned'`);
     expect(audit).toEqual({ outcome: 'success' });
+  });
+
+  test('is revoked by two people, put on hold by nobody, and announced no more', async () => {
+    const root = await h.est.issuers.root();
+    const { key, csr } = await csrOfCustomer([[{ type: OID.commonName, value: 'Customer CA to revoke' }]]);
+    const { linkId, serial } = await h.decided<{ linkId: string; serial: string }>(
+      proposeCrossSigning(h.api, h.admin, root.id, { csr, unconstrained: true }),
+    );
+    for (const reason of ['keyCompromise', 'certificateHold'] as const) {
+      const alone = revokeCertificate(h.api, h.admin, serial, { reason });
+      await expect(alone).rejects.toMatchObject({ kind: 'conflict', code: 'needsApproval' });
+    }
+    const revoke = (await findCaRevocation(h.api, h.admin, Buffer.from(serial, 'hex')))!;
+    await expect(revoke(h.api, 'certificateHold')).rejects.toMatchObject({ kind: 'conflict', member: 'reason' });
+    const proposed = await revoke(h.api, 'keyCompromise');
+    await expect(approve(h.api, h.admin, proposed.approvalId, proposed)).rejects.toMatchObject({ kind: 'forbidden' });
+    expect(h.api.follower.index.certificate(serial)).toBeUndefined();
+    await h.decided(Promise.resolve(proposed));
+    expect(h.est.follower.index.certificate(serial)).toMatchObject({ status: 'revoked', reason: 'keyCompromise' });
+    expect(await links(linkId)).toEqual([]);
+    const blocked = await h.db.sql(`select source from blocked_keys where spki_sha256 = $1`, [key.publicKey.sha256]);
+    expect(blocked).toEqual([{ source: 'compromised' }]);
+    await expect(revoke(h.api, 'keyCompromise')).rejects.toMatchObject({ kind: 'conflict' });
+    const device = await makeEnrolled(h.db);
+    const own = Buffer.from(readCertificate(device.certificate).serial, 'hex');
+    expect(await findCaRevocation(h.api, h.admin, own)).toBeUndefined();
   });
 
   test.each<[string, (csr: string) => object, string]>([

@@ -205,6 +205,43 @@ describe('a private key that is encrypted to a symmetric key of the device', () 
     await refused(askFor(made, keyIdentifier, [capability(OID.aes256Wrap)]), /not known/);
   });
 
+  it('is not sealed to a key that was removed, or replaced, and put back by SQL', async () => {
+    const made = await makeDevice(db, product);
+    const api = await db.context('api');
+    const saved = async () => {
+      await register(made, 32);
+      const [row] = await db.sql<{ sealed: Buffer; mac: Buffer }>(
+        'select sealed, mac from device_transport_keys where device_id = $1',
+        [made.device.id],
+      );
+      return row!;
+    };
+    const putBack = async ({ sealed, mac }: { sealed: Buffer; mac: Buffer }) => {
+      const database = await db.as('api');
+      const scope = { organizationId: db.authorityId, authority: true };
+      await database.transaction(
+        async (tx) => {
+          await tx.run('delete from device_transport_keys where device_id = $1', [made.device.id]);
+          await tx.run(
+            `insert into device_transport_keys (device_id, key_identifier, bits, sealed, mac, owner_org_id, issuer_org_id)
+           select id, $2, 256, $3, $4, owner_org_id, issuer_org_id from devices where id = $1`,
+            [made.device.id, keyIdentifier, sealed, mac],
+          );
+        },
+        { scope },
+      );
+    };
+    const [first, second] = [await saved(), await saved()];
+    await putBack(first);
+    expect((await askFor(made, keyIdentifier, [capability(OID.aes256Wrap)])).status).toBe(400);
+    await putBack(second);
+    await removeTransportKey(api, db.operator, made.device.id, keyIdentifier);
+    await putBack(second);
+    expect((await askFor(made, keyIdentifier, [capability(OID.aes256Wrap)])).status).toBe(400);
+    await register(made, 32);
+    expect((await askFor(made, keyIdentifier, [capability(OID.aes256Wrap)])).status).toBe(200);
+  });
+
   it('is not sealed to a key that somebody planted, nor to one that was moved to another device', async () => {
     const [made, other] = [await makeDevice(db, product), await makeDevice(db, product)];
     const { transportPublicKey, transportPrivateKey } = await db.context('api');

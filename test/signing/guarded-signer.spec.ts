@@ -126,6 +126,30 @@ describe('a signer of its own signs a certificate', () => {
     await expectRefusal(requestOf(row, { message: Buffer.alloc(0) }), /not what was recorded/);
   });
 
+  test('and a flood of refusals becomes twenty audit entries a minute and their number', async () => {
+    let now = 0;
+    const flooded = new GuardedSigner(keys, { ...context, clock: { ...db.clock, monotonicMs: () => now } });
+    const { row } = await openIntent();
+    const ask = async (): Promise<void> => {
+      await expect(flooded.sign(requestOf(row, { message: Buffer.alloc(0) }))).rejects.toMatchObject({
+        code: 'signerRefused',
+      });
+    };
+    const before = (await refused()).length;
+    for (let n = 0; n < 60; n++) await ask();
+    expect((await refused()).length).toBe(before + 20);
+    now = 60_000;
+    await ask();
+    const after = (await refused()).slice(before);
+    expect(after).toHaveLength(22);
+    expect(after.at(20)).toMatchObject({ subject: 'signer:refusals', outcome: 'refused' });
+    const [counted] = await db.sql<{ count: number }>(
+      `select (convert_from(canonical, 'UTF8')::jsonb -> 'detail' ->> 'count')::int as count from audit
+       where subject = 'signer:refusals'`,
+    );
+    expect(counted).toEqual({ count: 40 });
+  });
+
   test('and nothing that was never recorded', async () => {
     const { row } = await openIntent();
     await expectRefusal(requestOf(row, { subject: { intentId: '01'.repeat(17) } }), /nothing was recorded/);

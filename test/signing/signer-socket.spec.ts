@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { KeyRing } from '#credential';
 import { AuthorityError } from '#kernel';
 import { ProcessSigner, SignerServer, type Signer, type SignRequest } from '#signing';
 
@@ -45,7 +46,7 @@ let server: SignerServer;
 let open: { close(): unknown }[];
 
 const client = (secret = SECRET): ProcessSigner => {
-  const made = new ProcessSigner(socketPath, secret);
+  const made = new ProcessSigner(socketPath, KeyRing.of(secret));
   open.push(made);
   return made;
 };
@@ -60,7 +61,7 @@ beforeEach(async () => {
   directory = await mkdtemp(path.join(tmpdir(), 'touchmark-sock-'));
   socketPath = path.join(directory, 'signer', 'signer.sock');
   inner = new Backwards();
-  server = new SignerServer(inner, SECRET, log);
+  server = new SignerServer(inner, KeyRing.of(SECRET), log);
   open = [];
   said.length = 0;
   await server.listen(socketPath);
@@ -146,7 +147,7 @@ describe('the signer behind its socket', () => {
   test('hangs up where a message was altered, said twice, or left out on the way', async () => {
     for (const harm of ['alter', 'repeat', 'drop'] as const) {
       const between = await relay(harm);
-      const signer = new ProcessSigner(between.path, SECRET);
+      const signer = new ProcessSigner(between.path, KeyRing.of(SECRET));
       open.push(signer);
       expect((await signer.sign(request('first'))).toString()).toBe('tsrif');
       between.begin();
@@ -168,7 +169,7 @@ describe('a client of the signer', () => {
     await signer.sign(request('a'));
     await server.stop();
     await expect(signer.sign(request('b'))).rejects.toMatchObject({ kind: 'unavailable', retryAfter: 2 });
-    server = new SignerServer(inner, SECRET, log);
+    server = new SignerServer(inner, KeyRing.of(SECRET), log);
     await server.listen(socketPath);
     expect((await signer.sign(request('cd'))).toString()).toBe('dc');
   });
@@ -179,6 +180,40 @@ describe('a client of the signer', () => {
     await expect(signer.sign(request('slow'))).rejects.toMatchObject({ kind: 'unavailable' });
     expect(performance.now() - begin).toBeLessThan(2500);
     expect((await signer.sign(request('ab'))).toString()).toBe('ba');
+  });
+});
+
+describe('a secret with versions', () => {
+  const [first, second] = [
+    { version: 1, key: randomBytes(32) },
+    { version: 2, key: randomBytes(32) },
+  ];
+  const clientWith = (keys: KeyRing): ProcessSigner => {
+    const made = new ProcessSigner(socketPath, keys);
+    open.push(made);
+    return made;
+  };
+
+  test('is rotated without a failed request, and a version that was taken away opens nothing, nor keeps open', async () => {
+    await server.stop();
+    const [ofServer, ofClient] = [new KeyRing([first]), new KeyRing([first])];
+    server = new SignerServer(inner, ofServer, log);
+    await server.listen(socketPath);
+    const [signer, thief] = [clientWith(ofClient), clientWith(new KeyRing([first]))];
+    for (const one of [signer, thief]) expect((await one.sign(request('ab'))).toString()).toBe('ba');
+    ofServer.replace([first, { ...second, next: true }]);
+    ofClient.replace([first, { ...second, next: true }]);
+    const slow = signer.sign(request('slow one'));
+    ofClient.replace([first, second]);
+    expect((await signer.sign(request('ab'))).toString()).toBe('ba');
+    ofServer.replace([first, second]);
+    inner.goOn();
+    expect((await slow).toString()).toBe('eno wols');
+    ofServer.replace([second]);
+    expect((await signer.sign(request('cd'))).toString()).toBe('dc');
+    for (let n = 0; n < 2; n++) {
+      await expect(thief.sign(request('ab'))).rejects.toMatchObject({ kind: 'unavailable' });
+    }
   });
 });
 
@@ -199,13 +234,15 @@ describe('the place of the socket', () => {
     await rename(socketPath, `${socketPath}.kept`);
     await server.stop();
     await rename(`${socketPath}.kept`, socketPath);
-    server = new SignerServer(inner, SECRET, log);
+    server = new SignerServer(inner, KeyRing.of(SECRET), log);
     await server.listen(socketPath);
     expect((await client().sign(request('ab'))).toString()).toBe('ba');
   });
 
   test('where another signer listens is left to it', async () => {
-    await expect(new SignerServer(inner, SECRET, log).listen(socketPath)).rejects.toMatchObject({ kind: 'conflict' });
+    await expect(new SignerServer(inner, KeyRing.of(SECRET), log).listen(socketPath)).rejects.toMatchObject({
+      kind: 'conflict',
+    });
     expect((await client().sign(request('ab'))).toString()).toBe('ba');
   });
 
@@ -213,8 +250,12 @@ describe('the place of the socket', () => {
     const file = path.join(directory, 'file');
     await writeFile(file, 'mine');
     await chmod(file, 0o600);
-    await expect(new SignerServer(inner, SECRET, log).listen(file)).rejects.toMatchObject({ kind: 'conflict' });
-    await expect(new SignerServer(inner, SECRET, log).listen(`/tmp/${'x'.repeat(120)}`)).rejects.toMatchObject({
+    await expect(new SignerServer(inner, KeyRing.of(SECRET), log).listen(file)).rejects.toMatchObject({
+      kind: 'conflict',
+    });
+    await expect(
+      new SignerServer(inner, KeyRing.of(SECRET), log).listen(`/tmp/${'x'.repeat(120)}`),
+    ).rejects.toMatchObject({
       kind: 'invalid',
     });
   });

@@ -10,6 +10,7 @@ afterAll(() => db.stop());
 /** Every right on tables that a plane has, by role and table; a right on columns names them. Nothing else may be granted. */
 const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   tm_api: {
+    secret_readers: 'delete insert select update(in_use,seen_at,versions)',
     organizations: 'insert select',
     apps: 'insert select',
     releases: 'insert select',
@@ -62,6 +63,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     renewal_calls: 'insert select',
   },
   tm_est: {
+    secret_readers: 'delete insert select update(in_use,seen_at,versions)',
     organizations: 'select',
     apps: 'select',
     releases: 'select',
@@ -73,9 +75,10 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     issuers: 'select',
     serials: 'insert select update(state)',
     certificates: 'insert select update(der,superseded_by)',
-    enrollment_secrets: 'insert select update(bound_request,bound_serial,state)',
+    enrollment_secrets:
+      'insert(device_id,expires_at,id,issuer_org_id,owner_org_id,pepper_version,sealed_verifier) select update(bound_request,bound_serial,state)',
     device_transport_keys: 'select',
-    blocked_keys: 'insert select',
+    blocked_keys: 'insert(actor,reason,source,spki_sha256) select',
     status_changes: 'insert select',
     status_counter: 'select update(mac,seq)',
     pending_enrollments: 'insert select update(decided_at,mac,serial,state)',
@@ -94,6 +97,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     failed_attempts: 'insert select update(count)',
   },
   tm_responder: {
+    secret_readers: 'delete insert select update(in_use,seen_at,versions)',
     issuer_links: 'select',
     issuers: 'select',
     serials: 'select',
@@ -109,6 +113,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     policy_documents: 'select',
   },
   tm_worker: {
+    secret_readers: 'delete insert select update(in_use,seen_at,versions)',
     organizations: 'select',
     apps: 'select',
     releases: 'select',
@@ -163,6 +168,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     failed_attempts: 'delete select',
   },
   tm_signer: {
+    secret_readers: 'delete insert select update(in_use,seen_at,versions)',
     ca_keys: 'insert select update(sealed_private)',
     issuers: 'select',
     issuer_links: 'select',

@@ -37,6 +37,7 @@ import { TransportKeyRoutes } from './routes/transport-keys.js';
 import { DomainRoutes } from './routes/domains.js';
 import { EstLabelRoutes } from './routes/est-labels.js';
 import { DeviceFingerprintRoutes } from './routes/device-fingerprints.js';
+import { RaObtainedRoutes } from './routes/ra-obtained.js';
 import { SdpFingerprintRoutes } from './routes/sdp-fingerprints.js';
 import { IssuerRoutes } from './routes/issuers.js';
 import { KeyRoutes } from './routes/keys.js';
@@ -190,6 +191,7 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
       KeyRoutes,
       DeviceGroupRoutes,
       DeviceRoutes,
+      RaObtainedRoutes,
       BlockedKeyRoutes,
       TransportKeyRoutes,
       DomainRoutes,

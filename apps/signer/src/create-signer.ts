@@ -1,12 +1,13 @@
 import { GuardedSigner, type SignerContext } from '#authority';
+import type { KeyRing } from '#credential';
 import { SignerServer, type Signer } from '#signing';
 
 export interface SignerDeps {
   /** Holds the keys; asked only for what the checks let pass. */
   keys: Signer;
   context: SignerContext;
-  /** `secrets/signer.auth`, 32 bytes. */
-  authKey: Buffer;
+  /** `secrets/signer.auth`. */
+  authKeys: KeyRing;
   socket: string;
 }
 
@@ -17,7 +18,7 @@ export interface SignerService {
 }
 
 /** The signer plane: the CA keys behind their checks, behind a Unix socket. It listens when it is told to. */
-export function createSigner({ keys, context, authKey, socket }: SignerDeps): SignerService {
-  const server = new SignerServer(new GuardedSigner(keys, context), authKey, context.log);
+export function createSigner({ keys, context, authKeys, socket }: SignerDeps): SignerService {
+  const server = new SignerServer(new GuardedSigner(keys, context), authKeys, context.log);
   return { listen: () => server.listen(socket), stop: () => server.stop() };
 }

@@ -13,6 +13,7 @@ import { choosePorts, portProblem, type Listener } from './ports.js';
 import { openToken, signsElsewhere } from './local-signer.js';
 import { ALL_PLANES, holdersOf, ORDER, ROLES, type Plane } from './plane-secrets.js';
 import { openSecrets } from './secrets.js';
+import { startReport } from './report-secrets.js';
 import { SignerChild } from './signer-child.js';
 import { startApi } from './start-api.js';
 import { startEst } from './start-est.js';
@@ -60,7 +61,9 @@ export async function startInstance(options: { config: Config; log: Logger; plan
   const holdsKeys = setsUp || !signsElsewhere(config);
   const token = holdsKeys ? openToken(config, log) : undefined;
   let child: SignerChild | undefined;
+  let reporter: { stop(): Promise<void> } | undefined;
   const stop = once(async () => {
+    await reporter?.stop();
     await stopAll(running, log);
     await child?.stop();
     token?.close();
@@ -88,6 +91,8 @@ export async function startInstance(options: { config: Config; log: Logger; plan
       running.push(await startMetrics({ registry, readiness }, config.host, ports.metrics));
     }
     const rootCertificatePath = await writeRootOnce(parts, planes, setsUp);
+    const [first] = planes;
+    if (first) reporter = await startReport(parts, ROLES[first].role);
     return { urls, rootCertificatePath, operatorTokenPath: operatorTokenFile(config), stop };
   } catch (error) {
     await stop().catch((err: unknown) => log.warn({ err }, 'stopping after a failed start'));

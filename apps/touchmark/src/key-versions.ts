@@ -4,7 +4,7 @@ import { AuthorityError, isAuthorityError } from '#kernel';
 import { keyBytes, readText } from './secret-files.js';
 
 /** Files that may hold several versions of their key. */
-export const VERSIONED = ['ca.kek', 'ocsp.kek', 'feed.kek', 'audit.kek', 'api.kek', 'pepper'] as const;
+export const VERSIONED = ['ca.kek', 'ocsp.kek', 'feed.kek', 'audit.kek', 'api.kek', 'pepper', 'signer.auth'] as const;
 export type VersionedSecret = (typeof VERSIONED)[number];
 
 /**

@@ -121,7 +121,7 @@ async function openSigner(parts: PlaneParts): Promise<{ signer: Signer; close():
 }
 
 function remoteSigner({ config, secrets }: PlaneParts) {
-  const signer = new ProcessSigner(config.signer.socket, secrets.of('signerClient').authKey);
+  const signer = new ProcessSigner(config.signer.socket, secrets.of('signerClient').authKeys);
   return { signer, close: () => signer.close() };
 }
 

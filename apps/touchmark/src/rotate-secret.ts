@@ -16,6 +16,7 @@ const RETIRE_AFTER_SECONDS: Readonly<Record<VersionedSecret, number>> = {
   'ocsp.kek': 0,
   'feed.kek': 0,
   'audit.kek': 0,
+  'signer.auth': 0,
 };
 
 export const secretFile = (config: Config, name: VersionedSecret): string =>

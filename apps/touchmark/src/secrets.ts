@@ -60,11 +60,11 @@ export interface SignerSecrets {
 export interface SignerServiceSecrets {
   statusMacKey: Buffer;
   /** What its clients must show that they hold. */
-  authKey: Buffer;
+  authKeys: KeyRing;
 }
 
 export interface SignerClientSecrets {
-  authKey: Buffer;
+  authKeys: KeyRing;
 }
 
 /** Planes, and what a plane is beside them. */
@@ -183,11 +183,11 @@ const READERS: { [P in SecretHolder]: (files: SecretFiles) => SecretsOf[P] } = {
     caKek: files.ring('ca.kek', 'signer'),
     databasePassword: readText(files.directory, 'db-signer', 'signer'),
   }),
-  signerService: ({ directory }) => ({
-    statusMacKey: readKey(directory, 'status.mac', 'signer'),
-    authKey: readKey(directory, 'signer.auth', 'signer'),
+  signerService: (files) => ({
+    statusMacKey: readKey(files.directory, 'status.mac', 'signer'),
+    authKeys: files.ring('signer.auth', 'signer'),
   }),
-  signerClient: ({ directory }) => ({ authKey: readKey(directory, 'signer.auth', 'signing') }),
+  signerClient: (files) => ({ authKeys: files.ring('signer.auth', 'signing') }),
   migrate: (files) => ({
     databasePasswords: {
       api: readText(files.directory, 'db-api', 'migrate'),

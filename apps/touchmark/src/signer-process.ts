@@ -4,6 +4,7 @@ import { parseDatabaseUrl, type DatabaseConnection } from '#store';
 import { openDatabaseServer, type DatabaseServer } from './database-server.js';
 import { createLogger } from './log.js';
 import { openSecrets, type Secrets } from './secrets.js';
+import { startReport } from './report-secrets.js';
 import { LISTENING, STOP, type DatabasePlace } from './signer-child.js';
 import { startSigner } from './start-signer.js';
 import { watchSecrets } from './watch-secrets.js';
@@ -26,11 +27,14 @@ const place = await new Promise<Partial<DatabasePlace>>((resolve) =>
 try {
   const secrets = openSecrets(config, ['signer', 'signerService'], { create: false });
   const endWatch = watchSecrets(secrets, log);
-  const signer = await startSigner({ config, secrets, server: await serverAt(place, config, secrets), log });
+  const server = await serverAt(place, config, secrets);
+  const signer = await startSigner({ config, secrets, server, log });
+  const reporter = await startReport({ secrets, server, log }, 'signer');
   process.send?.(LISTENING);
   await stop;
   setTimeout(() => process.exit(1), HARD_LIMIT_MS).unref();
   endWatch();
+  await reporter.stop();
   await signer.stop();
   process.exit(0);
 } catch (err) {

@@ -15,7 +15,7 @@ const POOL_SIZE = 8;
 export async function startSigner(options: SignerParts): Promise<RunningPlane> {
   const { config, secrets } = options;
   const log = options.log.child({ plane: 'signer' });
-  const { statusMacKey, authKey } = secrets.of('signerService');
+  const { statusMacKey, authKeys } = secrets.of('signerService');
   const macKey = createSecretKey(statusMacKey);
   const database = await openPlaneDatabase(options, 'signer', POOL_SIZE);
   const token = openToken(config, log);
@@ -26,7 +26,7 @@ export async function startSigner(options: SignerParts): Promise<RunningPlane> {
     const service = createSigner({
       keys: localSigner(config, database, secrets.of('signer').caKek, token),
       context: { database, clock: systemClock, macKey, follower, issuers, lifetimes, log },
-      authKey,
+      authKeys,
       socket: config.signer.socket,
     });
     await service.listen();

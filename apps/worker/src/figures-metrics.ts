@@ -53,7 +53,7 @@ function workGauges(named: Named): Set[] {
   const failed = named('deliveries_failed', 'Notices of the last day that were given up', []);
   return [
     (read) => {
-      for (const topic of ['crl.wanted', 'ocsp.wanted', 'group.wanted']) {
+      for (const topic of ['crl.wanted', 'ocsp.wanted', 'group.wanted', 'name.wanted', 'ra.wanted']) {
         const row = read.outbox.find((one) => one.topic === topic);
         open.set({ topic }, row?.open ?? 0);
         oldest.set({ topic }, row?.oldestSeconds ?? 0);

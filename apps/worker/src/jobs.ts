@@ -4,6 +4,7 @@ import {
   expireProposals,
   followGroup,
   followName,
+  followRa,
   recheckDomains,
   recordExpirations,
   reconcileIntents,
@@ -36,6 +37,7 @@ const OUTBOX_KEPT_DAYS = 7;
 
 const IssuerJob = z.strictObject({ issuerId: z.string() });
 const GroupJob = z.strictObject({ groupId: z.string() });
+const RaJob = z.strictObject({ subject: z.string() });
 const NameJob = z.strictObject({ holderId: z.string() });
 const SerialJob = z.strictObject({ serial: z.string().regex(/^([0-9a-f]{2}){1,20}$/) });
 
@@ -63,6 +65,8 @@ export const PROCESSORS = {
   'group.follow': ({ authority }: JobContext, data: unknown) => followGroup(authority, GroupJob.parse(data).groupId),
 
   'name.follow': ({ authority }: JobContext, data: unknown) => followName(authority, NameJob.parse(data).holderId),
+
+  'ra.follow': ({ authority }: JobContext, data: unknown) => followRa(authority, RaJob.parse(data).subject),
 
   'domains.recheck': ({ authority }: JobContext) => recheckDomains(authority),
 

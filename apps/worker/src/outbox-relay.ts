@@ -22,7 +22,7 @@ export class OutboxRelay {
 
   constructor(
     private readonly database: Database,
-    private readonly queues: Pick<Queues, 'wantCrls' | 'wantOcspAnswers' | 'wantGroups' | 'wantNames'>,
+    private readonly queues: Pick<Queues, 'wantCrls' | 'wantOcspAnswers' | 'wantGroups' | 'wantNames' | 'wantRas'>,
     private readonly log: Logger,
   ) {}
 
@@ -93,6 +93,7 @@ export class OutboxRelay {
       await this.queues.wantOcspAnswers(subjects(rows, 'ocsp.wanted'));
       await this.queues.wantGroups(subjects(rows, 'group.wanted'));
       await this.queues.wantNames(subjects(rows, 'name.wanted'));
+      await this.queues.wantRas(subjects(rows, 'ra.wanted'));
       await markRelayed(
         tx,
         rows.map(({ id }) => id),

@@ -88,6 +88,14 @@ export class Queues {
     }
   }
 
+  /** As for groups, of what a registration authority obtained. */
+  async wantRas(obtained: readonly Wanted[]): Promise<void> {
+    for (const { subject, trace } of obtained) {
+      const deduplication = { id: `ra-${subject.replace(':', '-')}`, keepLastIfActive: true };
+      await this.upkeep.add('ra.follow', { subject, ...trace }, { ...RETRY, deduplication });
+    }
+  }
+
   /** Jobs by queue and state. */
   async count(): Promise<{ queue: string; state: string; count: number }[]> {
     const counted = await Promise.all(

@@ -31,6 +31,7 @@ export const AUDIT_ACTIONS = [
   'group.suspended',
   'group.resumed',
   'group.revoked',
+  'ra.obtainedRevoked',
   'caKey.created',
   'secret.rotated',
   'signer.refused',

@@ -15,8 +15,11 @@ import {
 import { logStatus, receipt, statusChange, type Receipt, type StatusAudit } from './change-status.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { notFound } from './registry.js';
+import { obtainedWith } from './revoke-obtained.js';
 
-export const CA_PROFILES: readonly string[] = ['root-ca', 'intermediate-ca', 'issuing-ca'];
+/** Of a certificate for the key of another CA, or for another key of ours. */
+export const LINK_PROFILE = 'sub-ca';
+export const CA_PROFILES: readonly string[] = ['root-ca', 'intermediate-ca', 'issuing-ca', LINK_PROFILE];
 
 /** Serial as callers write it: hex of the DER content, leading zeros optional. Anything else is nobody's serial. */
 export function parseSerial(text: string): Buffer | undefined {
@@ -33,7 +36,8 @@ export function parseSerial(text: string): Buffer | undefined {
 /**
  * Revokes, or holds with reason `certificateHold`. The same reason again answers the receipt of the first time; another
  * one is `conflict`, except that any final reason may be tightened to keyCompromise, which also blocks the key (C15) and
- * ends what was renewed with it: whoever had the key could renew. Throws `conflict` (code `needsApproval`) for a CA.
+ * ends what was renewed with it: whoever had the key could renew. The receipt for that of a registration authority says what else
+ * it could have been used for. Throws `conflict` (code `needsApproval`) for a CA.
  */
 export async function revokeCertificate(
   a: AuthorityContext,
@@ -76,7 +80,9 @@ export async function revokeCertificate(
     scopeOf(a, actor),
   );
   await a.follower.catchUp(result.seq);
-  return certificateReceipt(result.row, result.status, result.seq, result.at);
+  const { row, status, seq, at } = result;
+  const obtained = request.reason === 'keyCompromise' ? await obtainedWith(a, actor, [row]) : undefined;
+  return { ...certificateReceipt(row, status, seq, at), ...(obtained && { obtained }) };
 }
 
 /** Lifts a hold. Throws `conflict` for anything that is not on hold (CX05). */
@@ -135,6 +141,17 @@ async function suspensionsOver(
 /** The certificate that it renews, or by whose key its own, which cannot sign, was asked for. */
 const obtainedBy = ({ requester }: CertificateRow): string => requester.replace(/^possession:/, 'certificate:');
 
+/** Those of the family that were obtained with one of these, or with one that was; none of these themselves. */
+export function obtainedFrom(rows: readonly CertificateRow[], family: readonly CertificateRow[]): CertificateRow[] {
+  const idOf = ({ serial }: CertificateRow): string => `certificate:${serial.toString('hex')}`;
+  const reached = new Set(rows.map(idOf));
+  const known = new Set(reached);
+  // A renewal is younger than what it renews: one pass in the order of age finds all.
+  return family
+    .toSorted((one, other) => one.createdAt.getTime() - other.createdAt.getTime())
+    .filter((one) => reached.has(obtainedBy(one)) && reached.add(idOf(one)) && !known.has(idOf(one)));
+}
+
 /** Every certificate of the device that was obtained with this one, or with one that was, and is not revoked yet. */
 export async function revokeHeirs(
   tx: Tx,
@@ -144,11 +161,7 @@ export async function revokeHeirs(
   if (row.deviceId === null) return { audits: [], changes: [] };
   // Also those that have ended: what was obtained with one of them may be good.
   const family = await lockUnexpiredOfDevices(tx, [row.deviceId], row.notBefore);
-  const reached = new Set([`certificate:${row.serial.toString('hex')}`]);
-  // A renewal is younger than what it renews: one pass in the order of age finds all.
-  const heirs = family
-    .toSorted((one, other) => one.createdAt.getTime() - other.createdAt.getTime())
-    .filter((one) => reached.has(obtainedBy(one)) && reached.add(`certificate:${one.serial.toString('hex')}`));
+  const heirs = obtainedFrom([row], family);
   const latest = await latestStatuses(
     tx,
     'certificate',

@@ -2,6 +2,7 @@ import { appendAudits, type AuditAction } from '#audit';
 import { addSeconds } from '#kernel';
 import { appendStatusChanges, type CertificateRow, type StatusChange, type StatusKind, type Tx } from '#store';
 import type { Actor, AuthorityContext } from './context.js';
+import type { Obtained } from './revoke-obtained.js';
 
 /** What a change of status answers: from when on each checker sees it, at the latest. */
 export interface Receipt {
@@ -13,6 +14,8 @@ export interface Receipt {
   visibleBy: { introspection?: Date; ocsp?: Date; crl?: Date };
   /** Of certificates without revocation service (X28): whoever looks at them alone takes them until the last one ends. */
   certificate?: { published: false; endsAt: Date };
+  /** Of a registration authority whose key is compromised: what it obtained for others and is not revoked with it. */
+  obtained?: Obtained;
 }
 
 /** What the log takes at a time. A device may have more certificates than that and is still revoked as a whole. */

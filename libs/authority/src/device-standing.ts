@@ -18,6 +18,7 @@ import { logStatus, receipt, statusChange, type Receipt, type StatusAudit } from
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { withdrawPending } from './enrollment/close-pending.js';
 import { requireDevice } from './register-device.js';
+import { obtainedWith } from './revoke-obtained.js';
 
 /** Ends EST access at once and holds every certificate of the device. */
 export const suspendDevice = (a: AuthorityContext, actor: Actor, id: string): Promise<Receipt> =>
@@ -162,7 +163,9 @@ async function changeStanding(a: AuthorityContext, actor: Actor, id: string, sta
     scopeOf(a, actor),
   );
   await a.follower.catchUp(result.seq);
-  return receipt('device', id, result.status, result.seq, result.at, result.certificates);
+  const { status, seq, at, certificates } = result;
+  const obtained = standing.reason === 'keyCompromise' ? await obtainedWith(a, actor, certificates) : undefined;
+  return { ...receipt('device', id, status, seq, at, certificates), ...(obtained && { obtained }) };
 }
 
 export const serialOf = (row: CertificateRow): string => row.serial.toString('hex');

@@ -45,6 +45,9 @@ export { domainStatus } from './names/domain-standing.js';
 export type { DomainStatus } from './names/domain-standing.js';
 export { challengeOf } from './names/find-proof.js';
 export { followName } from './names/follow-name.js';
+export { followRa } from './follow-ra.js';
+export { proposeObtainedRevocation, readObtained } from './revoke-obtained.js';
+export type { Obtained } from './revoke-obtained.js';
 export { enableDomain, verifyDomain } from './names/prove-domain.js';
 export { recheckDomains } from './names/recheck-domains.js';
 export { createUser, disableUser, enableUser, USER_TYPES, userStatus } from './names/users.js';
@@ -92,7 +95,7 @@ export type { Executed, Operation } from './approvals/operation.js';
 export { readProposal } from './approvals/proposal.js';
 export { expireProposals } from './approvals/expire.js';
 export {
-  issuerOfSerial,
+  findCaRevocation,
   proposeCrossSigning,
   proposeIssuer,
   proposeIssuerActivation,

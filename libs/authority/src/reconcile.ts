@@ -13,7 +13,7 @@ import {
   type CertificateRow,
   type Tx,
 } from '#store';
-import { certificateAudit, revocation } from './certificates.js';
+import { CA_PROFILES, certificateAudit, revocation } from './certificates.js';
 import { logStatus } from './change-status.js';
 import { systemActor, type AuthorityContext } from './context.js';
 import { findProfile } from './current-profile.js';
@@ -24,8 +24,6 @@ import type { Issuer } from './hierarchy.js';
 /** Older than this, an intent is not signed any more: who asked for it has long gone on. */
 const ABANDON_SECONDS = 600;
 const BATCH = 200;
-/** Finished by whoever makes CAs: the first start, `reconcileIssuers`. */
-const OF_CAS: readonly string[] = ['root-ca', 'intermediate-ca', 'issuing-ca', 'sub-ca'];
 
 /**
  * Closes what was left open by a crash or a lost signer: signs exactly the stored bytes, after linting them again, or
@@ -38,7 +36,8 @@ export async function reconcileIntents(
 ): Promise<{ signed: number; abandoned: number }> {
   const done = { signed: 0, abandoned: 0 };
   const open = await a.database.transaction((tx) => findOpenIntents(tx, minAgeSeconds, BATCH));
-  for (const row of open.filter((one) => !OF_CAS.includes(one.profile))) {
+  // Those of CAs are finished by whoever makes CAs: the first start, `reconcileIssuers`.
+  for (const row of open.filter((one) => !CA_PROFILES.includes(one.profile))) {
     try {
       done[await closeIntent(a, row)] += 1;
     } catch (error) {

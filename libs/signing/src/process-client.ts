@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import type { KeyRing } from '#credential';
 import { AuthorityError, ERROR_KINDS, type ErrorKind } from '#kernel';
 import type { KeyType } from '#pki';
 import { signLimitMs, type CaPublicKey, type KeyOptions, type Signer, type SignRequest } from './signer.js';
@@ -19,6 +20,8 @@ interface Pending {
 interface Connection {
   socket: Socket;
   channel: Channel;
+  /** The version of the secret that it was made with. */
+  key: Buffer;
   pending: Map<number, Pending>;
 }
 
@@ -39,8 +42,8 @@ export class ProcessSigner implements Signer {
 
   constructor(
     private readonly socketPath: string,
-    /** `secrets/signer.auth`, 32 bytes. */
-    private readonly secret: Buffer,
+    /** Versions of `secrets/signer.auth`; a new connection is made with the one in use. */
+    private readonly secrets: Pick<KeyRing, 'current'>,
   ) {}
 
   async sign(request: SignRequest): Promise<Buffer> {
@@ -62,7 +65,7 @@ export class ProcessSigner implements Signer {
 
   private async ask(header: Header, body: Buffer, limitMs: number): Promise<Answer> {
     if (this.closed) throw down('the signer was left');
-    const connection = await (this.connection ??= this.open());
+    const connection = await this.connected();
     const id = ++this.lastId;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -72,6 +75,18 @@ export class ProcessSigner implements Signer {
       connection.pending.set(id, { resolve, reject, timer });
       connection.socket.write(connection.channel.write({ ...header, id }, body));
     });
+  }
+
+  /** Anew where the secret has another version in use; what is under way on the old connection ends there. */
+  private async connected(): Promise<Connection> {
+    const connection = await (this.connection ??= this.open());
+    if (connection.key.equals(this.secrets.current.key)) return connection;
+    if (this.current === connection) {
+      this.connection = undefined;
+      this.current = undefined;
+    }
+    if (connection.pending.size === 0) connection.socket.destroy();
+    return (this.connection ??= this.open());
   }
 
   private async open(): Promise<Connection> {
@@ -107,11 +122,13 @@ export class ProcessSigner implements Signer {
             clearTimeout(late);
             const client = newNonce();
             const server = Buffer.from(content);
-            socket.write(greet(this.secret, server, client));
+            const { key } = this.secrets.current;
+            socket.write(greet(key, server, client));
             reader.limit = MAX_FRAME;
             connection = {
               socket,
-              channel: new Channel('client', this.secret, { server, client }),
+              channel: new Channel('client', key, { server, client }),
+              key,
               pending: new Map(),
             };
             this.current = connection;
@@ -125,13 +142,15 @@ export class ProcessSigner implements Signer {
     });
   }
 
-  private take({ channel, pending }: Connection, content: Buffer): void {
+  private take(connection: Connection, content: Buffer): void {
+    const { channel, pending, socket } = connection;
     const { header, body } = channel.read(content);
     const id = Number(header['id']);
     const asked = pending.get(id);
     if (asked === undefined) return;
     pending.delete(id);
     clearTimeout(asked.timer);
+    if (pending.size === 0 && this.current !== connection) socket.destroy();
     if (header['ok'] === true) asked.resolve({ header, body: Buffer.from(body) });
     else asked.reject(errorOf(header));
   }

@@ -20,6 +20,8 @@ export type ReadonlyStatusIndex = Pick<
   | 'domain'
   | 'user'
   | 'identity'
+  | 'transport'
+  | 'ra'
   | 'crl'
   | 'certificateCount'
 >;
@@ -51,6 +53,8 @@ export class StatusIndex {
     domain: new Map<string, StatusEntry>(),
     user: new Map<string, StatusEntry>(),
     identity: new Map<string, StatusEntry>(),
+    transport: new Map<string, StatusEntry>(),
+    ra: new Map<string, StatusEntry>(),
     crl: new Map<string, StatusEntry>(),
   };
   private readonly keys = new Map<string, KeyEntry>();
@@ -114,6 +118,16 @@ export class StatusIndex {
     return this.plain.identity.get(id);
   }
 
+  /** `revoked`: a symmetric key that was removed or replaced. By the MAC of its row, lower-case hex. */
+  transport(mac: string): StatusEntry | undefined {
+    return this.plain.transport.get(mac);
+  }
+
+  /** What a registration authority obtained is revoked, by `<device id>:<approval>`: from `invalidityDate` until `at`. */
+  ra(subject: string): StatusEntry | undefined {
+    return this.plain.ra.get(subject);
+  }
+
   /** Of third parties, by `<anchors>:<SHA-256 of the signing key>`; `reason` is the SHA-256 of the list that counts. */
   crl(subject: string): StatusEntry | undefined {
     return this.plain.crl.get(subject);
@@ -175,6 +189,8 @@ export class StatusIndex {
       case 'domain':
       case 'user':
       case 'identity':
+      case 'transport':
+      case 'ra':
       case 'crl':
         this.plain[row.kind].set(row.subject, {
           status: row.status,

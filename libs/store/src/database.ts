@@ -36,6 +36,9 @@ export interface TransactionOptions {
   snapshot?: boolean;
 }
 
+/** First half of every advisory lock of `exclusively`. */
+const EXCLUSIVE = 0x746d;
+
 /** One plane's connection pool, under that plane's own database role. */
 export class Database {
   private constructor(private readonly source: DataSource) {}
@@ -132,6 +135,33 @@ export class Database {
       client.removeListener('error', onLost);
       await runner.release();
     };
+  }
+
+  /**
+   * `work` while nobody else does what has this number: `undefined` at once where somebody does. Held by a connection of its own, of
+   * this pool; for rare work that a person starts, since a connection that is lost lets go of it.
+   */
+  async exclusively<T>(number: number, work: () => Promise<T>): Promise<{ done: T } | undefined> {
+    const runner = this.source.createQueryRunner();
+    try {
+      const tx = await txOf(runner);
+      const [row] = await tx.rows<{ taken: boolean }>(
+        'select pg_try_advisory_lock($1::integer, $2::integer) as taken',
+        [EXCLUSIVE, number],
+      );
+      if (row?.taken !== true) return undefined;
+      try {
+        return { done: await work() };
+      } finally {
+        await tx
+          .rows('select pg_advisory_unlock($1::integer, $2::integer)', [EXCLUSIVE, number])
+          .catch(() => undefined);
+      }
+    } catch (error) {
+      throw isAuthorityError(error) ? error : toAuthorityError(error);
+    } finally {
+      await runner.release().catch(() => undefined);
+    }
   }
 
   /** How many connections there are, and how many wait for one. */

@@ -4,6 +4,8 @@ import { decodeCursor, toPage, type Page, type PageRequest } from './page.js';
 
 export interface CertificateFilter {
   deviceId?: string | undefined;
+  /** Obtained for others by this registration authority, by its device id. */
+  raId?: string | undefined;
   profile?: string | undefined;
   expiresBefore?: Date | undefined;
   /** Part of a name or subject, or the start of a serial. */
@@ -40,6 +42,7 @@ export async function listCertificates(
             when s.state = 'issuing' then 'issuing'
             when l.status = 'onHold' then 'onHold'
             when c.not_after <= $10 then 'expired' else 'active' end)
+       and ($12::text is null or (c.requester like 'ra:%' and split_part(c.requester, ':', 2) = $12))
      order by c.created_at desc, c.serial desc limit $11`,
     [
       createdAt ?? null,
@@ -53,6 +56,7 @@ export async function listCertificates(
       filter.status ?? null,
       at,
       page.limit + 1,
+      filter.raId ?? null,
     ],
   );
   return toPage(rows, page.limit, (row) => [row.createdMicros, row.serial.toString('hex')]);

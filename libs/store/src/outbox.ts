@@ -2,9 +2,10 @@ import type { Tx } from './database.js';
 
 /**
  * What has to follow a change: `crl.wanted` (subject: issuer id), `ocsp.wanted` (subject: serial in hex), `group.wanted`
- * (subject: group id, whose members have to follow it) and `name.wanted` (subject: id of a domain or user, whose certificates have to). A row says only what is wanted and up to which seq; never a secret, never a payload to trust. Written by `appendStatusChanges`.
+ * (subject: group id, whose members have to follow it), `name.wanted` (subject: id of a domain or user, whose certificates have to) and
+ * `ra.wanted` (subject: `<device id>:<approval>`, what that registration authority obtained). A row says only what is wanted and up to which seq; never a secret, never a payload to trust. Written by `appendStatusChanges`.
  */
-export type Topic = 'crl.wanted' | 'ocsp.wanted' | 'group.wanted' | 'name.wanted';
+export type Topic = 'crl.wanted' | 'ocsp.wanted' | 'group.wanted' | 'name.wanted' | 'ra.wanted';
 
 export interface OutboxRow {
   id: string;

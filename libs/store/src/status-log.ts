@@ -19,12 +19,14 @@ export type StatusKind =
   | 'domain'
   | 'user'
   | 'identity'
+  | 'transport'
+  | 'ra'
   | 'crl';
 
 /** One row of the log that is the truth about status. `at` is set by the writer and part of the MAC. */
 export interface StatusChange {
   kind: StatusKind;
-  /** Id of what it is about; serial in hex; `<person id>:<role>` for a role; name of a policy document; `<anchors>:<signer>` of a CRL. */
+  /** Id of what it is about; serial in hex; `<person id>:<role>` for a role; name of a policy document; `<anchors>:<signer>` of a CRL; MAC of a transport key's row; `<device id>:<approval>` of an RA. */
   subject: string;
   status: string;
   reason: string | null;
@@ -119,6 +121,9 @@ export async function appendStatusChanges(
        union all
        select 'name.wanted', subject, seq, $4 from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text, status text)
        where kind in ('domain', 'user') and status = 'disabled'
+       union all
+       select 'ra.wanted', subject, seq, $4 from jsonb_to_recordset($1::jsonb) as r(seq bigint, kind text, subject text)
+       where kind = 'ra'
      ), hint as (select pg_notify('touchmark_status', ''), pg_notify('touchmark_outbox', ''))
      update status_counter set seq = $2, mac = $3 from hint where id = 1`,
     [JSON.stringify(rows), seq, mac, currentTraceparent() ?? null],

@@ -3,9 +3,8 @@ import { Body, Controller, Get, Param, Post, Query, StreamableFile } from '@nest
 import { ApiProduces, ApiResponse } from '@nestjs/swagger';
 import { z } from 'zod';
 import {
-  issuerOfSerial,
+  findCaRevocation,
   parseSerial,
-  proposeIssuerRevocation,
   releaseCertificate,
   renewalAdvice,
   revokeCertificate,
@@ -96,8 +95,8 @@ export class CertificateRoutes {
     const { reason } = body;
     const invalidityDate = body.invalidityDate === undefined ? undefined : new Date(body.invalidityDate);
     // To others a CA's certificate is one that does not exist.
-    const ca = by.authority ? await issuerOfSerial(this.a, parseSerial(serial)) : undefined;
-    if (ca) return needsApproval(this.a, by, http, (joined) => proposeIssuerRevocation(joined, by, ca.id, reason));
+    const ofCa = by.authority ? await findCaRevocation(this.a, by, parseSerial(serial)) : undefined;
+    if (ofCa) return needsApproval(this.a, by, http, (joined) => ofCa(joined, reason));
     return receiptJson(await revokeCertificate(this.a, by, serial, { reason, invalidityDate }));
   }
 
@@ -120,11 +119,12 @@ export class CertificateRoutes {
 
 /** undefined: an id of impossible form, which no certificate has. */
 function filterOf(query: z.infer<typeof certificateQuery>): CertificateFilter | undefined {
-  const { status, deviceId, profile, expiresBefore, q } = query;
-  if (deviceId !== undefined && !isId(deviceId)) return undefined;
+  const { status, deviceId, ra, profile, expiresBefore, q } = query;
+  if ([deviceId, ra].some((one) => one !== undefined && !isId(one))) return undefined;
   return {
     status,
     deviceId,
+    raId: ra,
     profile,
     q,
     ...(expiresBefore !== undefined && { expiresBefore: new Date(expiresBefore) }),

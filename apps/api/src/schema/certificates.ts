@@ -39,6 +39,7 @@ export const fingerprintsSchema = z
 const filters = {
   status: status.optional(),
   deviceId: id.optional(),
+  ra: id.optional().meta({ description: 'obtained for others by this registration authority: its device id' }),
   profile: text(100).optional(),
   expiresBefore: instant.optional(),
   q: text(200).optional().meta({ description: 'part of a name or subject, or the start of a serial' }),

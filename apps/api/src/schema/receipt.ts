@@ -1,6 +1,24 @@
 import { z } from 'zod';
-import type { Receipt } from '#authority';
-import { time } from './values.js';
+import type { Obtained, Receipt } from '#authority';
+import { id, time } from './values.js';
+
+export const obtainedSchema = z
+  .strictObject({
+    deviceId: id,
+    since: time,
+    certificates: z.int(),
+    revoked: z.int(),
+    next: z.string().meta({ description: 'command that proposes to revoke the others' }),
+  })
+  .meta({
+    id: 'Obtained',
+    description: 'Certificates that a registration authority obtained for others and that have not ended',
+  });
+
+export function obtainedJson({ deviceId, since, ...counts }: Obtained): z.infer<typeof obtainedSchema> {
+  const from = since.toISOString();
+  return { deviceId, since: from, ...counts, next: `touchmark device revoke-obtained ${deviceId} --since ${from}` };
+}
 
 export const receiptSchema = z
   .strictObject({
@@ -18,12 +36,15 @@ export const receiptSchema = z
       .meta({
         description: 'without revocation service (RFC 9608): good for those that look at it alone until endsAt',
       }),
+    obtained: obtainedSchema.optional().meta({
+      description: 'the key of a registration authority: what it obtained for others, which is not revoked with it',
+    }),
   })
   .meta({ id: 'Receipt', description: 'When a change of status is visible at the latest, by channel' });
 
 export function receiptJson(receipt: Receipt): z.infer<typeof receiptSchema> {
   const { introspection, ocsp, crl } = receipt.visibleBy;
-  const { certificate } = receipt;
+  const { certificate, obtained } = receipt;
   return {
     id: receipt.id,
     status: receipt.status,
@@ -34,5 +55,6 @@ export function receiptJson(receipt: Receipt): z.infer<typeof receiptSchema> {
       ...(crl && { crl: crl.toISOString() }),
     },
     ...(certificate && { certificate: { published: false as const, endsAt: certificate.endsAt.toISOString() } }),
+    ...(obtained && { obtained: obtainedJson(obtained) }),
   };
 }

@@ -17,6 +17,7 @@ import {
 interface FilterOptions extends ListOptions {
   status?: string;
   device?: string;
+  ra?: string;
   profile?: string;
   expiresBefore?: string;
   search?: string;
@@ -28,13 +29,14 @@ export function addCertificateCommands(program: Command): void {
   listCommand(cert, 'List certificates', 'cert list --status active --expires-before 2027-01-31T00:00:00Z')
     .option('--status <status>', 'issuing, active, onHold, revoked or expired')
     .option('--device <id>', 'of this device')
+    .option('--ra <id>', 'obtained for others by this registration authority: its device')
     .option('--profile <name>', 'of this profile')
     .option('--expires-before <time>', 'RFC 3339', parseTime)
     .option('--search <text>', 'part of a name, serial or fingerprint')
     .action(async (options: FilterOptions) => {
-      const { status, device, profile, expiresBefore, search } = options;
+      const { status, device, ra, profile, expiresBefore, search } = options;
       const client = await connect(options);
-      const query = pageQuery(options, { status, deviceId: device, profile, expiresBefore, q: search });
+      const query = pageQuery(options, { status, deviceId: device, ra, profile, expiresBefore, q: search });
       printList(await client.get('/v1/certificates', query), CERTIFICATES, options);
     });
   apiCommand(cert, 'show <serial>', 'Show a certificate', 'cert show 01a4... --pem > device.pem')

@@ -13,6 +13,7 @@ import {
   type ApiOptions,
   type ListOptions,
 } from './api-command.js';
+import { addObtainedCommands } from './ra-obtained.js';
 
 const ENROLLMENT_NOTE =
   'Give username and secret to the device now: the secret is shown only here, and serves one enrollment.';
@@ -65,6 +66,7 @@ export function addDeviceCommands(program: Command): void {
   addDryRun(device);
   addDeviceChange(device);
   addTransition(device, 'devices', 'revoke', 'Revoke a device and its certificates for good');
+  addObtainedCommands(device);
   addTransition(device, 'devices', 'suspend', 'Suspend a device: its certificates go on hold');
   addTransition(device, 'devices', 'resume', 'End the suspension of a device');
   apiCommand(device, 'reset <id>', 'Grant one enrollment anew', 'device reset 0197b2c6-...').action(

@@ -1,10 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Argument, InvalidArgumentError, Option, type Command } from 'commander';
-import { AuthorityError, type Config } from '#kernel';
+import type { Config } from '#kernel';
 import { VERSIONED, type VersionedSecret } from '../key-versions.js';
 import type { Logger } from '../log.js';
 import { printJson, printLines, record, table } from '../output.js';
-import { listVersions, retireVersions, stageVersion, useVersion } from '../rotate-secret.js';
+import { listVersions } from '../rotate-secret.js';
+import { Rotation } from '../rotation.js';
 import { withExample } from './api-command.js';
 import { quietLogger, readConfig } from './local-command.js';
 
@@ -13,7 +13,7 @@ type Step = (typeof STEPS)[number];
 
 interface RotateOptions {
   step?: Step;
-  settle: number;
+  wait: number;
   force?: boolean;
   json?: boolean;
 }
@@ -41,13 +41,22 @@ export function addSecretCommands(program: Command): void {
         STEPS,
       ),
     )
-    .option('--settle <seconds>', 'how long every plane is given to read a changed file', parseSeconds, 5)
-    .option('--force', 'retire although answers or sign-ins made under the old version may be about')
+    .option(
+      '--wait <seconds>',
+      'how long running processes are given to say that they have the version',
+      parseSeconds,
+      60,
+    )
+    .option(
+      '--force',
+      'use although a running process has not the version; retire although something made under the old one may be about',
+    )
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
       '\nSteps: stage (hand out a version that nobody seals under), use, rewrap (what is stored), retire (remove the old\n' +
-        'versions, once nothing is sealed under them). Without --step the first three are done one after the other.',
+        'versions, once nothing is sealed under them). Without --step the first three are done one after the other, each once\n' +
+        'every running process says that it has what the one before handed out.',
     )
     .action(async (secret: VersionedSecret, options: RotateOptions) => {
       const config = readConfig();
@@ -58,39 +67,12 @@ export function addSecretCommands(program: Command): void {
 }
 
 async function rotate(config: Config, secret: VersionedSecret, options: RotateOptions, log: Logger) {
-  const { step, settle } = options;
+  const { whileRotating } = await import('../rewrap-secret.js');
   const say = (text: string) => options.json === true || process.stderr.write(`${secret}: ${text}\n`);
-  const does = (one: Step) => step === one || (step === undefined && one !== 'retire');
-  if (does('stage')) {
-    say(`version ${await stageVersion(config, secret)} is handed out`);
-    if (step === undefined) await delay(settle * 1000);
-  }
-  if (does('use')) {
-    say(`version ${await useVersion(config, secret)} is in use`);
-    if (step === undefined) await delay(settle * 1000);
-  }
-  if (step === 'stage' || step === 'use') return listVersions(config, secret);
-  return step === 'retire' ? retire(config, secret, options, log) : rewrap(config, secret, log, say);
-}
-
-async function rewrap(config: Config, secret: VersionedSecret, log: Logger, say: (text: string) => unknown) {
-  const { rewrapStored } = await import('../rewrap-secret.js');
-  const progress = ({ resealed }: { resealed: number }) => say(`${resealed} values sealed under it`);
-  const done = await rewrapStored(config, secret, log, { step: 'rewrap', progress });
-  return { ...listVersions(config, secret), ...done };
-}
-
-async function retire(config: Config, secret: VersionedSecret, { force = false }: RotateOptions, log: Logger) {
-  const { rewrapStored } = await import('../rewrap-secret.js');
-  const left = await rewrapStored(config, secret, log, { step: 'retire' });
-  if (left.broken > 0 && !force) {
-    throw new AuthorityError(
-      'conflict',
-      `${secret}: ${left.broken} stored values open under no version; find out why before you remove one (or --force)`,
-    );
-  }
-  const retired = await retireVersions(config, secret, force);
-  return { ...listVersions(config, secret), retired };
+  return whileRotating(config, secret, log, async (database) => {
+    const rotation = new Rotation(config, secret, database, { ...options, say });
+    return options.step === undefined ? rotation.whole() : rotation[options.step]();
+  });
 }
 
 function parseSecret(text: string): VersionedSecret {

@@ -1,8 +1,8 @@
 import type { RevocationReason } from '#policy';
 import { AuthorityError } from '#kernel';
-import { newId } from '#store';
-import type { Actor, AuthorityContext } from '../context.js';
-import type { Issuer } from '../hierarchy.js';
+import { findCertificate, newId } from '#store';
+import { LINK_PROFILE } from '../certificates.js';
+import { scopeOf, type Actor, type AuthorityContext } from '../context.js';
 import type { CaWish } from './check-plan.js';
 import type { CrossSigning } from './cross-sign.js';
 import type { IssuerImport } from './import-issuer.js';
@@ -60,16 +60,31 @@ export async function proposeIssuerRevocation(
   issuerId: string,
   reason: RevocationReason,
 ): Promise<Proposed> {
-  if (reason === 'certificateHold') {
-    throw new AuthorityError('conflict', 'a CA is not put on hold; revoke it, or activate another one', {
-      member: 'reason',
-    });
-  }
-  return propose(a, actor, 'ca.revoke', { issuerId, reason });
+  return propose(a, actor, 'ca.revoke', { issuerId, reason: requireFinal(reason) });
 }
 
-/** The CA whose own certificate has this serial: it is revoked by two people, whatever way the request came. */
-export async function issuerOfSerial(a: AuthorityContext, serial: Buffer | undefined): Promise<Issuer | undefined> {
-  const hex = serial?.toString('hex');
-  return (await a.issuers.list()).find((issuer) => issuer.serial === hex);
+function requireFinal(reason: RevocationReason): Exclude<RevocationReason, 'certificateHold'> {
+  if (reason !== 'certificateHold') return reason;
+  throw new AuthorityError('conflict', 'a CA is not put on hold; revoke it, or activate another one', {
+    member: 'reason',
+  });
+}
+
+/**
+ * Where the serial is that of a CA, or of another certificate for the key of one, its revocation is proposed: it takes two people,
+ * whatever way the request came. undefined for any other certificate. Throws as `proposeIssuerRevocation`.
+ */
+export async function findCaRevocation(
+  a: AuthorityContext,
+  actor: Actor,
+  serial: Buffer | undefined,
+): Promise<((joined: AuthorityContext, reason: RevocationReason) => Promise<Proposed>) | undefined> {
+  if (serial === undefined) return undefined;
+  const hex = serial.toString('hex');
+  const issuer = (await a.issuers.list()).find((one) => one.serial === hex);
+  if (issuer) return (joined, reason) => proposeIssuerRevocation(joined, actor, issuer.id, reason);
+  const row = await a.database.transaction((tx) => findCertificate(tx, serial), scopeOf(a, actor));
+  if (row?.profile !== LINK_PROFILE) return undefined;
+  return async (joined, reason) =>
+    propose(joined, actor, 'ca.revokeLink', { serial: hex, reason: requireFinal(reason) });
 }

@@ -14,6 +14,8 @@ import { reenrollDevice } from './reenroll-device.js';
 import { revokeBlockedKeys } from './revoke-blocked-keys.js';
 import { revokeGroup } from './revoke-group.js';
 import { revokeIssuer } from './revoke-issuer.js';
+import { revokeLink } from './revoke-link.js';
+import { revokeObtained } from './revoke-obtained.js';
 import { importIssuer } from './import-issuer.js';
 import { rolloverIssuer } from './rollover-issuer.js';
 import { withdrawProfile } from './withdraw-profile.js';
@@ -22,9 +24,11 @@ import { withdrawProfile } from './withdraw-profile.js';
 const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   'device.reenroll': reenrollDevice,
   'group.revoke': revokeGroup,
+  'ra.revokeObtained': revokeObtained,
   'ca.create': createIssuer,
   'ca.activate': activateIssuer,
   'ca.revoke': revokeIssuer,
+  'ca.revokeLink': revokeLink,
   'ca.rollover': rolloverIssuer,
   'ca.crossSign': crossSign,
   'ca.import': importIssuer,

@@ -6,6 +6,7 @@ import { countUnusedCaKeys, newId } from '#store';
 import { recordedCertificate } from './recorded-certificate.js';
 import { recordedRequest } from './recorded-request.js';
 import { checkCrl, type SignedNumbers } from './recorded-crl.js';
+import { RefusalLimit } from './refusal-limit.js';
 import { catchUp, refusal, type SignerContext } from './signer-context.js';
 
 const ACTOR = 'system:signer';
@@ -15,15 +16,19 @@ const UNUSED_SECONDS = 3600;
 
 /**
  * The signer of its own: signs what this authority recorded and nothing else, whoever asks. What it is sent is compared
- * with what it derives; a difference is refused, audited (`signer.refused`) and alarmed.
+ * with what it derives; a difference is refused, audited (`signer.refused`) and alarmed: in a minute twenty of them one by
+ * one, the others as a number.
  */
 export class GuardedSigner implements Signer {
   private readonly signed: SignedNumbers = new Map();
+  private readonly limit: RefusalLimit;
 
   constructor(
     private readonly signer: Signer,
     private readonly context: SignerContext,
-  ) {}
+  ) {
+    this.limit = new RefusalLimit(context.clock, (count) => this.tellCount(count));
+  }
 
   async sign(request: SignRequest): Promise<Buffer> {
     try {
@@ -69,10 +74,20 @@ export class GuardedSigner implements Signer {
   }
 
   private async tell({ purpose, keyId, subject }: SignRequest, why: string): Promise<void> {
+    if (!(await this.limit.take())) return;
     const about = nameOf(subject);
     this.context.log.error({ purpose, keyId, about, why }, 'ALARM: the signer was asked for what was not recorded');
+    await this.auditRefusal(about.slice(0, 200), { purpose, keyId, why });
+  }
+
+  private async tellCount(count: number): Promise<void> {
+    this.context.log.error({ count }, 'ALARM: the signer refused more than it tells of one by one');
+    await this.auditRefusal('signer:refusals', { count });
+  }
+
+  private async auditRefusal(subject: string, detail: Record<string, string | number>): Promise<void> {
     try {
-      await this.audit('signer.refused', about.slice(0, 200), 'refused', { purpose, keyId, why });
+      await this.audit('signer.refused', subject, 'refused', detail);
     } catch (err) {
       this.context.log.error({ err }, 'the refusal of the signer could not be audited');
     }
@@ -82,7 +97,7 @@ export class GuardedSigner implements Signer {
     action: 'caKey.created' | 'signer.refused',
     subject: string,
     outcome: 'success' | 'refused',
-    detail: Record<string, string | undefined>,
+    detail: Record<string, string | number | undefined>,
   ): Promise<void> {
     const { database, clock } = this.context;
     const requestId = newId(clock);

@@ -1,6 +1,7 @@
 import { chmod, mkdir, rm, stat } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import path from 'node:path';
+import type { KeyRing } from '#credential';
 import { AuthorityError, isAuthorityError } from '#kernel';
 import type { KeyType } from '#pki';
 import { KEY_LOCATIONS, type KeyLocation, type Signer, type SigningPurpose, type SignRequest } from '../signer.js';
@@ -18,7 +19,7 @@ const MAX_PATH = 103;
 /**
  * A signer behind a Unix socket, for planes that hold no CA key. The socket's directory is made 0700 and the socket 0600;
  * whoever reaches it must still prove with each message that it holds `secrets/signer.auth`, because Node does not tell
- * whose process the other side is. Many requests are in flight at once on one connection; answers come in any order.
+ * whose process the other side is. A connection ends when the version that it was made with is taken away. Many requests are in flight at once on one connection; answers come in any order.
  */
 export class SignerServer {
   private readonly server: Server;
@@ -28,7 +29,8 @@ export class SignerServer {
 
   constructor(
     private readonly signer: Signer,
-    private readonly secret: Buffer,
+    /** Versions of `secrets/signer.auth`; each of them is taken while it is there. */
+    private readonly secrets: Pick<KeyRing, 'keys'>,
     private readonly log: TokenLog,
   ) {
     this.server = createServer((socket) => this.accept(socket));
@@ -74,6 +76,7 @@ export class SignerServer {
     const reader = new FrameReader(MAX_GREETING);
     const greeted = setTimeout(() => socket.destroy(), GREETING_MS);
     let channel: Channel | undefined;
+    let secret: Buffer | undefined;
     socket.on('close', () => {
       clearTimeout(greeted);
       this.sockets.delete(socket);
@@ -83,14 +86,17 @@ export class SignerServer {
       try {
         for (const content of reader.push(chunk)) {
           if (channel !== undefined) {
+            if (!this.secrets.keys.some((one) => secret?.equals(one))) return void socket.destroy();
             this.take(socket, channel, content);
             continue;
           }
-          const client = readGreeting(this.secret, nonce, content);
-          if (client === undefined) throw new AuthorityError('unauthenticated', 'a greeting without the secret');
+          secret = this.secrets.keys.find((one) => readGreeting(one, nonce, content) !== undefined);
+          const client = secret && readGreeting(secret, nonce, content);
+          if (secret === undefined || client === undefined)
+            throw new AuthorityError('unauthenticated', 'a greeting without the secret');
           clearTimeout(greeted);
           reader.limit = MAX_FRAME;
-          channel = new Channel('server', this.secret, { server: nonce, client });
+          channel = new Channel('server', secret, { server: nonce, client });
         }
       } catch (err) {
         this.log.error({ err }, 'ALARM: somebody without the secret, or with broken messages, talks to the signer');

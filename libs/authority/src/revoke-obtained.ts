@@ -1,0 +1,71 @@
+import { AuthorityError } from '#kernel';
+import { OID, readCertificate } from '#pki';
+import { countObtained, type CertificateRow } from '#store';
+import { propose, type Proposed } from './approvals/propose.js';
+import { scopeOf, type Actor, type AuthorityContext } from './context.js';
+import { requireDevice } from './register-device.js';
+
+/** What a registration authority obtained for other devices, so far as it has not ended. */
+export interface Obtained {
+  /** Device id of the registration authority. */
+  deviceId: string;
+  since: Date;
+  certificates: number;
+  /** Of these. The others are good, or on hold. */
+  revoked: number;
+}
+
+/** Throws `notFound`. What was obtained is of the organizations of the registration authority, as it is itself. */
+export async function readObtained(
+  a: AuthorityContext,
+  actor: Actor,
+  deviceId: string,
+  since: Date,
+): Promise<Obtained> {
+  return a.database.transaction(
+    async (tx) => {
+      await requireDevice(tx, deviceId);
+      return { deviceId, since, ...(await countObtained(tx, { raId: deviceId, since, until: null }, a.clock.now())) };
+    },
+    scopeOf(a, actor),
+  );
+}
+
+/**
+ * Proposes to revoke everything that this registration authority obtained since then, and what was obtained with that. The proposal
+ * says how many certificates it is now. Throws `conflict` where there is none.
+ */
+export async function proposeObtainedRevocation(
+  a: AuthorityContext,
+  actor: Actor,
+  deviceId: string,
+  { since, reason }: { since: Date; reason: string },
+): Promise<Proposed> {
+  const { certificates, revoked } = await readObtained(a, actor, deviceId, since);
+  if (certificates === revoked) {
+    throw new AuthorityError('conflict', 'it obtained nothing since then that is not revoked, or has ended');
+  }
+  return propose(a, actor, 'ra.revokeObtained', {
+    deviceId,
+    since: since.toISOString(),
+    reason,
+    certificates: certificates - revoked,
+  });
+}
+
+/** With what the key of a registration authority could be used for: undefined where it was none's, or for nothing. */
+export async function obtainedWith(
+  a: AuthorityContext,
+  actor: Actor,
+  certificates: readonly CertificateRow[],
+): Promise<Obtained | undefined> {
+  const ofRa = certificates.filter((row) => row.deviceId !== null && isOfRa(row));
+  const [first] = ofRa;
+  if (first?.deviceId == null) return undefined;
+  const since = new Date(Math.min(...ofRa.map(({ createdAt }) => createdAt.getTime())));
+  const obtained = await readObtained(a, actor, first.deviceId, since);
+  return obtained.certificates > obtained.revoked ? obtained : undefined;
+}
+
+const isOfRa = ({ der }: CertificateRow): boolean =>
+  der !== null && readCertificate(der).eku?.includes(OID.cmcRa) === true;
