@@ -76,7 +76,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     serials: 'insert select update(state)',
     certificates: 'insert select update(der,superseded_by)',
     enrollment_secrets:
-      'insert(device_id,expires_at,id,issuer_org_id,owner_org_id,pepper_version,sealed_verifier) select update(bound_request,bound_serial,state)',
+      'insert(device_id,expires_at,id,issuer_org_id,owner_org_id,pepper_version,sealed_digest,sealed_verifier) select update(bound_request,bound_serial,state)',
     device_transport_keys: 'select',
     blocked_keys: 'insert(actor,reason,source,spki_sha256) select',
     status_changes: 'insert select',
