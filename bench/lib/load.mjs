@@ -69,7 +69,8 @@ export function once(port, secure, request) {
   });
 }
 
-function takeReply(buffer) {
+/** The first reply in the bytes so far; undefined while it is not whole. */
+export function takeReply(buffer) {
   const headEnd = buffer.indexOf('\r\n\r\n');
   if (headEnd < 0) return undefined;
   const head = buffer.latin1Slice(0, headEnd);
