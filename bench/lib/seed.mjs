@@ -80,14 +80,37 @@ function secretsOf(home) {
   return { macKey: openSecrets(config, ['est'], { create: false }).of('est').statusMacKey };
 }
 
+/** For as long as rows come by the million. */
+const SEEDING = { max_wal_size: '16GB', checkpoint_timeout: '1h', autovacuum: 'off' };
+
+async function settle(client, settings) {
+  for (const [name, value] of Object.entries(settings)) {
+    await client.query(value === undefined ? `alter system reset ${name}` : `alter system set ${name} = '${value}'`);
+  }
+  await client.query('select pg_reload_conf()');
+}
+
+/** Those that are no constraint: at the end they are made in one go. Returns how. */
+async function dropIndexes(client) {
+  const { rows } = await client.query(
+    `select x.indexrelid::regclass::text as name, replace(pg_get_indexdef(x.indexrelid), ' ON ONLY ', ' ON ') as definition
+     from pg_index x join pg_class i on i.oid = x.indexrelid
+     where x.indrelid = any($1::regclass[]) and not i.relispartition
+       and not exists (select 1 from pg_constraint c where c.conindid = x.indexrelid)`,
+    [Object.keys(COLUMNS)],
+  );
+  for (const { name } of rows) await client.query(`drop index ${name}`);
+  return rows.map(({ definition }) => definition);
+}
+
 /**
  * Adds `count` devices, each enrolled like `deviceId`, to the database of an instance that runs without its worker; one in
  * `revokeEvery` certificates is revoked. MACs, log and audit tree are the product's: it takes the rows for its own.
  */
 export async function seed(home, { deviceId, count, revokeEvery = 50 }) {
   const client = await connect(home);
-  await client.query(`alter system set max_wal_size = '16GB'`);
-  await client.query('select pg_reload_conf()');
+  await settle(client, SEEDING);
+  const indexes = await dropIndexes(client);
   const ends = await readEnds(client);
   const now = Date.now();
   const worker = new Worker(new URL('./seed-rows.mjs', import.meta.url), {
@@ -128,13 +151,15 @@ export async function seed(home, { deviceId, count, revokeEvery = 50 }) {
   await client.query('update status_counter set seq = $1, mac = $2', [last.head.seq, Buffer.from(last.head.mac)]);
   await client.query('update audit_sealer set size = $1', [last.size]);
   await client.query(`select setval(pg_get_serial_sequence('touchmark.audit', 'id'), $1)`, [last.event]);
+  await client.query(`set maintenance_work_mem = '512MB'`);
+  for (const index of indexes) await client.query(index);
   // As autovacuum does it: no statistics over a partitioned table as a whole.
   const { rows: tables } = await client.query(
     `select oid::regclass::text as name from pg_class where relkind = 'r' and relnamespace = 'touchmark'::regnamespace`,
   );
   await client.query(`vacuum (analyze) ${tables.map(({ name }) => name).join(', ')}`);
-  await client.query('alter system reset max_wal_size');
   await client.query('checkpoint');
+  await settle(client, Object.fromEntries(Object.keys(SEEDING).map((name) => [name, undefined])));
   const [{ bytes }] = (await client.query(`select pg_database_size('touchmark')::float8 as bytes`)).rows;
   await client.end();
   return { bytes };

@@ -1,6 +1,7 @@
 import type { Clock } from '#kernel';
 import {
   findCheckpoint,
+  findPassedOver,
   findUnsealed,
   insertCheckpoint,
   lastLeaf,
@@ -92,7 +93,7 @@ export class Sealer {
     const { newestEvent, newestSealed } = horizon;
     // At first nothing is known of the newest: they are looked at again until they have settled.
     this.settled ??= this.startSearch(lowered(BigInt(newestSealed)));
-    const late = await findUnsealed(tx, String(this.settled), newestSealed, BATCH);
+    const late = await findPassedOver(tx, String(this.settled), newestSealed, BATCH);
     const lost = late.length < BATCH ? await this.searchOn(tx, BATCH - late.length) : [];
     const found = [...late, ...lost];
     const fresh =
@@ -126,7 +127,7 @@ export class Sealer {
     if (this.search === undefined) return [];
     const { after, end } = this.search;
     const upTo = after + SEARCH_WINDOW < end ? after + SEARCH_WINDOW : end;
-    const found = await findUnsealed(tx, String(after), String(upTo), limit);
+    const found = await findPassedOver(tx, String(after), String(upTo), limit);
     // Onwards only past what is known to hold none: what was found here is not committed yet.
     if (found.length === 0) this.search = upTo < end ? { after: upTo, end } : undefined;
     return found;

@@ -1,5 +1,5 @@
 import { appendAudit } from '#audit';
-import { findCanaryThings, insertOrganization, newId } from '#store';
+import { findVendorNamed, insertOrganization, newId } from '#store';
 import { systemActor, type AuthorityContext } from './context.js';
 import { writeToken } from './operator-access.js';
 
@@ -12,7 +12,7 @@ type Maker = Pick<AuthorityContext, 'database' | 'clock' | 'macKey' | 'pepper' |
 export async function ensureCanaryVendor(a: Omit<Maker, 'macKey' | 'pepper'>): Promise<void> {
   const actor = systemActor(a, 'init');
   await a.database.transaction(async (tx) => {
-    if ((await findCanaryThings(tx, CANARY_VENDOR)) !== undefined) return;
+    if ((await findVendorNamed(tx, CANARY_VENDOR)) !== undefined) return;
     const made = await insertOrganization(tx, {
       id: newId(a.clock),
       kind: 'vendor',

@@ -43,7 +43,11 @@ export async function* streamRevoked(
   }
 }
 
-/** Keys and certificates whose end has passed and was not yet recorded. */
+/** Of the certificate whose end was recorded last; a day before it, all that ended has been recorded. */
+const RECORDED_UP_TO = `coalesce((select s.not_after - interval '1 day' from expirations e join serials s on s.serial = decode(e.subject, 'hex')
+  where e.kind = 'certificate' order by e.at desc limit 1), '-infinity')`;
+
+/** Keys and certificates whose end has passed and was not yet recorded; certificates in the order in which they ended. */
 export async function findEnded(
   tx: Tx,
   limit: number,
@@ -54,9 +58,9 @@ export async function findEnded(
         and not exists (select 1 from expirations e where e.kind = 'key' and e.subject = k.id) limit $1)
      union all
      (select 'certificate', encode(c.serial, 'hex'), c.owner_org_id, c.issuer_org_id from certificates c
-      where c.not_after <= now() and c.der is not null
+      where c.not_after <= now() and c.not_after > ${RECORDED_UP_TO} and c.der is not null
         and not exists (select 1 from expirations e where e.kind = 'certificate' and e.subject = encode(c.serial, 'hex'))
-      limit $1)`,
+      order by c.not_after limit $1)`,
     [limit],
   );
 }

@@ -1,5 +1,5 @@
 import {
-  findCanaryThings,
+  findVendorNamed,
   insertDeliveries,
   insertNotices,
   listenersOf,
@@ -49,7 +49,7 @@ async function dispatchBlock(
   const from = await lockNoticeCursor(tx);
   const size = from === undefined ? 0 : await sealedSize(tx);
   if (from === undefined || size <= from) return { deliveries: 0, last: true };
-  const canary = (await findCanaryThings(tx, CANARY_VENDOR))?.vendorId;
+  const canary = await findVendorNamed(tx, CANARY_VENDOR);
   const told = (await sealedEvents(tx, from, BLOCK))
     .flatMap((event) => toldOf(event, a.authorityId))
     // What the inner canary does every ten minutes is told by its result alone.
