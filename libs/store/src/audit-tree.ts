@@ -75,8 +75,8 @@ export async function findUnsealed(tx: Tx, after: string, upTo: string, limit: n
 export async function findPassedOver(tx: Tx, after: string, upTo: string, limit: number): Promise<UnsealedEvent[]> {
   return tx.rows<UnsealedEvent>(
     `with missing as materialized (
-       select e.id from audit e
-       where e.id > $1 and e.id <= $2 and not exists (select from audit_leaves l where l.event_id = e.id)
+       select id from audit where id > $1 and id <= $2
+       except select event_id from audit_leaves where event_id > $1 and event_id <= $2
      )
      select a.id::text as id, ${COLUMNS} from missing m join audit a on a.id = m.id
      where age(a.xmin) > age(pg_snapshot_xmin(pg_current_snapshot())::xid)
