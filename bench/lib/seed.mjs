@@ -150,6 +150,8 @@ export async function seed(home, { deviceId, count, revokeEvery = 50 }) {
   await worker.terminate();
   await client.query('update status_counter set seq = $1, mac = $2', [last.head.seq, Buffer.from(last.head.mac)]);
   await client.query('update audit_sealer set size = $1', [last.size]);
+  // Nobody listened to what came before.
+  await client.query('update notice_cursor set leaf_index = $1', [last.size]);
   await client.query(`select setval(pg_get_serial_sequence('touchmark.audit', 'id'), $1)`, [last.event]);
   await client.query(`set maintenance_work_mem = '512MB'`);
   for (const index of indexes) await client.query(index);
