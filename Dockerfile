@@ -16,5 +16,5 @@ COPY --from=build /app/node_modules ./node_modules
 RUN install -d -o node -g node -m 0711 /var/lib/touchmark && install -d -o node -g node -m 0700 /secrets /ca-secrets /run/touchmark
 USER node
 VOLUME /var/lib/touchmark
-ENTRYPOINT ["node", "--enable-source-maps", "dist/apps/touchmark/src/main.js"]
+ENTRYPOINT ["node", "--enable-source-maps", "--min-semi-space-size=16", "--max-semi-space-size=32", "dist/apps/touchmark/src/main.js"]
 CMD ["serve"]

@@ -6,7 +6,7 @@ import { selfSigned } from '../lib/self-signed.mjs';
 
 const WIDTH = 8;
 /** The engine compiles what runs hot: a server that has just started is not what is measured. */
-const WARM_UP = 600;
+const WARM_UP = 2000;
 const HALF_LOAD_SECONDS = 8;
 
 /** Registered devices, each with a key and a request. */

@@ -7,7 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const MAIN = path.join(ROOT, 'dist/apps/touchmark/src/main.js');
+/** As `npm start` calls Node, up to `serve`. */
+const COMMAND = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')).scripts.start.split(' ').slice(2, -1);
 
 /** With millions of rows, and a machine that has other things to do. */
 const READY_LIMIT_MS = 120_000;
@@ -17,7 +18,7 @@ export async function startInstance({ planes, home: given, env: settings = {} } 
   const began = performance.now();
   const home = given ?? (await mkdtemp(path.join(tmpdir(), 'touchmark-bench-')));
   await chmod(home, 0o711);
-  const args = [MAIN, 'serve', ...(planes ? ['--planes', planes] : [])];
+  const args = [...COMMAND, 'serve', ...(planes ? ['--planes', planes] : [])];
   const env = {
     ...process.env,
     TOUCHMARK_HOME: home,
@@ -28,7 +29,7 @@ export async function startInstance({ planes, home: given, env: settings = {} } 
     NODE_ENV: 'production',
     ...settings,
   };
-  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });
+  const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'inherit', 'inherit'] });
   process.once('exit', () => child.kill('SIGTERM'));
   const ready = await readyFile(home, child);
   return {
