@@ -17,6 +17,7 @@ import { fromPem, toPem } from '#pki';
 import { Access } from '../access.js';
 import { Answers } from '../answers.js';
 import { By, Http, TheAuthority, type Exchange } from '../authority-module.js';
+import { BUNDLE_BODY_BYTES, CRL_BODY_BYTES } from '../body.js';
 import { needsApproval, proposedSchema } from '../proposals.js';
 import {
   blocks,
@@ -140,7 +141,7 @@ export class IssuerRoutes {
   }
 
   @Post(':id/import')
-  @Access('issuer:change')
+  @Access('issuer:change', { bodyBytes: BUNDLE_BODY_BYTES })
   @Answers('Propose the certificate that was made elsewhere for this CA', proposedSchema, 202)
   import(
     @By() by: Actor,
@@ -157,7 +158,7 @@ export class IssuerRoutes {
   }
 
   @Post(':id/crl')
-  @Access('issuer:change')
+  @Access('issuer:change', { bodyBytes: CRL_BODY_BYTES })
   @Answers('Bring in the next CRL of a CA whose key is kept elsewhere', crlImported, 200)
   importCrl(
     @By() by: Actor,

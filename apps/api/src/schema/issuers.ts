@@ -5,6 +5,7 @@ import { REVOCATION_REASONS } from '#policy';
 import { KEY_LOCATIONS } from '#signing';
 import type { KnownLink } from '#status';
 import { ISSUER_KINDS, LINK_FORMS } from '#store';
+import { MAX_CRL_TEXT } from '../body.js';
 import { country, id, pageOf, text, time } from './values.js';
 
 const members = {
@@ -82,10 +83,10 @@ export const issuerCreation = z
   .meta({ id: 'IssuerCreation' });
 export const issuerRollover = z.strictObject({ keyType, location, validitySeconds }).meta({ id: 'IssuerRollover' });
 
-const pem = (label: string) =>
+const pem = (label: string, most = 200_000) =>
   z
     .string()
-    .max(200_000)
+    .max(most)
     .meta({ description: `PEM, ${label}` });
 export const crossSigning = z
   .strictObject({
@@ -99,10 +100,12 @@ export const issuerImport = z
   .strictObject({
     certificate: pem('CERTIFICATE'),
     chain: pem('CERTIFICATE, from whoever signed it up to the root'),
-    crls: pem('X509 CRL, of each CA of the chain'),
+    crls: pem('X509 CRL, of each CA of the chain', 600_000),
   })
   .meta({ id: 'IssuerImport' });
-export const crlImport = z.strictObject({ crl: z.string().max(60_000) }).meta({ id: 'CrlImport' });
+export const crlImport = z
+  .strictObject({ crl: pem('X509 CRL, of 8 MiB at most', MAX_CRL_TEXT) })
+  .meta({ id: 'CrlImport' });
 export const crlImported = z
   .strictObject({
     issuerId: id,
