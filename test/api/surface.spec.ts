@@ -13,6 +13,7 @@ let offline: OfflineAuthority;
 let app: Awaited<ReturnType<typeof createApi>>;
 let base: string;
 let notReady: string[] = [];
+let lacks: string[] = [];
 const lines: string[] = [];
 
 beforeAll(async () => {
@@ -24,6 +25,7 @@ beforeAll(async () => {
     registry: new Registry(),
     log: pino({ level: 'info' }, { write: (line: string) => void lines.push(line) }),
     readiness: () => Promise.resolve(notReady),
+    degraded: () => lacks,
     urls: () => ({ est: 'https://localhost:1', api: 'https://localhost:2', status: 'http://localhost:3' }),
   });
   await app.listen(0, '127.0.0.1');
@@ -253,6 +255,13 @@ describe('the plane itself', () => {
     notReady = [];
     expect(answer.status).toBe(503);
     expect(answer.text).toContain('61 s old');
+    lacks = ['signer: does not answer for 1 key'];
+    const degraded = await call('GET', '/readyz');
+    lacks = [];
+    expect([degraded.status, JSON.parse(degraded.text)]).toEqual([
+      200,
+      { status: 'degraded', reasons: ['signer: does not answer for 1 key'] },
+    ]);
   });
 
   it('describes every route it serves, with the schema of its answer', async () => {
