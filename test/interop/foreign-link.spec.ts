@@ -130,7 +130,7 @@ describeWith(['openssl'], 'a certificate of a foreign CA for one of ours', () =>
   test.each<[string, () => Promise<string>, RegExp]>([
     ['for another key', () => linked('key.pem', { key: 'root.pub' }), /for another key/],
     ['of another name', () => linked('name.pem', { subject: '/O=Touchmark/CN=Somebody' }), /another subject/],
-    ['that has ended', ended, /certificate/],
+    ['that has ended', ended, /expired/],
     ['of no CA', () => linked('leaf.pem', { ca: 'CA:FALSE' }), /not that of a CA/],
     ['of another path length', () => linked('long.pem', { ca: 'CA:TRUE,pathlen:1' }), /path length/],
     ['of no path length', () => linked('open.pem', { ca: 'CA:TRUE' }), /path length/],
