@@ -85,7 +85,8 @@ const history = (kind: StatusKind, subject: string) =>
 /** The members do what the log says of their group, and every plane knows. */
 async function follow(id = group) {
   const progress = await followGroup(worker, id);
-  for (const plane of [api, est]) await plane.follower.catchUp(worker.follower.index.seq);
+  const [head] = await db.sql<{ seq: string }>('select seq from status_counter');
+  for (const plane of [api, est]) await plane.follower.catchUp(Number(head!.seq));
   return progress;
 }
 async function revoke(reason = 'superseded', id = group) {
