@@ -90,6 +90,26 @@ describe('a set of trust anchors', () => {
     expect((await bring(Buffer.from('hello').toString('base64'))).status).toBe(400);
   });
 
+  test('takes a CRL of megabytes, up to 8 MiB, and as much as many certificates have', async () => {
+    const bring = (crl: string) => plane.post('/v1/trust-anchors/acme/crls', { crl }, officer);
+    const large = await acme.largeCrl(100, 120_000);
+    expect(large.length).toBeGreaterThan(6 * 1024 * 1024);
+    const stored = await bring(toPem('X509 CRL', large).replaceAll('\n', '\r\n'));
+    expect([stored.status, stored.json()]).toEqual([200, expect.objectContaining({ number: '100', entries: 120_000 })]);
+    const tooLarge = await bring(
+      Buffer.alloc(8 * 1024 * 1024 + 3)
+        .toString('base64')
+        .padEnd(11_700_000, '\n'),
+    );
+    expect([tooLarge.status, tooLarge.json()['member']]).toEqual([400, 'crl']);
+    const wish = {
+      appId: product.appId,
+      revocation: 'none',
+      certificates: Array(20).fill(acme.rootPem.padEnd(20_000)),
+    };
+    await approved(await send('PUT', '/v1/trust-anchors/wide', admin, wish));
+  });
+
   test('is seen by whom its app is seen by', async () => {
     const api = await db.context('api');
     const testing = await createOrganization(api, db.operator, { name: 'Tester', kind: 'testing' });

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { AuthorityContext } from '#authority';
+import { createOrganization, type AuthorityContext } from '#authority';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
-import { makePerson, makeToken } from '../harness/people.js';
+import { makePerson, makeToken, sessionOf } from '../harness/people.js';
 import { planeOf, type ApiPlane } from './plane.js';
 
 let db: TestDatabase;
@@ -153,4 +153,71 @@ test('both lists tell what counts now', async () => {
   ]);
   const profiles = (await plane.get('/v1/profiles', officer)).json<{ items: { name: string; version: number }[] }>();
   expect(profiles.items).toContainEqual(expect.objectContaining({ name: 'device', version: 1 }));
+});
+
+describe('a CA that is not there yet', () => {
+  interface Coming {
+    id: string;
+    status: string;
+    name: string;
+    next: string;
+    approvalId: string | null;
+  }
+  const coming = async (token: string, name: string): Promise<Coming | undefined> =>
+    (await plane.get('/v1/issuers', token)).json<{ coming: Coming[] }>().coming.find((one) => one.name === name);
+  const show = (token: string, id: string) => plane.get(`/v1/issuers/${id}`, token);
+  let approver: string;
+  beforeAll(async () => {
+    approver = await sessionOf(db, await makePerson(db, ['approver']));
+  });
+
+  test('is shown as proposed, then as requested, each with what to do next; gone when it is rejected', async () => {
+    const { approvalId, digest } = (await plane.post('/v1/issuers', { name: 'Elsewhere', external: true }, admin)).json<
+      Record<string, string>
+    >();
+    const proposed = await coming(admin, 'Elsewhere');
+    expect(proposed).toMatchObject({
+      ...{ kind: 'issuing', status: 'proposed', external: true, keyType: null, approvalId },
+      next: `a second person approves it: touchmark approval approve ${approvalId}`,
+    });
+    expect((await show(admin, proposed!.id)).json()).toEqual(proposed);
+    expect((await plane.post(`/v1/approvals/${approvalId}/approve`, { digest }, approver)).status).toBe(200);
+    const { id } = proposed!;
+    expect(await coming(admin, 'Elsewhere')).toEqual({
+      ...{ id, kind: 'issuing', status: 'requested', name: 'Elsewhere', keyType: 'ec-p256', external: true },
+      ...{ approvalId: null, expiresAt: null },
+      next: `have its request certified: touchmark ca csr ${id}, then touchmark ca import ${id}`,
+    });
+    const rollover = (await plane.post(`/v1/issuers/${(await api.issuers.issuing()).id}/rollover`, {}, admin)).json<
+      Record<string, string>
+    >();
+    expect(await coming(admin, (await api.issuers.issuing()).name)).toMatchObject({
+      status: 'proposed',
+      approvalId: rollover['approvalId'],
+    });
+    expect((await plane.post(`/v1/approvals/${rollover['approvalId']}/reject`, {}, approver)).status).toBe(200);
+    expect(await coming(admin, (await api.issuers.issuing()).name)).toBeUndefined();
+  });
+
+  test('is told to who may read approvals of the authority, and to nobody else', async () => {
+    const { id } = (await coming(admin, 'Elsewhere'))!;
+    const vendor = await createOrganization(api, db.operator, { name: 'Vendor', kind: 'vendor' });
+    for (const roles of [['developer'], ['admin']] as const) {
+      const token = await makeToken(db, await makePerson(db, [...roles], vendor.id), [...roles]);
+      expect((await plane.get('/v1/issuers', token)).json()).toMatchObject({ coming: [] });
+      const hidden = await show(token, id);
+      const absent = await show(token, randomUUID());
+      const told = ({ text }: { text: string }) => ({ ...(JSON.parse(text) as object), instance: '' });
+      expect([hidden.status, told(hidden)]).toEqual([404, told(absent)]);
+    }
+  });
+
+  test('is not what somebody wrote or changed by SQL', async () => {
+    const { id } = (await coming(admin, 'Elsewhere'))!;
+    await db.tamper(`insert into issuers (id, kind, name, ca_key_id, subject_der, spki, status_url, not_after)
+      select gen_random_uuid(), kind, 'Planted', ca_key_id, subject_der || '\\x00', spki, status_url, not_after from issuers where id = '${id}'`);
+    expect(await coming(admin, 'Planted')).toBeUndefined();
+    await db.tamper(`update issuers set name = 'Renamed' where id = $1`, [id]);
+    expect([await coming(admin, 'Renamed'), (await show(admin, id)).status]).toEqual([undefined, 404]);
+  });
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
@@ -12,6 +13,7 @@ let offline: OfflineAuthority;
 let app: Awaited<ReturnType<typeof createApi>>;
 let base: string;
 let notReady: string[] = [];
+let lacks: string[] = [];
 const lines: string[] = [];
 
 beforeAll(async () => {
@@ -23,6 +25,7 @@ beforeAll(async () => {
     registry: new Registry(),
     log: pino({ level: 'info' }, { write: (line: string) => void lines.push(line) }),
     readiness: () => Promise.resolve(notReady),
+    degraded: () => lacks,
     urls: () => ({ est: 'https://localhost:1', api: 'https://localhost:2', status: 'http://localhost:3' }),
   });
   await app.listen(0, '127.0.0.1');
@@ -157,6 +160,36 @@ describe('what is sent', () => {
     expectProblem(await call('POST', '/v1/apps', { headers: gzip, body: 'x' }), 415, 'contentEncoding');
   });
 
+  it('takes more where a route is about CRLs, certificates or many keys, from whoever may send them', async () => {
+    const json = asOperator({ 'content-type': 'application/json' });
+    const body = (bytes: number) => JSON.stringify({ other: 'x'.repeat(bytes - 12) });
+    const plane = app.getHttpAdapter().getInstance();
+    const most: ['PUT' | 'POST', string, number][] = [
+      ['PUT', '/v1/trust-anchors/acme', 1],
+      ['POST', '/v1/trust-anchors/acme/crls', 12],
+      ['POST', `/v1/issuers/${randomUUID()}/import`, 1],
+      ['POST', `/v1/issuers/${randomUUID()}/crl`, 12],
+      ['POST', '/v1/blocked-keys', 1],
+    ];
+    for (const [method, path, mib] of most) {
+      const bytes = mib * 1024 * 1024;
+      const whole = await call(method, path, { headers: json, body: body(bytes) });
+      expect([path, whole.status]).toEqual([path, 400]);
+      const beyond = await plane.inject({ method, url: path, headers: json, payload: body(bytes + 1) });
+      expect([beyond.statusCode, beyond.json<{ detail: string }>().detail]).toEqual([
+        413,
+        `the body is larger than ${bytes} bytes`,
+      ]);
+      expectProblem(
+        await call(method, path, { headers: { 'content-type': 'application/json' }, body: '{' }),
+        401,
+        'unauthenticated',
+      );
+    }
+    const vendor = { authorization: `Bearer ${offline.vendorToken}`, 'content-type': 'application/json' };
+    expectProblem(await call('POST', '/v1/blocked-keys', { headers: vendor, body: '{' }), 403, 'forbidden');
+  });
+
   it('answers 404 to ids of impossible form, unknown paths and undecodable ones alike', async () => {
     for (const path of [
       '/v1/keys/x',
@@ -222,6 +255,13 @@ describe('the plane itself', () => {
     notReady = [];
     expect(answer.status).toBe(503);
     expect(answer.text).toContain('61 s old');
+    lacks = ['signer: does not answer for 1 key'];
+    const degraded = await call('GET', '/readyz');
+    lacks = [];
+    expect([degraded.status, JSON.parse(degraded.text)]).toEqual([
+      200,
+      { status: 'degraded', reasons: ['signer: does not answer for 1 key'] },
+    ]);
   });
 
   it('describes every route it serves, with the schema of its answer', async () => {

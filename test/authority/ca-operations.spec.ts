@@ -4,6 +4,7 @@ import {
   approve,
   ensureHierarchy,
   IssuerDirectory,
+  issuersToCome,
   proposeIssuer,
   proposeIssuerActivation,
   proposeIssuerRevocation,
@@ -185,11 +186,14 @@ describe('a new issuing CA', () => {
         `issuer:${issuerId}`,
       ]);
       expect(signed).toHaveLength(when === 'after the signature' ? 1 : 0);
+      const coming = async () => (await issuersToCome(api, admin)).find(({ id }) => id === issuerId);
+      expect(await coming()).toMatchObject({ name: `Cut off ${when}`, state: 'certifying', approval: null });
 
       expect(await reconcileIssuers(worker)).toBe(1);
       expect(await reconcileIssuers(worker)).toBe(0);
       await inStep();
       expect(await find(issuerId)).toMatchObject({ status: 'retired' });
+      expect(await coming()).toBeUndefined();
       expect(await db.sql(`select 1 from certificates where requester = $1`, [`issuer:${issuerId}`])).toHaveLength(1);
     },
   );

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   approve,
+  approvePending,
   certificateStatus,
   changeDevice,
   createDeviceGroup,
   deviceStatus,
+  enrollOverEst,
   followGroup,
   groupStatus,
   propose,
@@ -18,7 +20,9 @@ import {
   suspendGroup,
   type AuthorityContext,
 } from '#authority';
+import { loadConfig } from '#kernel';
 import { readCertificate } from '#pki';
+import { profiles, shippedLabel } from '#policy';
 import { findCertificate, findDevice, statusHistory, type StatusKind } from '#store';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { newKey, type DeviceKey } from '../harness/device.js';
@@ -81,7 +85,8 @@ const history = (kind: StatusKind, subject: string) =>
 /** The members do what the log says of their group, and every plane knows. */
 async function follow(id = group) {
   const progress = await followGroup(worker, id);
-  for (const plane of [api, est]) await plane.follower.catchUp(worker.follower.index.seq);
+  const [head] = await db.sql<{ seq: string }>('select seq from status_counter');
+  for (const plane of [api, est]) await plane.follower.catchUp(Number(head!.seq));
   return progress;
 }
 async function revoke(reason = 'superseded', id = group) {
@@ -175,6 +180,61 @@ describe('a suspended group', () => {
     for (const own of [before, during]) await releaseCertificate(api, officer, serialOf(own));
     for (const one of [deviceBefore, deviceDuring]) await resumeDevice(api, officer, one.device.id);
     for (const one of [before, during, deviceBefore, deviceDuring]) expect(await shown(one)).toBe('active');
+  });
+
+  test('ends what its devices wait for: rejected with the reason where nobody had decided, else withdrawn', async () => {
+    const label = { ...shippedLabel(profiles(loadConfig({}).lifetimes).device), approval: true };
+    const waiting = async (groupId: string) => {
+      const { device, enrollment } = await registerDevice(api, officer, { appId: product.appId, groupId });
+      const request = enrollRequest({ device, secret: enrollment.secret }, newKey(), { label });
+      expect(await enrollOverEst(est, request)).toMatchObject({ state: 'pending' });
+      const [row] = await db.sql<{ id: string }>(`select id from pending_enrollments where device_id = $1`, [
+        device.id,
+      ]);
+      return { request, id: row!.id };
+    };
+    const [asked, approved, other] = [await waiting(group), await waiting(group), await waiting(await newGroup())];
+    await approvePending(api, approver, approved.id, {});
+    await suspend();
+    expect(await follow()).toEqual({ members: 2, changes: 0 });
+    expect(await follow()).toEqual({ members: 2, changes: 0 });
+    const ended = async ({ id }: { id: string }) => ({
+      rows: await db.sql(`select state, reason, decider from pending_enrollments where id = $1`, [id]),
+      audits: (
+        await db.sql<{ action: string; actor: string; detail: string }>(
+          `select action, actor, convert_from(canonical, 'UTF8') as detail from audit where subject = $1 order by id`,
+          [`enrollment:${id}`],
+        )
+      ).slice(1),
+    });
+    const reason = 'the group of the device is suspended';
+    const detail = expect.stringContaining(reason);
+    const actor = 'system:worker';
+    expect(await ended(asked)).toEqual({
+      rows: [{ state: 'rejected', reason, decider: actor }],
+      audits: [{ action: 'enrollment.rejected', actor, detail }],
+    });
+    const decided = { action: 'enrollment.approved', actor: approver.id, detail: expect.any(String) };
+    expect(await ended(approved)).toEqual({
+      rows: [{ state: 'withdrawn', reason, decider: approver.id }],
+      audits: [decided, { action: 'enrollment.withdrawn', actor, detail }],
+    });
+    expect(await ended(other)).toEqual({ rows: [{ state: 'pending', reason: null, decider: null }], audits: [] });
+    await expect(approvePending(api, approver, asked.id, {})).rejects.toMatchObject({ code: 'approvalDecided' });
+    await resumeGroup(api, officer, group);
+    await follow();
+    await expect(enrollOverEst(est, asked.request)).rejects.toMatchObject({
+      detail: `the enrollment was rejected: ${reason}`,
+    });
+    expect(await enrollOverEst(est, approved.request)).toMatchObject({ state: 'pending' });
+    await revoke();
+    await follow();
+    expect((await ended(approved)).rows).toMatchObject([{ state: 'withdrawn' }]);
+    const last = await db.sql(
+      `select state, reason from pending_enrollments where device_id = $1 order by id desc limit 1`,
+      [approved.request.csr.subject.flat()[0]!.value],
+    );
+    expect(last).toEqual([{ state: 'rejected', reason: 'the group of the device is revoked' }]);
   });
 
   test('answers the same again, and is followed once however often it is asked', async () => {

@@ -1,9 +1,12 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   approvePending,
   changeDevice,
+  csrDemandFor,
   createOrganization,
   enrollOverEst,
+  enrollWithServerKey,
   expirePendingEnrollments,
   pendingFacts,
   reconcileIntents,
@@ -17,7 +20,7 @@ import {
   type EnrollmentOutcome,
 } from '#authority';
 import { AuthorityError, loadConfig, ManualClock } from '#kernel';
-import { readCertificate, readCsr } from '#pki';
+import { encodeCsr, readCertificate, readCsr, readKeyRequest, readPublicKey } from '#pki';
 import { profiles, shippedLabel } from '#policy';
 import { pendingEnrollmentMac } from '#status';
 import { findPendingEnrollment, type PendingEnrollmentRow } from '#store';
@@ -294,6 +297,77 @@ describe('other names', () => {
     const issued = certificateIn(await renew());
     expect(readCertificate(issued).san).toEqual([uuid, address]);
     expect(certificateIn(await renew())).toEqual(issued);
+    expect((await rowsOf(made.device)).map(({ state }) => state)).toEqual(['done', 'done']);
+  });
+});
+
+test('a secret that has ended tells csrattrs no names, but where a request of it waits (E87, E121)', async () => {
+  const [idle, waits] = [await makeDevice(db, product), await waiting()];
+  const namesFor = async ({ device, secret }: TestDevice) =>
+    (
+      await csrDemandFor(est, {
+        label: LABEL,
+        presented: { ...enrollRequest(waits.made, waits.key).presented, basic: { user: device.id, password: secret } },
+        address: `198.51.100.${++hosts % 250}`,
+      })
+    ).names;
+  expect(await namesFor(idle)).toBeDefined();
+  await jump(loadConfig({}).lifetimes.enrollmentSecret * 1000 + 1);
+  expect(await refusal(namesFor(idle))).toMatchObject({ kind: 'unauthenticated' });
+  expect(await namesFor(waits.made)).toBeDefined();
+});
+
+describe('a key that is made here for other names', () => {
+  test('is made once somebody has approved them, not at each time that the device asks (E82, E87)', async () => {
+    const wishes = {
+      keyTypes: ['rsa-2048', 'ec-p256'] as const,
+      san: [
+        { type: 'uuid', min: 1, max: 1 },
+        { type: 'ip', min: 0, max: 5 },
+      ] as const,
+    };
+    const wide = (a: AuthorityContext) => withProfile(a, wishes as unknown as Parameters<typeof withProfile>[1]);
+    const { made, key, row } = await waiting();
+    await approvePending(api, approver, row.id, {});
+    const current = certificateIn(await ask(made, key));
+    await changeDevice(wide(api), db.operator, made.device.id, { names: ['ip:192.0.2.9'] });
+    await est.follower.catchUp(await lastSeq());
+    const san = [
+      { type: 'uri', value: `urn:uuid:${made.device.instanceId}` },
+      { type: 'ip', value: '192.0.2.9' },
+    ] as const;
+    const subject = [[{ type: '2.5.4.3', value: made.device.id }]];
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const spki = rsa.publicKey.export({ type: 'spki', format: 'der' });
+    const asked = readKeyRequest(
+      encodeCsr(
+        {
+          ...{ subject, publicKey: readPublicKey(spki), san: [san[0]] },
+          changeSubjectName: { subject, san: [...san] },
+        },
+        rsa.privateKey,
+      ),
+    );
+    const { csr: _csr, operation: _operation, ...rest } = renewRequest(made.device, current, key, { label: LABEL });
+    const context = wide(est);
+    const poll = () => enrollWithServerKey(context, { ...rest, asked });
+    expect(await poll()).toMatchObject({ state: 'pending' });
+    // No more than two such keys are made at the same time: the others would be told to come back.
+    const polls = await Promise.all(Array.from({ length: 6 }, poll));
+    expect(polls.map(({ state }) => state)).toEqual(Array(6).fill('pending'));
+    const waits = (await rowsOf(made.device)).filter(({ state }) => state === 'pending');
+    expect(waits).toMatchObject([{ keyType: 'rsa-2048', spkiSha256: Buffer.alloc(32) }]);
+    await approvePending(wide(api), approver, waits[0]!.id, {});
+    const got = await poll();
+    if (got.state !== 'issued') throw new Error(got.state);
+    const { publicKey, san: names } = readCertificate(got.certificate);
+    expect([publicKey.keyType, names]).toEqual(['rsa-2048', san]);
+    expect(
+      createPublicKey(createPrivateKey({ key: got.pkcs8, format: 'der', type: 'pkcs8' })).export({
+        type: 'spki',
+        format: 'der',
+      }),
+    ).toEqual(publicKey.spki);
     expect((await rowsOf(made.device)).map(({ state }) => state)).toEqual(['done', 'done']);
   });
 });

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { resetDevice } from '#authority';
 import { decodeBody, readCsrAttributes, type CsrAttribute } from '#est';
 import { encodeGeneralNames, OID, toPem } from '#pki';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { basic, csrOf, newKey } from '../harness/device.js';
-import { makeDevice, makeEnrolled, makeProduct, type Product } from '../harness/fixtures.js';
+import { makeDevice, makeEnrolled, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
 import { decideLabel, startEstServer, type EstServer } from './est-server.js';
 import type { HttpsAnswer } from './https-request.js';
 import { selfSigned } from './self-signed.js';
@@ -86,6 +87,31 @@ describe('csrattrs', () => {
       body,
     });
     expect(enrolled.status).toBe(200);
+  });
+
+  it('tells nothing for a secret that would serve no enrollment any more: withdrawn, or used some time ago (EX12)', async () => {
+    const enrolled = async (): Promise<TestDevice> => {
+      const made = await makeDevice(db, product);
+      const headers = { authorization: basic(made.device.id, made.secret), 'content-type': 'application/pkcs10' };
+      const body = csrOf(made.device, newKey()).toString('base64');
+      expect((await server.call('POST', '/.well-known/est/simpleenroll', { headers, body })).status).toBe(200);
+      return made;
+    };
+    const ask = ({ device, secret }: TestDevice) => get({ headers: { authorization: basic(device.id, secret) } });
+    const wrong = await get({ headers: { authorization: basic('', 'x') } });
+    const used = await enrolled();
+    // Its answer may have been lost: it asks from the beginning (E91).
+    expect(templateOf(await ask(used))?.subject).toEqual([[{ type: OID.commonName, value: used.device.id }]]);
+    await db.tamper(`update certificates set created_at = created_at - interval '601 s' where device_id = $1`, [
+      used.device.id,
+    ]);
+    const reset = await makeDevice(db, product);
+    await resetDevice(await db.context('api'), db.operator, reset.device.id);
+    for (const made of [used, reset]) {
+      const answer = await ask(made);
+      expect([answer.status, answer.text]).toEqual([401, wrong.text]);
+      expect(answer.headers['www-authenticate']).toBe(wrong.headers['www-authenticate']);
+    }
   });
 
   it('takes a stranger’s certificate for nobody’s, and a wrong secret for a mistake (EX12)', async () => {

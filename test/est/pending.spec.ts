@@ -45,7 +45,13 @@ const certificateOf = (answer: HttpsAnswer): Buffer => {
 };
 const waitingOf = async (deviceId: string) => {
   const { items } = (await api.get('/v1/approvals?operation=enrollment&state=proposed&limit=200', approver)).json<{
-    items: { id: string; subject: string; digest: string; parameters: Record<string, unknown> }[];
+    items: {
+      id: string;
+      subject: string;
+      digest: string;
+      parameters: Record<string, unknown>;
+      issues?: Record<string, unknown>;
+    }[];
   }>();
   return items.filter(({ subject }) => subject === `device:${deviceId}`);
 };
@@ -74,6 +80,8 @@ test('a first enrollment waits (202, Retry-After), is shown, approved, and fetch
     address: '127.0.0.1',
     profile: 'device',
   });
+  // Nothing else would be issued than is asked for.
+  expect(shown!.issues).toBeUndefined();
   const approved = await api.post(`/v1/approvals/${shown!.id}/approve`, { digest: shown!.digest }, approver);
   expect(approved.json()).toMatchObject({ operation: 'enrollment', state: 'executed', proposerPerson: null });
   const answer = await plane.ask(bySecret(made, key));
@@ -89,6 +97,29 @@ test('a first enrollment waits (202, Retry-After), is shown, approved, and fetch
     suggestedWindow: { start: start.toISOString(), end: end.toISOString() },
     now: false,
   });
+});
+
+test('whoever approves is shown the names that would be issued, where others, or none, were asked for', async () => {
+  const made = await makeDevice(db, product);
+  const key = newKey();
+  expectPending(await plane.ask({ ...bySecret(made, key), csr: plainCsr(key) }));
+  const [shown] = await waitingOf(made.device.id);
+  const issues = {
+    subject: expect.stringContaining(made.device.id),
+    names: [`uri:urn:uuid:${made.device.instanceId}`],
+    refusal: null,
+  };
+  expect(shown).toMatchObject({ parameters: { names: [] }, issues });
+  const one = () => api.get(`/v1/approvals/${shown!.id}`, approver);
+  expect((await one()).json()).toEqual(shown);
+  // By the registry as it is now: nothing that SQL put there.
+  await db.tamper(`update devices set names = '[{"type":"dns","value":"evil.example"}]' where id = $1`, [
+    made.device.id,
+  ]);
+  const refusal = expect.stringMatching(/./);
+  expect((await one()).json()).toMatchObject({ issues: { names: [], refusal } });
+  const rejected = await api.post(`/v1/approvals/${shown!.id}/reject`, {}, approver);
+  expect(rejected.json()).not.toHaveProperty('issues');
 });
 
 test('a rejected one is told the reason (403), as text and as problem+json (E89, EX16)', async () => {

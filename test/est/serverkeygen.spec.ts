@@ -3,6 +3,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID, X50
 import { currentProfile, reconcileIntents, resetDevice, revokeCertificate } from '#authority';
 import { decodeBody } from '#est';
 import { encodeAttribute, der, OID, readCertificate, readCertsOnly, toPem } from '#pki';
+import { renewalWindow } from '#policy';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
 import { basic, csrOf, newKey } from '../harness/device.js';
 import { makeDevice, makeEnrolled, makeProduct, type Product, type TestDevice } from '../harness/fixtures.js';
@@ -47,6 +48,12 @@ function opened(answer: HttpsAnswer): { type: string; key: Buffer; certificate: 
   return { type: key!.type, key: decodeBody(key!.body), certificate: der! };
 }
 
+function windowOf(certificate: Buffer): string {
+  const { serial, notBefore, notAfter } = readCertificate(certificate);
+  const { start, end } = renewalWindow({ serial: Buffer.from(serial, 'hex'), notBefore, notAfter });
+  return `start=${start.getTime() / 1000}, end=${end.getTime() / 1000}`;
+}
+
 const spkiOf = (pkcs8: Buffer): Buffer =>
   createPublicKey(createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' })).export({
     type: 'spki',
@@ -84,6 +91,7 @@ describe('a key that the server makes', () => {
     const { type, key, certificate } = opened(answer);
     expect(answer.headers['cache-control']).toBe('no-store');
     expect(type).toBe('application/pkcs8');
+    expect(answer.headers['renewal-window']).toBe(windowOf(certificate));
     const read = readCertificate(certificate);
     expect(read.publicKey.keyType).toBe('ec-p384');
     expect(read.publicKey.spki).toEqual(spkiOf(key));

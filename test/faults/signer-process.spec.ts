@@ -37,6 +37,11 @@ async function newDevice(): Promise<Device> {
   };
 }
 
+async function health(): Promise<[number, unknown]> {
+  const reply = await instance.est('/readyz');
+  return [reply.status, reply.json()];
+}
+
 /** The same request again and again until it is answered with a certificate; how long that took. */
 async function untilEnrolled(device: Device): Promise<number> {
   const begin = performance.now();
@@ -73,10 +78,15 @@ test('a signer that hangs: 503 with Retry-After within 2 s, at once after three,
     const fast = await devices[3]!.enroll();
     expectUnavailable(fast);
     expect(fast.ms).toBeLessThan(500);
+    // In service, and it says what it lacks: what needs no signature is answered.
+    const reasons = [expect.stringMatching(/^signer: does not answer for 1 key$/)];
+    expect(await health()).toEqual([200, { status: 'degraded', reasons }]);
+    expect((await instance.est('/.well-known/est/cacerts')).status).toBe(200);
   } finally {
     process.kill(pid, 'SIGCONT');
   }
   for (const device of devices) expect(await untilEnrolled(device)).toBeLessThan(10_000);
+  expect(await health()).toEqual([200, { status: 'ready', reasons: [] }]);
 });
 
 test('a signer that is killed, over and over: no device loses its secret, nothing stays half issued (EX27)', async () => {

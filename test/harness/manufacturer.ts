@@ -1,9 +1,9 @@
 import 'reflect-metadata';
-import { randomBytes, type webcrypto } from 'node:crypto';
+import { createPrivateKey, randomBytes, type KeyObject, type webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { approve, proposeAnchorsChange, proposeLabelChange, type AnchorSettings, type LabelSettings } from '#authority';
 import { loadConfig } from '#kernel';
-import { der, OID } from '#pki';
+import { assembleCrl, der, encodeCrlTbs, OID, readCertificate, signatureAlgorithm, signBytes } from '#pki';
 import { profiles, shippedLabel } from '#policy';
 import type { TestDatabase } from './database.js';
 import type { Product } from './fixtures.js';
@@ -44,6 +44,8 @@ export interface Manufacturer {
   issueByRoot(wishes?: IdentityWishes): Promise<ClientIdentity>;
   /** DER of the CRL of the intermediate, or of the root. */
   crl(of: 'root' | 'intermediate', facts: CrlFacts): Promise<Buffer>;
+  /** A whole CRL of the root with so many entries of 20 octets each, as large as they make it. */
+  largeCrl(number: number, entries: number): Promise<Buffer>;
 }
 
 export interface CrlFacts {
@@ -96,6 +98,10 @@ export async function makeManufacturer(): Promise<Manufacturer> {
     issue: (wishes = {}) => issueIdentity(intermediate, wishes),
     issueByRoot: (wishes = {}) => issueIdentity(root, wishes),
     crl: (of, facts) => makeCrl(of === 'root' ? root : intermediate, facts),
+    largeCrl: async (number, entries) => {
+      const key = createPrivateKey(await pemOf(rootKeys));
+      return makeLargeCrl(Buffer.from(rootCertificate.rawData), key, { number, entries });
+    },
   };
 }
 
@@ -177,6 +183,27 @@ async function makeCrl(issuer: Authority, facts: CrlFacts): Promise<Buffer> {
     crypto,
   );
   return Buffer.from(crl.rawData);
+}
+
+/** The library above needs minutes for what a large manufacturer has. */
+export function makeLargeCrl(certificate: Buffer, key: KeyObject, facts: { number: number; entries: number }): Buffer {
+  const { subjectDer, publicKey } = readCertificate(certificate);
+  const { keyId, keyType } = publicKey;
+  const revokedAt = new Date(Date.now() - 60_000);
+  const tbs = encodeCrlTbs({
+    issuer: { subjectDer, keyId, keyType },
+    number: BigInt(facts.number),
+    thisUpdate: revokedAt,
+    nextUpdate: new Date(Date.now() + DAY_MS),
+    distributionPoint: undefined,
+    entries: Array.from({ length: facts.entries }, (_, at) => ({
+      serial: `01${at.toString(16).padStart(38, '0')}`,
+      revokedAt,
+      reason: 'keyCompromise' as const,
+      invalidityDate: undefined,
+    })),
+  });
+  return assembleCrl(tbs, signatureAlgorithm(keyType).der, signBytes(keyType, key, tbs));
 }
 
 const deciders = new WeakMap<TestDatabase, Promise<{ admin: Person; approver: Person }>>();

@@ -114,3 +114,27 @@ test('fingerprints are added, listed and removed, and come with a new device', a
     ],
   ]);
 });
+
+test('transport keys are added from a file alone, listed and removed', async () => {
+  const key = Buffer.from('00112233445566778899aabbccddeeff', 'hex');
+  const add = async (content: string | Buffer) =>
+    (await run('transport-key', 'add', 'd1', '6B657937', '--key-file', await file('device.key', content))).asked;
+  const registered = [['PUT /v1/devices/d1/transport-keys/6b657937', { key: key.toString('base64') }]];
+  for (const content of [key, `${key.toString('hex')}\n`, key.toString('hex').toUpperCase(), key.toString('base64')]) {
+    expect(await add(content)).toEqual(registered);
+  }
+  const wide = Buffer.alloc(32, 0xc3);
+  expect(await add(wide)).toEqual([[expect.any(String), { key: wide.toString('base64') }]]);
+  for (const content of ['', Buffer.alloc(24, 0xc3), wide.subarray(0, 24).toString('base64'), 'x'.repeat(32)]) {
+    await expect(add(content)).rejects.toThrow(/must hold 16 or 32 bytes/);
+    expect(received).toEqual([]);
+  }
+  const listed = await run('transport-key', 'list', '--device', 'd1');
+  expect(listed.asked).toEqual([['GET /v1/devices/d1/transport-keys']]);
+  expect(JSON.parse((await run('transport-key', 'list', '--device', 'd1', '--json')).printed)).toMatchObject({
+    items: [{ name: 'factory' }],
+  });
+  expect((await run('transport-key', 'remove', 'd1', '6b657937')).asked).toEqual([
+    ['DELETE /v1/devices/d1/transport-keys/6b657937'],
+  ]);
+});

@@ -141,14 +141,18 @@ test('a device that has both kinds of certificates is revoked with both, and its
 }, 60_000);
 
 test('discovery tells what each label offers, and by which profile', async () => {
-  const { est, profiles, keyTypes, planes, audit, issuers } = (await instance.status('/.well-known/touchmark')).json<{
+  const { est, profiles, keyTypes, planes, audit, issuers, ...rest } = (await instance.status('/.well-known/touchmark')).json<{
     est: { operations: string[]; labels: string[]; offers: { label: string }[] };
     profiles: { name: string; version: number }[];
     keyTypes: string[];
     planes: Record<string, string>;
     audit: { origin: string; verifierKey: string };
     issuers: object[];
+    feeds: unknown[];
+    lists: unknown[];
   }>();
+  // Neither is served: whoever reads this asks by introspection and CRL.
+  expect(rest).toMatchObject({ feeds: [], lists: [] });
   expect(est.operations).toEqual(expect.arrayContaining(['cacerts', 'simpleenroll', 'simplereenroll']));
   expect(est.labels).toEqual(expect.arrayContaining(['device', 'sip-domain', 'ike-peer']));
   expect(est.labels).not.toContain('issuing-ca');

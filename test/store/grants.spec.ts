@@ -148,7 +148,7 @@ const DECLARED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       'select(expires_at,id,organization_id,pepper_version,person_id,sealed_verifier,used_at) update(pepper_version,sealed_verifier)',
     approvals: 'select update(decided_at,state)',
     policy_documents: 'select',
-    pending_enrollments: 'select update(decided_at,mac,state)',
+    pending_enrollments: 'select update(decided_at,decider,mac,reason,state)',
     supersessions: 'delete insert select',
     audit_leaves: 'insert select',
     audit_tile_roots: 'insert select',

@@ -19,6 +19,8 @@ declare module 'fastify' {
     hot?: boolean;
     /** The body may hold a credential: it is what the route is about. */
     takesCredential?: boolean;
+    /** The largest body that it takes, where that is not the one of every route. */
+    bodyBytes?: number;
     /** Answers 405 and nothing else: no part of the authorization matrix. */
     refusesMethods?: boolean;
   }
@@ -35,7 +37,7 @@ declare module 'fastify' {
 /** Every route carries one; a route without it stops the start. */
 export const Access = (
   access: RouteAccess,
-  options: { hot?: boolean; takesCredential?: boolean } = {},
+  options: { hot?: boolean; takesCredential?: boolean; bodyBytes?: number } = {},
 ): MethodDecorator => RouteConfig({ access, ...options });
 
 /**

@@ -74,6 +74,8 @@ export interface ApiDependencies {
   log: Logger;
   /** Why the plane is not ready; empty when it is. */
   readiness: () => Promise<string[]>;
+  /** What it cannot do while it does the rest; absent: nothing of that kind is known. */
+  degraded?: (() => string[]) | undefined;
   /** Of secrets/oidc.json; undefined: nobody signs in by OpenID Connect. */
   oidc?: OidcSettings | undefined;
   /** Base URLs, known once every plane has its port. */
@@ -181,7 +183,7 @@ function refuseUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
 }
 
 function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): DynamicModule {
-  const { authority, registry, readiness, log } = deps;
+  const { authority, registry, readiness, degraded = () => [], log } = deps;
   return {
     module: ApiModule,
     imports: [IntrospectionModule.with(authority)],
@@ -222,7 +224,7 @@ function apiModule(deps: ApiDependencies, describe: () => OpenAPIObject): Dynami
     ],
     providers: [
       provideAuthority(authority),
-      { provide: PLANE, useValue: { registry, readiness } },
+      { provide: PLANE, useValue: { registry, readiness, degraded } },
       { provide: SIGN_IN, useValue: new SignIn(deps) },
       { provide: API_DOCUMENT, useValue: describe },
       { provide: APP_FILTER, useValue: new ProblemFilter(log) },

@@ -4,7 +4,6 @@ import { AuthorityError } from '#kernel';
 export const MAX_BODY_BYTES = 65_536;
 
 const BY_CODE: Readonly<Record<string, () => AuthorityError>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: () => new AuthorityError('tooLarge', `the body is larger than ${MAX_BODY_BYTES} bytes`),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
     new AuthorityError(
       'unsupportedType',
@@ -17,8 +16,8 @@ const BY_CODE: Readonly<Record<string, () => AuthorityError>> = {
   FST_ERR_BAD_URL: () => new AuthorityError('malformed', 'the path cannot be decoded'),
 };
 
-/** What Fastify and Nest throw, in our own terms. Their texts never leave: some repeat what the caller sent. */
-export function fromFramework(error: unknown): unknown {
+/** What Fastify and Nest throw, in our own terms. `bodyLimit`: of the route. Their texts never leave: some repeat what the caller sent. */
+export function fromFramework(error: unknown, bodyLimit = MAX_BODY_BYTES): unknown {
   const cause = error instanceof HttpException ? (error.cause ?? error) : error;
   const code = (cause as { code?: unknown } | null)?.code;
   const known = typeof code === 'string' ? BY_CODE[code]?.() : undefined;
@@ -32,7 +31,7 @@ export function fromFramework(error: unknown): unknown {
     case 414:
       return new AuthorityError('notFound', 'there is nothing at this path', { cause: error });
     case 413:
-      return new AuthorityError('tooLarge', `the body is larger than ${MAX_BODY_BYTES} bytes`, { cause: error });
+      return new AuthorityError('tooLarge', `the body is larger than ${bodyLimit} bytes`, { cause: error });
     case 415:
       return new AuthorityError('unsupportedType', 'the Content-Type is not supported here', { cause: error });
     default:

@@ -18,7 +18,7 @@ export class ProblemFilter implements ExceptionFilter {
 }
 
 export function sendProblem(raised: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): void {
-  const error = fromFramework(raised);
+  const error = fromFramework(raised, request.routeOptions.config.bodyBytes);
   const { status, headers, problem } = toProblem(error, request.id);
   if (status >= 500) {
     const level = isAuthorityError(error, 'unavailable') ? 'warn' : 'error';

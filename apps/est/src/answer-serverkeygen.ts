@@ -5,6 +5,7 @@ import { readKeyRequest, sealKeyPackage } from '#pki';
 import type { EstLabel } from '#policy';
 import { checkLink, requireLink } from './check-link.js';
 import { arrivedBy, presentedBy } from './presented.js';
+import { withWindowOf } from './renewal-window.js';
 import type { ServerSigner } from './server-signer.js';
 
 /**
@@ -37,7 +38,8 @@ export async function answerServerKeygen(
     return reply.code(status).headers(headers).send(body);
   }
   try {
-    const { status, headers, body } = serverKeyResponse(sentKey(authority, server, made), made.certificate, form);
+    const response = serverKeyResponse(sentKey(authority, server, made), made.certificate, form);
+    const { status, headers, body } = withWindowOf(made.certificate, response);
     reply.raw.once('close', () => body.fill(0));
     return reply.code(status).headers(headers).send(body);
   } finally {

@@ -31,6 +31,8 @@ export interface EstDependencies {
   log: Logger;
   /** Why the plane is not ready; empty when it is. */
   readiness: () => Promise<string[]>;
+  /** What it cannot do while it does the rest; absent: nothing of that kind is known. */
+  degraded?: (() => string[]) | undefined;
 }
 
 /** A client that trickles its handshake, head or body holds a connection no longer than this. */
@@ -75,12 +77,12 @@ export function renewTls(app: NestFastifyApplication, credentials: TlsCredential
   signers.get(app)?.renew(credentials);
 }
 
-function estModule({ authority, log, readiness }: EstDependencies): DynamicModule {
+function estModule({ authority, log, readiness, degraded = () => [] }: EstDependencies): DynamicModule {
   return {
     module: EstModule,
     controllers: [HealthRoutes],
     providers: [
-      { provide: READINESS, useValue: readiness },
+      { provide: READINESS, useValue: { readiness, degraded } },
       { provide: APP_FILTER, useValue: new EstFilter(authority, log) },
     ],
   };

@@ -10,13 +10,12 @@ import {
   pendingResponse,
   MAX_BODY_BYTES,
   parseEstPath,
-  withRenewalWindow,
   type EstOperation,
   type EstResponse,
 } from '#est';
 import { AuthorityError, isAuthorityError, type Config } from '#kernel';
 import { readCertificate, readCsr, type Certificate } from '#pki';
-import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, renewalWindow, type EstLabel } from '#policy';
+import { DEFAULT_LABEL, OPTIONAL_OPERATIONS, type EstLabel } from '#policy';
 import { arrivalOf, type Arrival, type Proxies } from './arrival.js';
 import { answerCsrAttributes } from './answer-csrattrs.js';
 import { answerFullCmc } from './answer-fullcmc.js';
@@ -26,6 +25,7 @@ import { refuseCredentialInQuery } from './credential-in-query.js';
 import { checkLink, requireLink } from './check-link.js';
 import { notServed } from './framework-error.js';
 import { arrivedBy, presentedBy } from './presented.js';
+import { withWindowOf } from './renewal-window.js';
 import type { ServerSigner } from './server-signer.js';
 
 declare module 'fastify' {
@@ -134,10 +134,8 @@ async function answer(deps: EstRouteDependencies, request: FastifyRequest, reply
   }
   const outcome = await enroll(deps.authority, operation, label, request);
   if (outcome.state === 'pending') return sendEst(reply, pendingResponse(outcome.retryAfter));
-  const { serial, notBefore, notAfter } = readCertificate(outcome.certificate);
-  const window = renewalWindow({ serial: Buffer.from(serial, 'hex'), notBefore, notAfter });
   const issued = certsOnlyResponse([outcome.certificate], form, { cacheable: false });
-  return sendEst(reply, withRenewalWindow(issued, window));
+  return sendEst(reply, withWindowOf(outcome.certificate, issued));
 }
 
 /** Body, request, link to the connection, then everything that needs to know who asks. */

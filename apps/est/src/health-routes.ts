@@ -3,11 +3,18 @@ import type { FastifyReply } from 'fastify';
 
 export const READINESS = Symbol('readiness');
 
+/** What the plane says of itself. */
+export interface Readiness {
+  /** Why it is not ready; none when it is. */
+  readiness: () => Promise<string[]>;
+  /** What it cannot do while it does the rest. */
+  degraded: () => string[];
+}
+
 /** Whether the plane lives, and whether it can do its work. */
 @Controller()
 export class HealthRoutes {
-  /** `readiness` gives the reasons against it; none when it is ready. */
-  constructor(@Inject(READINESS) private readonly readiness: () => Promise<string[]>) {}
+  constructor(@Inject(READINESS) private readonly plane: Readiness) {}
 
   @Get('healthz')
   health() {
@@ -16,8 +23,12 @@ export class HealthRoutes {
 
   @Get('readyz')
   async ready(@Res({ passthrough: true }) reply: FastifyReply) {
-    const reasons = await this.readiness();
-    if (reasons.length === 0) return { status: 'ready', reasons };
+    const reasons = await this.plane.readiness();
+    if (reasons.length === 0) {
+      // Whoever spreads requests leaves it in service: what needs no signature is answered.
+      const lacks = this.plane.degraded();
+      return { status: lacks.length === 0 ? 'ready' : 'degraded', reasons: lacks };
+    }
     void reply.code(503).header('retry-after', '2');
     return { status: 'notReady', reasons };
   }

@@ -4,6 +4,9 @@ import { KEY_TYPES, overEst, renewsOverTls, type EstLabel, type Profile } from '
 /** What every label offers (E08). */
 const ALWAYS = ['cacerts', 'simpleenroll', 'simplereenroll'] as const;
 
+/** Versions of what providers will read in place of asking: a client that finds none asks. */
+const NOT_SERVED = { feeds: [], lists: [] };
+
 /** What discovery tells of how this instance issues: as decided now, and nothing that an EST client could not find out. */
 export function describePolicy(view: PolicyView): object {
   const profiles = currentProfiles(view);
@@ -19,6 +22,7 @@ export function describePolicy(view: PolicyView): object {
       }),
     },
     profiles: profiles.map(({ name, version }) => ({ name, version })),
+    ...NOT_SERVED,
     keyTypes: KEY_TYPES.filter((keyType) => issued.some((profile) => profile.keyTypes.includes(keyType))),
   };
 }

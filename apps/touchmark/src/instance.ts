@@ -5,7 +5,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { systemClock, type Config } from '#kernel';
 import { bootstrap, operatorTokenFile } from './bootstrap.js';
 import { openDatabaseServer } from './database-server.js';
-import { startMetrics } from './metrics.js';
+import { startMetrics, type Told } from './metrics.js';
 import type { PlaneOptions, RunningPlane, Urls } from './plane.js';
 import { openPlaneDatabase } from './plane-context.js';
 import { ProcessMetrics } from './process-metrics.js';
@@ -87,8 +87,8 @@ export async function startInstance(options: { config: Config; log: Logger; plan
     for (const plane of planes) running.push(await START[plane](parts));
     for (const { app } of running) if (app) await listen(app.nest, config, app.listener, ports[app.listener] ?? 0);
     if (ports.metrics !== undefined && planes.length > 0) {
-      const readiness = readinessOf(planes, [...running]);
-      running.push(await startMetrics({ registry, readiness }, config.host, ports.metrics));
+      const told = readinessOf(planes, [...running]);
+      running.push(await startMetrics({ registry, ...told }, config.host, ports.metrics));
     }
     const rootCertificatePath = await writeRootOnce(parts, planes, setsUp);
     const [first] = planes;
@@ -131,10 +131,12 @@ async function listen(
 }
 
 /** Each reason with the plane that gives it, in the order of `planes`. */
-function readinessOf(planes: readonly Plane[], running: readonly RunningPlane[]): () => Promise<string[]> {
-  return async () => {
-    const reasons = await Promise.all(running.map(async ({ readiness }) => (await readiness?.()) ?? []));
-    return reasons.flatMap((some, index) => some.map((reason) => `${planes[index] ?? 'plane'}: ${reason}`));
+function readinessOf(planes: readonly Plane[], running: readonly RunningPlane[]): Omit<Told, 'registry'> {
+  const named = (reasons: readonly string[][]): string[] =>
+    reasons.flatMap((some, index) => some.map((reason) => `${planes[index] ?? 'plane'}: ${reason}`));
+  return {
+    readiness: async () => named(await Promise.all(running.map(async ({ readiness }) => (await readiness?.()) ?? []))),
+    degraded: () => named(running.map(({ degraded }) => degraded?.() ?? [])),
   };
 }
 

@@ -8,6 +8,8 @@ export interface Told {
   registry: Registry;
   /** Why not, each reason with its plane; empty when all can. */
   readiness: () => Promise<string[]>;
+  /** What they cannot do while they do the rest, likewise. */
+  degraded: () => string[];
 }
 
 /**
@@ -32,7 +34,7 @@ export async function startMetrics(told: Told, host: string, port: number): Prom
   };
 }
 
-async function answer({ registry, readiness }: Told, path: string | undefined, response: ServerResponse) {
+async function answer({ registry, readiness, degraded }: Told, path: string | undefined, response: ServerResponse) {
   if (path === '/metrics') {
     const text = await registry.metrics();
     response.writeHead(200, { 'content-type': registry.contentType }).end(text);
@@ -40,7 +42,9 @@ async function answer({ registry, readiness }: Told, path: string | undefined, r
     json(response, 200, { status: 'ok' });
   } else if (path === '/readyz') {
     const reasons = await readiness();
-    json(response, reasons.length === 0 ? 200 : 503, { status: reasons.length === 0 ? 'ready' : 'notReady', reasons });
+    if (reasons.length > 0) return json(response, 503, { status: 'notReady', reasons });
+    const lacks = degraded();
+    json(response, 200, { status: lacks.length === 0 ? 'ready' : 'degraded', reasons: lacks });
   } else {
     response.writeHead(404, { 'content-type': 'text/plain' }).end('only GET /metrics, /healthz, /readyz\n');
   }

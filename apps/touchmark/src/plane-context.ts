@@ -31,6 +31,8 @@ export interface PlaneContext {
   authority: AuthorityContext;
   database: Database;
   follower: Follower;
+  /** What it cannot do now, while it does the rest. */
+  degraded: () => string[];
   close(): Promise<void>;
 }
 
@@ -106,6 +108,7 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
     authority,
     database,
     follower,
+    degraded: () => signer.problems(),
     close: async () => {
       await Promise.all([follower.stop(), limits.close()]);
       await Promise.all([database.close(), signer.close()]);
@@ -114,10 +117,13 @@ async function openPlane(parts: PlaneParts, plane: 'api' | 'est' | 'worker'): Pr
 }
 
 /** Whoever holds the keys, behind deadline, circuit breaker and figures. */
-async function openSigner(parts: PlaneParts): Promise<{ signer: Signer; close(): Promise<void> }> {
+async function openSigner(
+  parts: PlaneParts,
+): Promise<{ signer: Signer; problems(): string[]; close(): Promise<void> }> {
   const held = signsElsewhere(parts.config) ? remoteSigner(parts) : await ownSigner(parts);
   const guarded = new CircuitBreaker(new DeadlineSigner(held.signer), systemClock, parts.registry);
-  return { signer: new MeasuredSigner(guarded, parts.registry, systemClock), close: held.close };
+  const signer = new MeasuredSigner(guarded, parts.registry, systemClock);
+  return { signer, problems: () => guarded.problems(), close: held.close };
 }
 
 function remoteSigner({ config, secrets }: PlaneParts) {

@@ -14,6 +14,8 @@ export interface Urls {
 export interface RunningPlane {
   /** Why it cannot do its work now; empty when it can. Absent: it has none to do. */
   readiness?: () => Promise<string[]>;
+  /** What of its work it cannot do, while it does the rest: it stays in service. */
+  degraded?: () => string[];
   app?: { listener: Exclude<Listener, 'metrics'>; nest: NestFastifyApplication };
   /** Told before any plane of the process is stopped. */
   expectStop?: () => void;

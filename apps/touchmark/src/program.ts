@@ -22,6 +22,7 @@ import { addSecretCommands } from './commands/secrets.js';
 import { addSetupCommands } from './commands/setup.js';
 import { addStatusCommand } from './commands/status.js';
 import { addTokenCommands } from './commands/tokens.js';
+import { addTransportKeyCommands } from './commands/transport-keys.js';
 import { addTrustAnchorCommands } from './commands/trust-anchors.js';
 
 /** The command line with every command; parsing it runs the command. */
@@ -45,6 +46,7 @@ export function buildProgram(): Command {
   addIssuerCommands(program);
   addProfileCommands(program);
   addFingerprintCommands(program);
+  addTransportKeyCommands(program);
   addEstLabelCommands(program);
   addTrustAnchorCommands(program);
   addCertificateCommands(program);

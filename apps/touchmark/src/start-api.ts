@@ -27,6 +27,7 @@ async function runApi(options: PlaneOptions, plane: PlaneContext): Promise<Runni
     registry,
     log: authority.log,
     readiness: () => planeReadiness(plane),
+    degraded: plane.degraded,
     urls: () => urls,
     oidc: oidc && parseOidcSettings(oidc.text, oidc.file),
   });
@@ -37,6 +38,7 @@ async function runApi(options: PlaneOptions, plane: PlaneContext): Promise<Runni
   return {
     app: { listener: 'api', nest },
     readiness: () => planeReadiness(plane),
+    degraded: plane.degraded,
     stop: async () => {
       stopRenewing();
       await nest.close();

@@ -24,6 +24,7 @@ async function runEst(options: PlaneOptions, plane: PlaneContext): Promise<Runni
     registry,
     log: authority.log,
     readiness: () => planeReadiness(plane),
+    degraded: plane.degraded,
   });
   const { socket } = config.estProxies;
   const stopSocket = socket === undefined ? undefined : await listenForProxy(nest, socket);
@@ -34,6 +35,7 @@ async function runEst(options: PlaneOptions, plane: PlaneContext): Promise<Runni
   return {
     app: { listener: 'est', nest },
     readiness: () => planeReadiness(plane),
+    degraded: plane.degraded,
     stop: async () => {
       stopRenewing();
       await Promise.all([stopSocket?.(), nest.close()]);

@@ -27,6 +27,7 @@ async function runWorker(options: PlaneOptions, plane: PlaneContext): Promise<Ru
   await worker.start();
   return {
     readiness: async () => worker.ready(),
+    degraded: plane.degraded,
     expectStop: () => worker.expectStop(),
     stop: async () => {
       await worker.stop();

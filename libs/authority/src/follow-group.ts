@@ -19,6 +19,7 @@ import { certificateAudit, release, revocation } from './certificates.js';
 import { logStatus, statusChange, type StatusAudit } from './change-status.js';
 import { systemActor, type AuthorityContext } from './context.js';
 import { CERTIFICATE_ACTION, groupHold, serialOf } from './device-standing.js';
+import { rejectPendingOfGroup } from './enrollment/close-pending.js';
 
 /** Members at a time: between two blocks everybody else gets at the log. */
 const MEMBERS = 500;
@@ -85,8 +86,13 @@ async function followBlock(
     devices: await latestStatuses(tx, 'device', ids),
     latest: await latestStatuses(tx, 'certificate', certificates.map(serialOf)),
   };
+  const actor = systemActor(a, 'group.follow');
   const { audits, changes } = await decide(tx, groupId, group, block, at);
-  if (changes.length > 0) await logStatus(tx, a, systemActor(a, 'group.follow'), at, audits, changes);
+  const { status } = group;
+  if (status === 'suspended' || status === 'revoked') {
+    audits.push(...(await rejectPendingOfGroup(tx, a, ids, { status, decider: actor.id, at })));
+  }
+  if (audits.length > 0) await logStatus(tx, a, actor, at, audits, changes);
   const last = members.length < MEMBERS ? undefined : ids.at(-1);
   return { members: members.length, changes: changes.length, last };
 }

@@ -38,6 +38,11 @@ async function listedBelow(a: AuthorityContext, issuer: Issuer, { list }: Import
   return below.filter((one) => list.find(readCertificate(one.certificate).serial) !== undefined);
 }
 
+async function newestOf(tx: Tx, issuer: Issuer): Promise<Buffer | undefined> {
+  for await (const der of findImportedCrls(tx, issuer.id, LOOKED_AT)) if (isSignedBy(der, issuer)) return der;
+  return undefined;
+}
+
 async function record(
   tx: Tx,
   a: AuthorityContext,
@@ -45,7 +50,7 @@ async function record(
   { issuer, crl, doomed }: { issuer: Issuer; crl: ImportedList; doomed: readonly Issuer[] },
 ): Promise<number> {
   await lockIssuers(tx);
-  const newest = (await findImportedCrls(tx, issuer.id, LOOKED_AT)).find((der) => isSignedBy(der, issuer));
+  const newest = await newestOf(tx, issuer);
   if (newest?.equals(crl.der) === true) return 0;
   if (newest !== undefined && (readCrl(newest).number ?? 0n) >= crl.number) {
     throw new AuthorityError('conflict', 'crl: its number is not higher than that of the last one', { member: 'crl' });

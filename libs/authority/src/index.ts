@@ -73,6 +73,7 @@ export { registerTransportKey, removeTransportKey } from './transport-keys.js';
 export { csrDemandFor } from './enrollment/csr-demand.js';
 export { expirePendingEnrollments } from './enrollment/close-pending.js';
 export { approvePending, isOurs, pendingFacts, rejectPending } from './enrollment/decide-pending.js';
+export { namesToIssue } from './enrollment/names-to-issue.js';
 export { allowLateRenewal, LATE_RENEWAL_DAYS } from './enrollment/late-renewal.js';
 export { callRenewal, renewalAdvice } from './renewal-advice.js';
 export type { RenewalAdvice } from './renewal-advice.js';
@@ -107,6 +108,8 @@ export { reconcileIssuers } from './complete-ca.js';
 export { externalIssuerId } from './external-chain.js';
 export { importCrl } from './import-crl.js';
 export { issuerRequest } from './requested-ca.js';
+export { COMING_STATES, issuersToCome } from './issuers-to-come.js';
+export type { IssuerToCome } from './issuers-to-come.js';
 export type { CaWish } from './approvals/check-plan.js';
 export {
   proposeAnchorsChange,

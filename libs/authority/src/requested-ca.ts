@@ -26,13 +26,16 @@ function digestOf(row: IssuerRow): string {
 export const requestedChange = (row: IssuerRow, at: Date): StatusChange =>
   statusChange({ kind: 'issuer', subject: row.id, status: REQUESTED, reason: digestOf(row), at });
 
+/** Whether it is the one that this row of the log tells of. */
+export const isAsRequested = (row: IssuerRow, reason: string | null): boolean => reason === digestOf(row);
+
 /** The CA as it was requested. Throws `notFound`; `conflict` for one that has its certificate, or was altered since. */
 export async function requireRequested(tx: Tx, id: string): Promise<IssuerRow> {
   const row = (await listIssuers(tx)).find((one) => one.id === id);
   const log = row && (await latestStatus(tx, 'issuer', id));
   if (row === undefined || log === undefined) throw notFound('issuer');
   if (log.status !== REQUESTED) throw new AuthorityError('conflict', 'the CA has its certificate already');
-  if (log.reason !== digestOf(row)) {
+  if (!isAsRequested(row, log.reason)) {
     throw new AuthorityError('internal', `the CA ${id} is not what was requested`, { code: 'rowMac' });
   }
   return row;

@@ -39,7 +39,7 @@ export async function publishImportedCrl(p: Publisher, issuer: PublishedIssuer):
 }
 
 async function findNewest(tx: Tx, p: Publisher, issuer: PublishedIssuer): Promise<ImportedCrl | undefined> {
-  for (const der of await findImportedCrls(tx, issuer.id, LOOKED_AT)) {
+  for await (const der of findImportedCrls(tx, issuer.id, LOOKED_AT)) {
     const crl = readSigned(der, issuer);
     if (crl?.nextUpdate !== undefined && crl.number !== undefined) {
       const { thisUpdate, nextUpdate } = crl;

@@ -56,6 +56,7 @@ describe('a circuit breaker', () => {
     });
     expect(flaky.asked).toBe(3);
     expect(await open()).toBe(1);
+    expect(signer.problems()).toEqual(['signer: does not answer for 1 key']);
   });
 
   test('stays closed where failures do not follow each other', async () => {

@@ -38,6 +38,12 @@ export class CircuitBreaker implements Signer {
       });
   }
 
+  /** Why some of it does not work now; empty when all does. Nothing is tried for it. */
+  problems(): string[] {
+    const open = [...this.circuits.values()].filter(({ openedAt }) => openedAt !== undefined).length;
+    return open === 0 ? [] : [`signer: does not answer for ${open} ${open === 1 ? 'key' : 'keys'}`];
+  }
+
   sign(request: SignRequest): Promise<Buffer> {
     return this.guard(request.keyId, () => this.signer.sign(request));
   }

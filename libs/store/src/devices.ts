@@ -58,6 +58,11 @@ export async function findDevice(tx: Tx, id: string): Promise<Device | undefined
   return row;
 }
 
+/** In no order; those that are not there are left out. */
+export async function findDevices(tx: Tx, ids: readonly string[]): Promise<Device[]> {
+  return tx.rows<Device>(`select ${DEVICE_COLUMNS} from devices where id = any($1)`, [ids]);
+}
+
 export interface DeviceFilter {
   status?: DeviceStatus | undefined;
   appId?: string | undefined;

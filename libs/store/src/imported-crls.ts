@@ -6,11 +6,15 @@ export async function insertImportedCrl(tx: Tx, issuerId: string, number: bigint
   return (await tx.run(sql, [issuerId, String(number), der])) === 1;
 }
 
-/** The newest ones by number, at most `limit`: a row that somebody planted above the right one is passed over. */
-export async function findImportedCrls(tx: Tx, issuerId: string, limit: number): Promise<Buffer[]> {
-  const rows = await tx.rows<{ der: Buffer }>(
-    `select der from imported_crls where issuer_id = $1 order by number desc limit $2`,
-    [issuerId, limit],
-  );
-  return rows.map(({ der }) => der);
+/**
+ * The newest ones by number, at most `limit`: a row that somebody planted above the right one is passed over. One at a time,
+ * since each may have megabytes.
+ */
+export async function* findImportedCrls(tx: Tx, issuerId: string, limit: number): AsyncGenerator<Buffer> {
+  const sql = `select der from imported_crls where issuer_id = $1 order by number desc offset $2 limit 1`;
+  for (let passed = 0; passed < limit; passed++) {
+    const [row] = await tx.rows<{ der: Buffer }>(sql, [issuerId, passed]);
+    if (row === undefined) return;
+    yield row.der;
+  }
 }

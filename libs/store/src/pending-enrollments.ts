@@ -99,10 +99,15 @@ export async function lockPendingEnrollment(tx: Tx, id: string): Promise<Pending
 
 /** Those of a device that still wait, or wait to be fetched, locked. */
 export async function lockOpenOfDevice(tx: Tx, deviceId: string): Promise<PendingEnrollmentRow[]> {
+  return lockOpenOfDevices(tx, [deviceId]);
+}
+
+/** The same of many devices. */
+export async function lockOpenOfDevices(tx: Tx, deviceIds: readonly string[]): Promise<PendingEnrollmentRow[]> {
   return tx.rows<PendingEnrollmentRow>(
-    `select ${COLUMNS} from pending_enrollments where device_id = $1 and state in ('pending', 'approved')
+    `select ${COLUMNS} from pending_enrollments where device_id = any($1) and state in ('pending', 'approved')
      order by id for no key update`,
-    [deviceId],
+    [deviceIds],
   );
 }
 
@@ -135,6 +140,17 @@ export async function closePendingEnrollment(
     row.decidedAt,
     row.mac,
   ]);
+}
+
+/** By what became of the group of its device. */
+export async function endPendingEnrollment(
+  tx: Tx,
+  row: Pick<PendingEnrollmentRow, 'id' | 'state' | 'decidedAt' | 'decider' | 'reason' | 'mac'>,
+): Promise<void> {
+  await tx.run(
+    `update pending_enrollments set state = $2, decided_at = $3, decider = $4, reason = $5, mac = $6 where id = $1`,
+    [row.id, row.state, row.decidedAt, row.decider, row.reason, row.mac],
+  );
 }
 
 /** The intent that it came to is recorded in the same transaction. */

@@ -9,7 +9,17 @@ import {
   type Actor,
   type AuthorityContext,
 } from '#authority';
-import { findApproval, findPendingEnrollment, listApprovals, listPendingEnrollments, toPage, type Tx } from '#store';
+import {
+  findApproval,
+  findDevice,
+  findDevices,
+  findPendingEnrollment,
+  listApprovals,
+  listPendingEnrollments,
+  toPage,
+  type PendingEnrollmentRow,
+  type Tx,
+} from '#store';
 import { Access } from '../access.js';
 import { Answers } from '../answers.js';
 import { By, read, TheAuthority } from '../authority-module.js';
@@ -45,7 +55,7 @@ export class ApprovalRoutes {
   @Answers('Get a proposal, or an enrollment that waits', approvalSchema)
   async get(@By() by: Actor, @Param('id', approvalId) id: string) {
     const pending = await this.pending(by, id);
-    if (pending) return pendingJson(this.a, pending);
+    if (pending) return this.shown(by, pending);
     return approvalJson(this.a, found(await read(this.a, by, (tx) => findApproval(tx, id)), 'approval'));
   }
 
@@ -57,7 +67,7 @@ export class ApprovalRoutes {
     @Param('id', approvalId) id: string,
     @Body({ schema: approvalDecision }) body: z.infer<typeof approvalDecision>,
   ) {
-    if (await this.pending(by, id)) return pendingJson(this.a, await approvePending(this.a, by, id, body ?? {}));
+    if (await this.pending(by, id)) return this.shown(by, await approvePending(this.a, by, id, body ?? {}));
     return executedJson(this.a, await approve(this.a, by, id, body ?? {}));
   }
 
@@ -69,7 +79,7 @@ export class ApprovalRoutes {
     @Param('id', approvalId) id: string,
     @Body({ schema: rejection }) body: z.infer<typeof rejection>,
   ) {
-    if (await this.pending(by, id)) return pendingJson(this.a, await rejectPending(this.a, by, id, body ?? {}));
+    if (await this.pending(by, id)) return this.shown(by, await rejectPending(this.a, by, id, body ?? {}));
     return approvalJson(this.a, await reject(this.a, by, id));
   }
 
@@ -82,6 +92,10 @@ export class ApprovalRoutes {
     @Body({ schema: nothing }) _: z.infer<typeof nothing>,
   ) {
     return approvalJson(this.a, await withdraw(this.a, by, id));
+  }
+
+  private async shown(by: Actor, row: PendingEnrollmentRow) {
+    return pendingJson(this.a, row, await read(this.a, by, (tx) => findDevice(tx, row.deviceId)));
   }
 
   private pending(by: Actor, id: string) {
@@ -98,9 +112,14 @@ async function listBoth(tx: Tx, a: AuthorityContext, query: z.infer<typeof appro
     operation === undefined || operation === ENROLLMENT
       ? (await listPendingEnrollments(tx, page, pendingStates(state))).items
       : [];
+  const devices = await findDevices(
+    tx,
+    enrollments.map(({ deviceId }) => deviceId),
+  );
+  const deviceOf = new Map(devices.map((device) => [device.id, device]));
   const all = [
     ...proposals.map((row) => approvalJson(a, row)),
-    ...enrollments.map((row) => pendingJson(a, row)),
+    ...enrollments.map((row) => pendingJson(a, row, deviceOf.get(row.deviceId))),
   ].toSorted((one, other) => (one.id < other.id ? 1 : -1));
   return toPage(all, limit, ({ id }) => [id]);
 }

@@ -7,6 +7,7 @@ import { BLOCK_SOURCES, listBlockedKeys, listKeyFindings } from '#store';
 import { Access } from '../access.js';
 import { Answers } from '../answers.js';
 import { By, createOnce, Http, read, TheAuthority, type Exchange } from '../authority-module.js';
+import { BUNDLE_BODY_BYTES } from '../body.js';
 import { needsApproval, proposedSchema } from '../proposals.js';
 import {
   blockedKeyJson,
@@ -29,7 +30,7 @@ export class BlockedKeyRoutes {
   constructor(@TheAuthority() private readonly a: AuthorityContext) {}
 
   @Post()
-  @Access('blockedKey:import')
+  @Access('blockedKey:import', { bodyBytes: BUNDLE_BODY_BYTES })
   @Answers('Block keys for good; with revoke also propose to revoke what carries them', keyImportSchema, 201)
   create(@By() by: Actor, @Http() http: Exchange, @Body({ schema: newKeyImport }) body: z.infer<typeof newKeyImport>) {
     const { reason, revoke } = body;

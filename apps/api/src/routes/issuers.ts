@@ -4,6 +4,7 @@ import {
   callRenewal,
   importCrl,
   issuerRequest,
+  issuersToCome,
   proposeCrossSigning,
   proposeIssuer,
   proposeIssuerActivation,
@@ -12,24 +13,27 @@ import {
   proposeIssuerRollover,
   type Actor,
   type AuthorityContext,
+  type IssuerToCome,
 } from '#authority';
 import { fromPem, toPem } from '#pki';
-import { Access } from '../access.js';
+import { Access, callerOf } from '../access.js';
 import { Answers } from '../answers.js';
 import { By, Http, TheAuthority, type Exchange } from '../authority-module.js';
+import { BUNDLE_BODY_BYTES, CRL_BODY_BYTES } from '../body.js';
 import { needsApproval, proposedSchema } from '../proposals.js';
 import {
   blocks,
+  comingJson,
   crlImport,
   crlImported,
   crossSigning,
   issuerCreation,
   issuerImport,
   issuerJson,
+  issuerOrComing,
   issuerPage,
   issuerRevocation,
   issuerRollover,
-  issuerWithLinks,
   issuerWithLinksJson,
   requestShown,
 } from '../schema/issuers.js';
@@ -45,16 +49,28 @@ export class IssuerRoutes {
   @Get()
   @Access('issuer:read')
   @Answers('List the certification authorities', issuerPage)
-  async list() {
-    return { items: (await this.a.issuers.list()).map(issuerJson), nextCursor: null };
+  async list(@By() by: Actor, @Http() http: Exchange) {
+    const items = (await this.a.issuers.list()).map(issuerJson);
+    return { items, nextCursor: null, coming: (await this.coming(by, http)).map(comingJson) };
   }
 
   @Get(':id')
   @Access('issuer:read')
-  @Answers('A certification authority, with every other certificate of its key or by it', issuerWithLinks)
-  async show(@Param('id', issuerId) id: string) {
-    const issuer = found(await this.a.issuers.find(id), 'issuer');
-    return issuerWithLinksJson(issuer, await this.a.issuers.links());
+  @Answers('A certification authority, with every other certificate of its key or by it', issuerOrComing)
+  async show(@By() by: Actor, @Http() http: Exchange, @Param('id', issuerId) id: string) {
+    const issuer = await this.a.issuers.find(id);
+    if (issuer !== undefined) return issuerWithLinksJson(issuer, await this.a.issuers.links());
+    return comingJson(
+      found(
+        (await this.coming(by, http)).find((one) => one.id === id),
+        'issuer',
+      ),
+    );
+  }
+
+  /** What is not decided is told to who may read approvals, as these are. */
+  private async coming(by: Actor, { request }: Exchange): Promise<IssuerToCome[]> {
+    return callerOf(request).permissions.has('approval:read') && by.authority ? issuersToCome(this.a, by) : [];
   }
 
   @Post()
@@ -140,7 +156,7 @@ export class IssuerRoutes {
   }
 
   @Post(':id/import')
-  @Access('issuer:change')
+  @Access('issuer:change', { bodyBytes: BUNDLE_BODY_BYTES })
   @Answers('Propose the certificate that was made elsewhere for this CA', proposedSchema, 202)
   import(
     @By() by: Actor,
@@ -157,7 +173,7 @@ export class IssuerRoutes {
   }
 
   @Post(':id/crl')
-  @Access('issuer:change')
+  @Access('issuer:change', { bodyBytes: CRL_BODY_BYTES })
   @Answers('Bring in the next CRL of a CA whose key is kept elsewhere', crlImported, 200)
   importCrl(
     @By() by: Actor,

@@ -11,6 +11,8 @@ export interface Plane {
   registry: Registry;
   /** Why it is not ready; empty when it is. */
   readiness: () => Promise<string[]>;
+  /** What it cannot do while it does the rest. */
+  degraded: () => string[];
 }
 
 /** Whether the plane lives, whether it can do its work, and its figures. */
@@ -30,11 +32,15 @@ export class PlaneRoutes {
   @Get('readyz')
   @Access('public', { hot: true })
   @ApiOperation({ summary: 'Whether the plane can do its work' })
-  @ApiResponse({ status: 200, description: 'ready' })
+  @ApiResponse({ status: 200, description: 'ready, or degraded with reasons: what needs no signature is answered' })
   @ApiResponse({ status: 503, description: 'not ready, with reasons' })
   async ready(@Http() { reply }: Exchange) {
     const reasons = await this.plane.readiness();
-    if (reasons.length === 0) return { status: 'ready', reasons };
+    if (reasons.length === 0) {
+      // Whoever spreads requests leaves it in service: what needs no signature is answered.
+      const lacks = this.plane.degraded();
+      return { status: lacks.length === 0 ? 'ready' : 'degraded', reasons: lacks };
+    }
     void reply.code(503).header('retry-after', '2');
     return { status: 'notReady', reasons };
   }

@@ -16,6 +16,7 @@ import { findApp } from '#store';
 import { Access } from '../access.js';
 import { Answers } from '../answers.js';
 import { By, Http, read, TheAuthority, type Exchange } from '../authority-module.js';
+import { BUNDLE_BODY_BYTES, CRL_BODY_BYTES } from '../body.js';
 import { needsApproval, proposedSchema } from '../proposals.js';
 import {
   crlUpload,
@@ -50,7 +51,7 @@ export class TrustAnchorRoutes {
   }
 
   @Put(':name')
-  @Access('anchors:change')
+  @Access('anchors:change', { bodyBytes: BUNDLE_BODY_BYTES })
   @Answers('Propose a set of trust anchors, or what it says from then on', proposedSchema, 202)
   change(
     @By() by: Actor,
@@ -69,7 +70,7 @@ export class TrustAnchorRoutes {
   }
 
   @Post(':name/crls')
-  @Access('anchors:crl')
+  @Access('anchors:crl', { bodyBytes: CRL_BODY_BYTES })
   @Answers('Bring the revocation list of an authority of the set; it counts from then on', storedCrlSchema)
   async bring(
     @By() by: Actor,

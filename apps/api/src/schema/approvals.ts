@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import { isOurs, pendingFacts, readProposal, type Approved, type AuthorityContext } from '#authority';
+import { isOurs, namesToIssue, pendingFacts, readProposal, type Approved, type AuthorityContext } from '#authority';
 import {
   APPROVAL_STATES,
   OPERATION_NAMES,
   type ApprovalRow,
   type ApprovalState,
+  type Device,
   type PendingEnrollmentRow,
   type PendingState,
 } from '#store';
@@ -36,6 +37,13 @@ const members = {
   decidedAt: time.nullable(),
   singleOperator: z.boolean(),
   result: z.record(z.string(), z.unknown()).nullable(),
+  issues: z
+    .strictObject({ subject: z.string(), names: z.array(z.string()), refusal: z.string().nullable() })
+    .optional()
+    .meta({
+      description:
+        'of an enrollment whose certificate would carry other names than it asks for: those, by the registry as it is now',
+    }),
 };
 
 export const approvalSchema = z.strictObject(members).meta({ id: 'Approval' });
@@ -83,7 +91,13 @@ const SHOWN: Readonly<Record<PendingState, ApprovalState>> = {
 export const pendingStates = (shown: ApprovalState | undefined): PendingState[] | null =>
   shown === undefined ? null : (Object.keys(SHOWN) as PendingState[]).filter((one) => SHOWN[one] === shown);
 
-export function pendingJson(a: AuthorityContext, row: PendingEnrollmentRow): z.infer<typeof approvalSchema> {
+/** `device`: of the request, where it is there. */
+export function pendingJson(
+  a: AuthorityContext,
+  row: PendingEnrollmentRow,
+  device: Device | undefined,
+): z.infer<typeof approvalSchema> {
+  const issues = namesToIssue(a, row, device);
   const { facts, digest } = pendingFacts(row);
   const lapsed = row.state === 'pending' && row.expiresAt <= a.clock.now();
   const { reason, serial } = row;
@@ -104,6 +118,7 @@ export function pendingJson(a: AuthorityContext, row: PendingEnrollmentRow): z.i
     decidedAt: row.decidedAt?.toISOString() ?? null,
     singleOperator: false,
     result: reason === null && serial === null ? null : { reason, serial: serial?.toString('hex') ?? null },
+    ...(issues && { issues: { ...issues, refusal: issues.refusal ?? null } }),
   };
 }
 

@@ -4,7 +4,7 @@ import type { ImportedKeys } from '#authority';
 import { proposedJson, proposedSchema } from '../proposals.js';
 import { hex, id, pageOf, text, time } from './values.js';
 
-/** Room for hexadecimal digests within the limit of a body; PEM takes more of it. */
+/** Room within the limit of the body for hexadecimal digests, and for PEM of the keys that are usual. */
 const MOST_KEYS = 500;
 
 export const newKeyImport = z

@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import { caIssuersUri, crlUri, ocspUri, type Issuer } from '#authority';
+import { caIssuersUri, COMING_STATES, crlUri, ocspUri, type Issuer, type IssuerToCome } from '#authority';
 import { fromPem, GENERATED_KEY_TYPES, toPem } from '#pki';
 import { REVOCATION_REASONS } from '#policy';
 import { KEY_LOCATIONS } from '#signing';
 import type { KnownLink } from '#status';
 import { ISSUER_KINDS, LINK_FORMS } from '#store';
+import { MAX_CRL_TEXT } from '../body.js';
 import { country, id, pageOf, text, time } from './values.js';
 
 const members = {
@@ -30,7 +31,23 @@ const members = {
   pem: z.string(),
 };
 export const issuerSchema = z.strictObject(members).meta({ id: 'Issuer' });
-export const issuerPage = pageOf(issuerSchema);
+const coming = z
+  .strictObject({
+    id,
+    kind: members.kind,
+    status: z.enum(COMING_STATES),
+    name: z.string(),
+    keyType: z.string().nullable().meta({ description: 'null: its key is made when it is approved' }),
+    external: members.external.meta({ description: 'its certificate is made elsewhere' }),
+    approvalId: id.nullable().meta({ description: 'the proposal that somebody has to approve first' }),
+    expiresAt: time.nullable().meta({ description: 'of that proposal' }),
+    next: z.string().meta({ description: 'what to do, for people' }),
+  })
+  .meta({ id: 'IssuerToCome', description: 'A CA that is wanted and has no certificate yet' });
+export const issuerPage = z.strictObject({
+  ...pageOf(issuerSchema).shape,
+  coming: z.array(coming).meta({ description: 'those without a certificate; empty for who may not read approvals' }),
+});
 
 const linkSchema = z
   .strictObject({
@@ -49,6 +66,8 @@ const linkSchema = z
 export const issuerWithLinks = z
   .strictObject({ ...members, links: z.array(linkSchema) })
   .meta({ id: 'IssuerWithLinks' });
+
+export const issuerOrComing = z.union([issuerWithLinks, coming]);
 
 const list = z.array(text(253)).min(1).max(100).optional();
 const constrained = z.strictObject({ dns: list, email: list, uri: list, ip: list }).optional();
@@ -82,10 +101,10 @@ export const issuerCreation = z
   .meta({ id: 'IssuerCreation' });
 export const issuerRollover = z.strictObject({ keyType, location, validitySeconds }).meta({ id: 'IssuerRollover' });
 
-const pem = (label: string) =>
+const pem = (label: string, most = 200_000) =>
   z
     .string()
-    .max(200_000)
+    .max(most)
     .meta({ description: `PEM, ${label}` });
 export const crossSigning = z
   .strictObject({
@@ -99,10 +118,12 @@ export const issuerImport = z
   .strictObject({
     certificate: pem('CERTIFICATE'),
     chain: pem('CERTIFICATE, from whoever signed it up to the root'),
-    crls: pem('X509 CRL, of each CA of the chain'),
+    crls: pem('X509 CRL, of each CA of the chain', 600_000),
   })
   .meta({ id: 'IssuerImport' });
-export const crlImport = z.strictObject({ crl: z.string().max(60_000) }).meta({ id: 'CrlImport' });
+export const crlImport = z
+  .strictObject({ crl: pem('X509 CRL, of 8 MiB at most', MAX_CRL_TEXT) })
+  .meta({ id: 'CrlImport' });
 export const crlImported = z
   .strictObject({
     issuerId: id,
@@ -136,6 +157,29 @@ export function issuerJson(issuer: Issuer): z.infer<typeof issuerSchema> {
     caIssuers: caIssuersUri(issuer),
     pem: toPem('CERTIFICATE', issuer.certificate),
   };
+}
+
+export function comingJson(one: IssuerToCome): z.infer<typeof coming> {
+  const { id: issuerId, kind, state, name, keyType, external, approval } = one;
+  const expiresAt = approval?.expiresAt.toISOString() ?? null;
+  return {
+    ...{ id: issuerId, kind, status: state, name, keyType, external, approvalId: approval?.id ?? null, expiresAt },
+    next: nextFor(one),
+  };
+}
+
+function nextFor({ id: issuerId, state, approval }: IssuerToCome): string {
+  switch (state) {
+    case 'proposed':
+    case 'importing':
+      return `a second person approves it: touchmark approval approve ${approval?.id}`;
+    case 'requested':
+      return `have its request certified: touchmark ca csr ${issuerId}, then touchmark ca import ${issuerId}`;
+    case 'certifying':
+      return 'wait: it is certified within a minute';
+    default:
+      return state satisfies never;
+  }
 }
 
 /** With every link certificate that it is the subject or the signer of. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { CurrentAnchors, StoredCrl } from '#authority';
 import { ANCHOR_REGISTRATIONS, IDENTITY_SOURCES } from '#policy';
+import { MAX_CRL_TEXT } from '../body.js';
 import { id, pageOf, text, time } from './values.js';
 
 const pem = z.string().min(1).max(20_000).meta({ description: 'one certificate, PEM' });
@@ -40,7 +41,7 @@ export const trustAnchorsChange = z
   .meta({ id: 'TrustAnchorsChange' });
 
 export const crlUpload = z
-  .strictObject({ crl: z.string().min(1).max(60_000).meta({ description: 'PEM, or base64 of DER' }) })
+  .strictObject({ crl: z.string().min(1).max(MAX_CRL_TEXT).meta({ description: 'PEM, or base64 of DER' }) })
   .meta({ id: 'CrlUpload' });
 export const storedCrlSchema = z
   .strictObject({

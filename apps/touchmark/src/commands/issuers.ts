@@ -11,6 +11,7 @@ import {
   type ApiOptions,
   type ListOptions,
 } from './api-command.js';
+import { printLines, table } from '../output.js';
 import { addCeremonyCommands } from './ceremony.js';
 import { addHierarchyCommands } from './hierarchy.js';
 import { addOfflineRootCommands } from './offline-root.js';
@@ -20,7 +21,11 @@ export function addIssuerCommands(program: Command): void {
   const ca = program.command('ca').description('Certification authorities: the root and what issues under it');
   listCommand(ca, 'List issuers', 'ca list').action(async (options: ListOptions) => {
     const client = await connect(options);
-    printList(await client.get('/v1/issuers', pageQuery(options)), ISSUERS, options);
+    const page = await client.get('/v1/issuers', pageQuery(options));
+    printList(page, ISSUERS, options);
+    const { coming = [] } = page as { coming?: unknown[] };
+    if (options.json === true || coming.length === 0) return;
+    printLines(['', 'Not there yet:', ...table(coming, COMING)]);
   });
   apiCommand(ca, 'show <id>', 'Show an issuer', 'ca show 0197b2c0-... --pem > issuing-ca.pem')
     .option('--pem', 'print its certificate alone, as PEM')
@@ -51,6 +56,14 @@ export function addIssuerCommands(program: Command): void {
   addOfflineRootCommands(ca);
   addCeremonyCommands(ca, `touchmark ${program.version() ?? ''}`);
 }
+
+const COMING = [
+  { title: 'id', member: 'id' },
+  { title: 'name', member: 'name' },
+  { title: 'kind', member: 'kind' },
+  { title: 'status', member: 'status' },
+  { title: 'next', member: 'next' },
+];
 
 const ISSUERS = [
   { title: 'id', member: 'id' },

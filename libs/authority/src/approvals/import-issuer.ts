@@ -93,13 +93,30 @@ function checkOwn(row: IssuerRow, certificate: Certificate): void {
   }
 }
 
-function checkLink(a: AuthorityContext, known: Issuer, certificate: Certificate, wish: IssuerImport): void {
+async function checkLink(
+  a: AuthorityContext,
+  known: Issuer,
+  certificate: Certificate,
+  wish: IssuerImport,
+): Promise<void> {
   if (!certificate.publicKey.spki.equals(known.publicKey.spki)) throw invalid('certificate', 'it is for another key');
   if (!certificate.subjectDer.equals(known.subjectDer)) throw invalid('certificate', 'it has another subject');
   if (certificate.der.equals(known.certificate)) {
     throw new AuthorityError('conflict', 'the CA has this certificate already');
   }
+  await checkPathLength(a, known, certificate);
   requireGoodPath(a, certificate, readExternalChain(a, wish.chain, wish.crls));
+}
+
+/** Less would cut off what stands under it, more would let it certify what its own certificate forbids. */
+async function checkPathLength(a: AuthorityContext, known: Issuer, { basicConstraints }: Certificate): Promise<void> {
+  const pathLen = basicConstraints?.pathLen;
+  const under = (await a.issuers.list()).map(({ above }) => above.findIndex(({ id }) => id === known.id) + 1);
+  const deepest = Math.max(0, ...under);
+  const fits = known.pathLen === undefined ? pathLen === undefined || pathLen >= deepest : pathLen === known.pathLen;
+  if (fits) return;
+  const wanted = known.pathLen ?? `none, or at least ${deepest}`;
+  throw invalid('certificate', `its path length must be that of the CA: ${wanted}`);
 }
 
 /** Nothing for one that is known already, from another CA under it. */

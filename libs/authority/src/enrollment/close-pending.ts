@@ -2,8 +2,10 @@ import { appendAudit } from '#audit';
 import { pendingEnrollmentMac } from '#status';
 import {
   closePendingEnrollment,
+  endPendingEnrollment,
   lockLapsedEnrollments,
   lockOpenOfDevice,
+  lockOpenOfDevices,
   unbindFreeSecret,
   type PendingEnrollmentRow,
   type Tx,
@@ -46,6 +48,32 @@ export async function withdrawPending(
   const open = await lockOpenOfDevice(tx, deviceId);
   for (const row of open) await close(tx, a, row, 'withdrawn', a.clock.now());
   return open.map((row) => ({ action: 'enrollment.withdrawn', ...pendingAudit(row) }));
+}
+
+/**
+ * Of devices whose group may not enroll any more, locked: what waits for somebody is rejected and its device told why, what was
+ * approved and not fetched is withdrawn. Answers the audit entries.
+ */
+export async function rejectPendingOfGroup(
+  tx: Tx,
+  a: Pick<AuthorityContext, 'macKey'>,
+  deviceIds: readonly string[],
+  { status, decider, at }: { status: 'suspended' | 'revoked'; decider: string; at: Date },
+): Promise<StatusAudit[]> {
+  const audits: StatusAudit[] = [];
+  for (const row of await lockOpenOfDevices(tx, deviceIds)) {
+    const waits = row.state === 'pending';
+    const ended: PendingEnrollmentRow = {
+      ...row,
+      state: waits ? 'rejected' : 'withdrawn',
+      reason: `the group of the device is ${status}`,
+      decider: waits ? decider : row.decider,
+      decidedAt: at,
+    };
+    await endPendingEnrollment(tx, { ...ended, mac: pendingEnrollmentMac(a.macKey, ended) });
+    audits.push({ action: waits ? 'enrollment.rejected' : 'enrollment.withdrawn', ...pendingAudit(ended) });
+  }
+  return audits;
 }
 
 /** Whatever the row says: closed, it is nothing that anybody could use. */

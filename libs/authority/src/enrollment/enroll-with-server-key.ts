@@ -13,6 +13,7 @@ import type { EstRequest } from './est-request.js';
 import { chooseDelivery, type KeyDelivery } from './key-delivery.js';
 import { keyTypeToMake, makeKey } from './key-maker.js';
 import { requestDigest } from './prepare-enrollment.js';
+import { requesterOf } from './renew.js';
 import { sampleKey } from './sample-key.js';
 
 export type ServerKeyRequest = Omit<EstRequest, 'csr' | 'operation' | 'keyToCome'> & { asked: KeyRequest };
@@ -49,9 +50,9 @@ export function enrollWithServerKey(a: AuthorityContext, request: ServerKeyReque
       // Nobody has to prove a key that is made here.
       ({ ...asked, possession: undefined, publicKey });
     let keyType: KeyType | undefined = wanted;
-    if (owner.requester !== undefined && asksSomebody(a, request)) {
+    if (asksSomebody(a, request) && (owner.first || asked.changeSubjectName !== undefined)) {
       const unmade: EstRequest = { ...enrollment, csr: csrOf(await sampleKey(wanted)), keyToCome: true };
-      keyType = await keyTypeNow(a, owner.deviceId, { digest: requestDigest(owner.requester, unmade), wanted });
+      keyType = await keyTypeNow(a, owner, { digest: requestDigest(owner.requester, unmade), wanted });
       if (keyType === undefined) return waitFor(a, unmade, principal);
     }
     const { privateKey, publicKey } = await makeKey(a, keyType);
@@ -65,17 +66,20 @@ export function enrollWithServerKey(a: AuthorityContext, request: ServerKeyReque
 /** For whom the key is. */
 interface Owner {
   deviceId: string;
-  /** As in the intent of a first certificate; undefined: it is not the first one, which asks nobody. */
-  requester: string | undefined;
+  /** As in the intent. */
+  requester: string;
+  /** Of a first certificate; one after it asks nobody, but for other names (E82). */
+  first: boolean;
 }
 
 /** The kind of key to make now; undefined: somebody has to approve first. */
 function keyTypeNow(
   a: AuthorityContext,
-  deviceId: string,
+  { deviceId, first }: Owner,
   { digest, wanted }: { digest: Buffer; wanted: KeyType },
 ): Promise<KeyType | undefined> {
   return a.database.transaction(async (tx) => {
+    if (!first) return approvedKeyType(tx, a, digest);
     const grant = await findNewestSecret(tx, deviceId);
     // Its certificate was issued once: whether another is given for it is decided further on.
     return grant?.state === 'free' ? approvedKeyType(tx, a, digest) : wanted;
@@ -92,11 +96,11 @@ async function waitFor(a: AuthorityContext, unmade: EstRequest, principal: Princ
 async function ownerOf(a: AuthorityContext, principal: Principal): Promise<Owner> {
   switch (principal.method) {
     case 'certificate':
-      return { deviceId: principal.current.deviceId, requester: undefined };
+      return { deviceId: principal.current.deviceId, requester: requesterOf(principal.current), first: false };
     case 'secret': {
       const { secret, device } = await findSecret(a, principal.presented, NO_KEY);
       if (secret.state === 'withdrawn') throw wrongSecret();
-      return { deviceId: device.id, requester: `secret:${secret.id}` };
+      return { deviceId: device.id, requester: `secret:${secret.id}`, first: true };
     }
     case 'fingerprint':
     case 'manufacturer':

@@ -141,10 +141,12 @@ const itself = (a: AuthorityContext, request: EstRequest, current: DeviceCertifi
     authority: false,
     requestId: request.requestId,
   },
-  requester: requesterOf(current, request),
+  requester: requesterOf(current, request.csr),
   check: () => Promise.resolve(),
 });
 
 /** Whoever reconciles the intent reads here what the certificate takes the place of: that of the first form, nothing by the second. */
-const requesterOf = ({ certificate }: DeviceCertificate, { csr }: EstRequest): string =>
-  `${csr.possession === undefined ? 'certificate' : 'possession'}:${certificate.serial}`;
+export const requesterOf = (
+  { certificate }: DeviceCertificate,
+  csr: Partial<Pick<EstRequest['csr'], 'possession'>> = {},
+): string => `${csr.possession === undefined ? 'certificate' : 'possession'}:${certificate.serial}`;

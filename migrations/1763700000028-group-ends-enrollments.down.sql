@@ -1,0 +1,1 @@
+revoke update (decider, reason) on pending_enrollments from tm_worker;
