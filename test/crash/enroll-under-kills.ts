@@ -5,7 +5,7 @@ import path from 'node:path';
 import { readCertificate, toPem } from '#pki';
 import { basic, certificateOf, csrOf, newKey, type DeviceKey } from '../harness/device.js';
 import { call, type Reply } from '../harness/http.js';
-import { ProcessInstance, type Ready } from '../harness/process-instance.js';
+import { ProcessInstance, RESTART_LIMIT_MS, type Ready } from '../harness/process-instance.js';
 
 export interface KillPlan {
   kills: number;
@@ -68,7 +68,7 @@ export class Server {
   constructor(readonly instance: ProcessInstance) {}
 
   async start(): Promise<void> {
-    this.ready = await this.instance.start();
+    this.ready = await this.instance.start(RESTART_LIMIT_MS);
     this.rootPem = await readFile(this.ready.root, 'utf8');
     this.token = (await readFile(this.ready.operatorToken, 'utf8')).trim();
   }
@@ -123,10 +123,10 @@ export async function registerAll(server: Server, count: number): Promise<Device
 
 async function enrollAll(server: Server, devices: Device[], plan: KillPlan, ledger: string): Promise<number> {
   const random = seeded(plan.seed);
-  const done = { count: 0, resent: 0 };
+  const done = { count: 0, resent: 0, over: false };
   const enrolling = lanes(devices.length, async (i) => {
     const device = devices[i]!;
-    for (;;) {
+    while (!done.over) {
       const reply = await server.enroll(device).catch(() => undefined);
       if (reply?.status === 200) {
         const pem = certificateOf(reply).toString('base64');
@@ -139,13 +139,22 @@ async function enrollAll(server: Server, devices: Device[], plan: KillPlan, ledg
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   });
-  // The moments: spread over the whole of the enrollments, at random points between two marks.
-  for (let kill = 0; kill < plan.kills; kill++) {
-    const mark = ((kill + random()) / (plan.kills + 1)) * devices.length;
-    while (done.count < mark) await new Promise((resolve) => setTimeout(resolve, 2));
-    await new Promise((resolve) => setTimeout(resolve, random() * 20));
-    await server.instance.kill();
-    await server.start();
+  // What one of both cannot make sense of ends the other too.
+  const end = () => (done.over = true);
+  enrolling.catch(end);
+  try {
+    // The moments: spread over the whole of the enrollments, at random points between two marks.
+    for (let kill = 0; kill < plan.kills && !done.over; kill++) {
+      const mark = ((kill + random()) / (plan.kills + 1)) * devices.length;
+      while (done.count < mark && !done.over) await new Promise((resolve) => setTimeout(resolve, 2));
+      await new Promise((resolve) => setTimeout(resolve, random() * 20));
+      await server.instance.kill();
+      await server.start();
+    }
+  } catch (error) {
+    end();
+    await enrolling;
+    throw error;
   }
   await enrolling;
   return done.resent;

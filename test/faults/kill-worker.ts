@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { readPostmaster } from '../../apps/touchmark/src/postgres/postmaster.js';
 import { readCertificate, readCrl, verifyCrl, type Certificate } from '#pki';
 import { call } from '../harness/http.js';
-import { ProcessInstance, type Ready } from '../harness/process-instance.js';
+import { ProcessInstance, RESTART_LIMIT_MS, type Ready } from '../harness/process-instance.js';
 import { certIdOf, ocspRequest, verifiedBy } from '../responder/exchange.js';
 import { Load } from './load.js';
 
@@ -28,19 +28,20 @@ export async function killWorkerUnderLoad(plan: { kills: number; perSecond: numb
   const planes = await ProcessInstance.prepared({}, ['--planes', 'est,api,status']);
   let worker: ProcessInstance | undefined;
   let load: Load | undefined;
+  let view: View | undefined;
   try {
     const ready = await planes.start();
     worker = await workerBeside(planes);
-    await worker.start();
+    await worker.start(RESTART_LIMIT_MS);
     load = await Load.open(ready, plan.perSecond);
-    const view = await View.open(ready, load);
+    view = await View.open(ready, load);
     load.start();
     const watching = view.watch();
     for (let n = 0; n < plan.kills; n++) {
       // At another moment of what the worker does each time.
       await pause(700 + ((n * 617) % 1500));
       await worker.kill();
-      await worker.start();
+      await worker.start(RESTART_LIMIT_MS);
     }
     await load.stop();
     const revoked = load.revokedCertificates();
@@ -53,9 +54,11 @@ export async function killWorkerUnderLoad(plan: { kills: number; perSecond: numb
     const { looks, broken } = view;
     return { kills: plan.kills, revocations: revoked.length, looks, broken, recoveryMs, unpublished: open.length };
   } finally {
-    load?.close();
+    view?.stop();
     await worker?.dispose();
     await planes.dispose();
+    await load?.abandon();
+    load?.close();
   }
 }
 

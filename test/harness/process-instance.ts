@@ -11,6 +11,9 @@ import { prepareInstance } from './template.js';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const MAIN = path.join(ROOT, 'dist/apps/touchmark/src/main.js');
 
+/** Of a start after a kill, which is a step and not what is measured: longer than a crowded machine takes for it. */
+export const RESTART_LIMIT_MS = 120_000;
+
 export interface Ready {
   pid: number;
   est: string;
