@@ -5,7 +5,7 @@ import path from 'node:path';
 import { readCertificate, toPem } from '#pki';
 import { basic, certificateOf, csrOf, newKey, type DeviceKey } from '../harness/device.js';
 import { call, type Reply } from '../harness/http.js';
-import { ProcessInstance, RESTART_LIMIT_MS, type Ready } from '../harness/process-instance.js';
+import { ProcessInstance, type Ready } from '../harness/process-instance.js';
 
 export interface KillPlan {
   kills: number;
@@ -68,7 +68,7 @@ export class Server {
   constructor(readonly instance: ProcessInstance) {}
 
   async start(): Promise<void> {
-    this.ready = await this.instance.start(RESTART_LIMIT_MS);
+    this.ready = await this.instance.start();
     this.rootPem = await readFile(this.ready.root, 'utf8');
     this.token = (await readFile(this.ready.operatorToken, 'utf8')).trim();
   }

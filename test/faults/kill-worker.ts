@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { readPostmaster } from '../../apps/touchmark/src/postgres/postmaster.js';
 import { readCertificate, readCrl, verifyCrl, type Certificate } from '#pki';
 import { call } from '../harness/http.js';
-import { ProcessInstance, RESTART_LIMIT_MS, type Ready } from '../harness/process-instance.js';
+import { ProcessInstance, type Ready } from '../harness/process-instance.js';
 import { certIdOf, ocspRequest, verifiedBy } from '../responder/exchange.js';
 import { Load } from './load.js';
 
@@ -32,7 +32,7 @@ export async function killWorkerUnderLoad(plan: { kills: number; perSecond: numb
   try {
     const ready = await planes.start();
     worker = await workerBeside(planes);
-    await worker.start(RESTART_LIMIT_MS);
+    await worker.start();
     load = await Load.open(ready, plan.perSecond);
     view = await View.open(ready, load);
     load.start();
@@ -41,7 +41,7 @@ export async function killWorkerUnderLoad(plan: { kills: number; perSecond: numb
       // At another moment of what the worker does each time.
       await pause(700 + ((n * 617) % 1500));
       await worker.kill();
-      await worker.start(RESTART_LIMIT_MS);
+      await worker.start();
     }
     await load.stop();
     const revoked = load.revokedCertificates();

@@ -5,14 +5,12 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { crowding } from './crowding.js';
 import { redisOfSuite } from './redis.js';
 import { prepareInstance } from './template.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const MAIN = path.join(ROOT, 'dist/apps/touchmark/src/main.js');
-
-/** Of a start after a kill, which is a step and not what is measured: longer than a crowded machine takes for it. */
-export const RESTART_LIMIT_MS = 120_000;
 
 export interface Ready {
   pid: number;
@@ -69,7 +67,7 @@ export class ProcessInstance {
   }
 
   /** Starts it and waits for ready.json. Throws with what it printed when it ends before. */
-  async start(limitMs = 30_000): Promise<Ready> {
+  async start(limitMs = 30_000 * crowding()): Promise<Ready> {
     const child = this.spawn();
     const until = performance.now() + limitMs;
     for (;;) {
