@@ -123,10 +123,10 @@ export async function registerAll(server: Server, count: number): Promise<Device
 
 async function enrollAll(server: Server, devices: Device[], plan: KillPlan, ledger: string): Promise<number> {
   const random = seeded(plan.seed);
-  const done = { count: 0, resent: 0 };
+  const done = { count: 0, resent: 0, over: false };
   const enrolling = lanes(devices.length, async (i) => {
     const device = devices[i]!;
-    for (;;) {
+    while (!done.over) {
       const reply = await server.enroll(device).catch(() => undefined);
       if (reply?.status === 200) {
         const pem = certificateOf(reply).toString('base64');
@@ -139,13 +139,22 @@ async function enrollAll(server: Server, devices: Device[], plan: KillPlan, ledg
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   });
-  // The moments: spread over the whole of the enrollments, at random points between two marks.
-  for (let kill = 0; kill < plan.kills; kill++) {
-    const mark = ((kill + random()) / (plan.kills + 1)) * devices.length;
-    while (done.count < mark) await new Promise((resolve) => setTimeout(resolve, 2));
-    await new Promise((resolve) => setTimeout(resolve, random() * 20));
-    await server.instance.kill();
-    await server.start();
+  // What one of both cannot make sense of ends the other too.
+  const end = () => (done.over = true);
+  enrolling.catch(end);
+  try {
+    // The moments: spread over the whole of the enrollments, at random points between two marks.
+    for (let kill = 0; kill < plan.kills && !done.over; kill++) {
+      const mark = ((kill + random()) / (plan.kills + 1)) * devices.length;
+      while (done.count < mark && !done.over) await new Promise((resolve) => setTimeout(resolve, 2));
+      await new Promise((resolve) => setTimeout(resolve, random() * 20));
+      await server.instance.kill();
+      await server.start();
+    }
+  } catch (error) {
+    end();
+    await enrolling;
+    throw error;
   }
   await enrolling;
   return done.resent;

@@ -1,10 +1,10 @@
 import { expect } from '@jest/globals';
 import { Agent } from 'node:https';
-import { availableParallelism, loadavg } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { toPem } from '#pki';
 import { seededNumbers } from '../../libs/pki/src/testing/issuing.js';
+import { crowding } from '../harness/crowding.js';
 import type { TestDatabase } from '../harness/database.js';
 import { makeDevice, makeEnrolled, makeProduct } from '../harness/fixtures.js';
 import { makeRa } from '../harness/registration-authority.js';
@@ -133,8 +133,6 @@ export function expectSound(seed: string, report: MutantsReport, growthMb: numbe
 
 const quantile = (ascending: number[], share: number): number =>
   ascending[Math.ceil(ascending.length * share) - 1] ?? NaN;
-
-const crowding = (): number => Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
 
 /** One line of it, and how the answers were spread. */
 function describeReport(seed: string, { answers, cpu, wall, memory }: MutantsReport): string {

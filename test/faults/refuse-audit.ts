@@ -73,9 +73,16 @@ function differences(before: readonly string[], after: readonly string[]): strin
   ];
 }
 
-/** Everything but what limits have counted. */
+/** Everything but what limits have counted, and when a token was last seen: that is noted every few seconds, of refused requests too. */
 async function state(db: TestDatabase): Promise<string> {
-  return (await db.dump()).replace(/== touchmark\.(quota_windows|failed_attempts)\n[\s\S]*?\n(?===)/g, '');
+  const tokens = await db.sql<{ row: string }>(
+    `select (to_jsonb(t) - 'last_used_at')::text as row from operator_tokens t order by id`,
+  );
+  const others = (await db.dump()).replace(
+    /== touchmark\.(quota_windows|failed_attempts|operator_tokens)\n[\s\S]*?\n(?===)/g,
+    '',
+  );
+  return [others, ...tokens.map(({ row }) => row)].join('\n');
 }
 
 interface Action {

@@ -40,8 +40,9 @@ export async function restartPostgresUnderLoad(plan: { restarts: number; perSeco
     await load.stop();
     return report(load.tries, outages, await load.findLosses());
   } finally {
-    load?.close();
     await instance.dispose();
+    await load?.abandon();
+    load?.close();
   }
 }
 

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { crowding } from './crowding.js';
 import { redisOfSuite } from './redis.js';
 import { prepareInstance } from './template.js';
 
@@ -66,7 +67,7 @@ export class ProcessInstance {
   }
 
   /** Starts it and waits for ready.json. Throws with what it printed when it ends before. */
-  async start(limitMs = 30_000): Promise<Ready> {
+  async start(limitMs = 30_000 * crowding()): Promise<Ready> {
     const child = this.spawn();
     const until = performance.now() + limitMs;
     for (;;) {
