@@ -8,7 +8,9 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** As `npm start` calls Node, up to `serve`. */
-const COMMAND = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')).scripts.start.split(' ').slice(2, -1);
+const COMMAND = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'))
+  .scripts.start.split(' ')
+  .slice(2, -1);
 
 /** With millions of rows, and a machine that has other things to do. */
 const READY_LIMIT_MS = 120_000;

@@ -1,7 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 import { currentProfile, type AuthorityContext } from '#authority';
 import { OID, readPublicKey, type KeyUsage } from '#pki';
-import { finishIntent, prepareIntent, recordOwnIntent } from '../../libs/authority/src/issue.js';
+import { finishIntent, prepareIntent } from '../../libs/authority/src/issue.js';
+import { recordOwnIntent } from '../../libs/authority/src/record-intent.js';
 import type { TestDevice } from '../harness/fixtures.js';
 
 export interface Held {

@@ -141,7 +141,9 @@ test('a device that has both kinds of certificates is revoked with both, and its
 }, 60_000);
 
 test('discovery tells what each label offers, and by which profile', async () => {
-  const { est, profiles, keyTypes, planes, audit, issuers, ...rest } = (await instance.status('/.well-known/touchmark')).json<{
+  const { est, profiles, keyTypes, planes, audit, issuers, ...rest } = (
+    await instance.status('/.well-known/touchmark')
+  ).json<{
     est: { operations: string[]; labels: string[]; offers: { label: string }[] };
     profiles: { name: string; version: number }[];
     keyTypes: string[];

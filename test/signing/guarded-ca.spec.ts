@@ -13,7 +13,8 @@ import { systemClock } from '#kernel';
 import { encodeCsr, generateKeyPair, OID, readCertificate, type GeneratedKey, type Name } from '#pki';
 import { InProcessSigner, type Signer } from '#signing';
 import { findCertificate } from '#store';
-import { recordOwnIntent, requireKey } from '../../libs/authority/src/issue.js';
+import { requireKey } from '../../libs/authority/src/issue.js';
+import { recordOwnIntent } from '../../libs/authority/src/record-intent.js';
 import { linkRequester, prepareLink } from '../../libs/authority/src/prepare-ca.js';
 import { Hierarchy } from '../harness/hierarchy.js';
 

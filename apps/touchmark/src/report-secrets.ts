@@ -38,7 +38,9 @@ export async function reportSecrets(
   };
   let running = report();
   await running;
-  const timer = setInterval(() => (running = running.then(report)), SECRETS_POLL_MS);
+  const timer = setInterval(() => {
+    running = running.then(report);
+  }, SECRETS_POLL_MS);
   timer.unref();
   return async () => {
     clearInterval(timer);

@@ -39,7 +39,7 @@ export async function followRa(a: AuthorityContext, subject: string): Promise<Ra
   a.follower.assertFresh(60_000);
   const progress = { certificates: 0, revoked: 0 };
   const entry = a.follower.index.ra(subject);
-  if (entry?.invalidityDate == null) return progress;
+  if (!entry?.invalidityDate) return progress;
   const began = a.clock.now();
   let after: CertificateRow | undefined;
   do {

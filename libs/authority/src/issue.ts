@@ -18,20 +18,17 @@ import { ekuOf, isPublished, keyUsageOf, lintRules, validity, type Profile } fro
 import { checkRowMac, intentRowMac } from '#status';
 import {
   findCertificate,
-  recordBoundIntents,
-  recordIntent as insertIntent,
   storeAllSigned,
   storeSigned,
   together,
-  type BoundIntent,
   type IntentRow,
   type NewAuditRow,
-  type NewIntent,
   type SignedRow,
   type Tx,
 } from '#store';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { requirePermittedNames, requireUsable, type Issuer } from './hierarchy.js';
+import { intentAudit } from './intent-audit.js';
 import { caIssuersUri, crlUri, ocspUri } from './issuer-directory.js';
 import { storeSuperseding, supersedeBy } from './supersede.js';
 
@@ -154,63 +151,6 @@ export function lintIssuer(
 }
 
 /**
- * Makes the intent: serial, exact bytes, audit entry and the binding of the one-time secret, in the caller's transaction.
- * Nothing is signed before it commits. `more`: by what the requester was recognized, for the audit entry. Undefined when the
- * secret is not free any more, or the key is blocked.
- */
-export async function recordIntent(
-  tx: Tx,
-  a: Pick<AuthorityContext, 'clock' | 'macKey'>,
-  actor: Actor,
-  intent: PreparedIntent,
-  secret: BoundIntent['secret'] | null = null,
-  more: Readonly<Record<string, string>> = {},
-): Promise<IntentRow | undefined> {
-  const made = newIntent(a, actor, intent, more);
-  const [recorded] = secret ? await recordBoundIntents(tx, [{ ...made, secret }]) : [await insertIntent(tx, made)];
-  return recorded === true ? made.row : undefined;
-}
-
-/** The same as a transaction of its own, which it shares with others that come at the same time. */
-export async function recordBoundIntent(
-  a: Pick<AuthorityContext, 'clock' | 'macKey' | 'database'>,
-  actor: Actor,
-  intent: PreparedIntent,
-  secret: BoundIntent['secret'],
-): Promise<IntentRow | undefined> {
-  const made = newIntent(a, actor, intent);
-  return (await together(a.database, recordBoundIntents, { ...made, secret })) ? made.row : undefined;
-}
-
-function newIntent(
-  a: Pick<AuthorityContext, 'clock' | 'macKey'>,
-  actor: Actor,
-  intent: PreparedIntent,
-  more: Readonly<Record<string, string>> = {},
-): NewIntent {
-  const unsealed = { ...intent.row, tbs: intent.token.consume() };
-  const row: IntentRow = { ...unsealed, mac: intentRowMac(a.macKey, unsealed) };
-  const { profile, profileVersion, subject, names, deviceId } = row;
-  const audit = auditRow({
-    ...auditOf(a, actor, row),
-    action: 'certificate.requested',
-    detail: { profile, profileVersion, subject, names, deviceId, ...more },
-  });
-  return { row, audit };
-}
-
-/** For the authority's own certificates, which no secret asks for. */
-export async function recordOwnIntent(
-  a: Pick<AuthorityContext, 'plane' | 'database' | 'clock' | 'macKey'>,
-  actor: Actor,
-  intent: PreparedIntent,
-): Promise<IntentRow> {
-  const row = await a.database.transaction((tx) => recordIntent(tx, a, actor, intent), scopeOf(a, actor));
-  if (!row) throw new AuthorityError('internal', 'the intent was not recorded');
-  return row;
-}
-
-/**
  * Signs the stored bytes of a committed intent, verifies the signature and stores the certificate; only then it may be
  * sent. Safe to call again and by several at once: the first one to store wins, the others get what it stored.
  * An intent that this authority did not write is `internal` (code `rowMac`) and never reaches the signer.
@@ -237,7 +177,7 @@ export async function finishIntent(
   });
   const der = assembleCertificate(row.tbs, signature, issuer.publicKey);
   const audit = auditRow({
-    ...auditOf(a, actor, row),
+    ...intentAudit(a, actor, row),
     action: 'certificate.issued',
     detail: { profile, deviceId, supersedes: supersedes?.toString('hex') ?? null },
   });
@@ -313,16 +253,4 @@ async function storedByAnother(tx: Tx, serial: Buffer): Promise<Buffer> {
   throw new AuthorityError('unavailable', 'the request was abandoned before it was signed; try again', {
     retryAfter: 1,
   });
-}
-
-function auditOf(a: Pick<AuthorityContext, 'clock'>, actor: Actor, row: Omit<IntentRow, 'tbs' | 'mac'>) {
-  return {
-    at: a.clock.now(),
-    actor: actor.id,
-    subject: `certificate:${row.serial.toString('hex')}`,
-    outcome: 'success' as const,
-    requestId: actor.requestId,
-    ownerOrgId: row.ownerOrgId,
-    issuerOrgId: row.issuerOrgId,
-  };
 }

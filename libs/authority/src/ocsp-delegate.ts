@@ -7,7 +7,8 @@ import { ocspDelegateName, sealOcspDelegate } from '#status';
 import { findArtifact, readLogHead, swapArtifact, type Artifact } from '#store';
 import { systemActor, type AuthorityContext } from './context.js';
 import { currentProfile } from './current-profile.js';
-import { finishIntent, prepareIntent, recordOwnIntent } from './issue.js';
+import { finishIntent, prepareIntent } from './issue.js';
+import { recordOwnIntent } from './record-intent.js';
 import type { Issuer } from './hierarchy.js';
 
 /**

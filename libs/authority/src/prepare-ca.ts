@@ -21,7 +21,8 @@ import { issuerAudit } from './announce-issuer.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { currentProfile } from './current-profile.js';
 import type { Issuer } from './hierarchy.js';
-import { prepareIntent, recordIntent, type IntentIssuer, type IssueRequest, type PreparedIntent } from './issue.js';
+import { prepareIntent, type IntentIssuer, type IssueRequest, type PreparedIntent } from './issue.js';
+import { recordIntent } from './record-intent.js';
 
 export type CaContext = Pick<
   AuthorityContext,

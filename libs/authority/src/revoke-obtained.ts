@@ -61,7 +61,7 @@ export async function obtainedWith(
 ): Promise<Obtained | undefined> {
   const ofRa = certificates.filter((row) => row.deviceId !== null && isOfRa(row));
   const [first] = ofRa;
-  if (first?.deviceId == null) return undefined;
+  if (!first || first.deviceId === null) return undefined;
   const since = new Date(Math.min(...ofRa.map(({ createdAt }) => createdAt.getTime())));
   const obtained = await readObtained(a, actor, first.deviceId, since);
   return obtained.certificates > obtained.revoked ? obtained : undefined;

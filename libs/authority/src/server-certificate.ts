@@ -4,7 +4,8 @@ import { appendAudit } from '#audit';
 import { OID, readPublicKey, type GeneralName } from '#pki';
 import { scopeOf, systemActor, type AuthorityContext } from './context.js';
 import { currentProfile } from './current-profile.js';
-import { finishIntent, prepareIntent, recordOwnIntent } from './issue.js';
+import { finishIntent, prepareIntent } from './issue.js';
+import { recordOwnIntent } from './record-intent.js';
 
 /**
  * A new certificate for one of our own TLS servers, by the way of every certificate. The plane keeps its key; only the

@@ -219,13 +219,9 @@ export class StatusIndex {
         }
         break;
       }
-      case 'token': {
-        const token = loaded.token ?? this.tokens.get(row.subject);
-        if (token !== undefined) {
-          this.tokens.set(row.subject, { ...token, status: row.status, endsAt: row.endsAt, seq: row.seq });
-        }
+      case 'token':
+        this.takeToken(row, loaded.token);
         break;
-      }
       case 'person': {
         const person = loaded.person ?? this.persons.get(row.subject);
         const status = row.status === 'active' ? 'active' : 'revoked';
@@ -240,6 +236,11 @@ export class StatusIndex {
         throw new Error(`unknown kind ${String(unknown)} in the status log`);
       }
     }
+  }
+
+  private takeToken({ subject, status, endsAt, seq }: StatusRow, loaded: Loaded['token']): void {
+    const token = loaded ?? this.tokens.get(subject);
+    if (token !== undefined) this.tokens.set(subject, { ...token, status, endsAt, seq });
   }
 
   private takeDocument(kind: PolicyDocumentKind, { subject, status, seq }: StatusRow, document: unknown): void {

@@ -13,7 +13,8 @@ import {
   type Tx,
 } from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
-import { finishIntent, recordIntent } from '../issue.js';
+import { finishIntent } from '../issue.js';
+import { recordIntent } from '../record-intent.js';
 import { asksSomebody, awaitApproval, fulfil, type Waiting } from './await-approval.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { openSecret } from './authenticate/secret.js';

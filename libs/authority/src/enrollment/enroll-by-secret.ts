@@ -21,7 +21,8 @@ import {
 } from './prepare-enrollment.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
 import { checkRepeatable, enrollAgain } from './lost-answers.js';
-import { finishIntent, recordBoundIntent, recordIntent, type PreparedIntent } from '../issue.js';
+import { finishIntent, type PreparedIntent } from '../issue.js';
+import { recordBoundIntent, recordIntent } from '../record-intent.js';
 import { asksSomebody, awaitApproval, fulfil } from './await-approval.js';
 
 /** Another request, or an operator, may change secret or device between reading and writing: then it is read again. */

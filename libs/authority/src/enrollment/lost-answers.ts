@@ -11,7 +11,8 @@ import {
 import { certificateAudit, revocation } from '../certificates.js';
 import { logStatus } from '../change-status.js';
 import type { Actor, AuthorityContext } from '../context.js';
-import { finishIntent, recordIntent } from '../issue.js';
+import { finishIntent } from '../issue.js';
+import { recordIntent } from '../record-intent.js';
 import { wrongSecret } from './authenticate/wrong-secret.js';
 import { requireKey } from './await-approval.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';

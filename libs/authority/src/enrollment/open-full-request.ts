@@ -80,7 +80,11 @@ export async function openFullRequest(a: AuthorityContext, request: FullRequest)
 }
 
 /** By Digest the secret is not there to compute with, nor is it known yet whose it would be. */
-function checkLinkToSecret(csr: CertificationRequest, { popLinkRandom }: CmcControls, presented: PresentedSecret): void {
+function checkLinkToSecret(
+  csr: CertificationRequest,
+  { popLinkRandom }: CmcControls,
+  presented: PresentedSecret,
+): void {
   if ('hash' in presented) checkPopLink(csr.popLinkWitness, popLinkRandom, cmcSharedSecret(presented.hash));
   else if (csr.popLinkWitness !== undefined || popLinkRandom !== undefined) {
     throw notLinked('popLinkRandom and popLinkWitnessV2 do not go with HTTP Digest: use Basic or an identity proof');

@@ -23,7 +23,8 @@ import {
   requestDigest,
 } from './prepare-enrollment.js';
 import type { EnrollmentOutcome, EstRequest } from './est-request.js';
-import { finishIntent, recordIntent } from '../issue.js';
+import { finishIntent } from '../issue.js';
+import { recordIntent } from '../record-intent.js';
 
 /** Who asks for a renewal, where that is not the device itself. */
 export interface Renewer {
