@@ -123,7 +123,7 @@ describe('an enrollment that somebody has to approve', () => {
   test('waits: nothing is issued, the secret is kept for it, and the device is told when to ask again (E87)', async () => {
     const made = await makeDevice(db, product);
     const outcome = await ask(made, newKey());
-    expect(outcome).toEqual({ state: 'pending', retryAfter: expect.any(Number) });
+    expect(outcome).toEqual({ state: 'pending', retryAfter: expect.any(Number), waiting: expect.any(String) });
     expect((outcome as { retryAfter: number }).retryAfter).toBeGreaterThanOrEqual(48);
     expect((outcome as { retryAfter: number }).retryAfter).toBeLessThanOrEqual(72);
     expect(await certificatesOf(made.device)).toEqual([]);

@@ -22,10 +22,10 @@ function dieAt(point) {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 }
 
-const DEVICE = /^device:/;
-/** The statement that records the intent of a device, and the one that stores what was signed for it; nobody else's. */
-const isIntent = (text, values) => text.includes('insert into serials') && DEVICE.test(values?.[21] ?? '');
-const isStore = (text, values) => text.includes(`set state = 'issued'`) && DEVICE.test(values?.[6] ?? '');
+const OF_DEVICE = '"actor":"device:';
+/** The statement that records the intents of devices, and the one that stores what was signed for them; nobody else's. */
+const isIntent = (text, values) => text.includes('insert into serials') && String(values?.[0]).includes(OF_DEVICE);
+const isStore = (text, values) => text.includes(`set state = 'issued'`) && String(values?.[0]).includes(OF_DEVICE);
 
 const inTransaction = new WeakSet();
 const atCommit = new WeakMap();
