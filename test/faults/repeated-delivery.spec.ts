@@ -34,6 +34,7 @@ function deliveries(serials: readonly string[]): Delivery[] {
     if (name === 'crl.publish') return issuers.map((data) => ({ name, data }));
     if (name === 'group.follow') return [{ name, data: { groupId: GROUP } }];
     if (name === 'name.follow') return [{ name, data: { holderId: GROUP } }];
+    if (name === 'ra.follow') return [{ name, data: { subject: GROUP } }];
     if (name === 'ocsp.publish') return serials.map((serial) => ({ name, data: { serial } }));
     return [{ name, data: {} }];
   });

@@ -1,4 +1,4 @@
-import { AuthorityError } from '#kernel';
+import { AuthorityError, isAuthorityError } from '#kernel';
 import { OID, readCertificate } from '#pki';
 import { countObtained, type CertificateRow } from '#store';
 import { propose, type Proposed } from './approvals/propose.js';
@@ -67,5 +67,12 @@ export async function obtainedWith(
   return obtained.certificates > obtained.revoked ? obtained : undefined;
 }
 
-const isOfRa = ({ der }: CertificateRow): boolean =>
-  der !== null && readCertificate(der).eku?.includes(OID.cmcRa) === true;
+/** What cannot be read vouched for nobody, and must not keep anything from being revoked. */
+function isOfRa({ der }: CertificateRow): boolean {
+  try {
+    return der !== null && readCertificate(der).eku?.includes(OID.cmcRa) === true;
+  } catch (error) {
+    if (isAuthorityError(error)) return false;
+    throw error;
+  }
+}
