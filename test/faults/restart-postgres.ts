@@ -17,6 +17,8 @@ export interface RestartReport extends Losses {
   slowestMs: number;
   /** From the moment Postgres answers again to the end of the last request that failed; the longest. */
   backMs: number;
+  /** That request. */
+  lastRefused?: string;
 }
 
 /** Longer than coming back may take, so that it would be seen. */
@@ -52,19 +54,21 @@ function report(
   losses: Losses,
 ): RestartReport {
   const failed = tries.filter(({ status }) => status !== 200 && status !== 201);
-  const back = outages.map(({ end }, n) => {
+  const back = outages.flatMap(({ end }, n) => {
     const next = outages[n + 1]?.begin ?? Infinity;
     // What the next restart has cut off is not this one's.
-    const last = failed.filter(({ at, ms }) => at >= end && at + ms < next).at(-1);
-    return last === undefined ? 0 : last.at + last.ms - end;
+    const late = failed.filter(({ at, ms }) => at >= end && at + ms < next);
+    return late.map(({ at, ms, what, said }) => ({ ms: at + ms - end, request: `${what}: ${said}, of restart ${n}` }));
   });
+  const last = back.sort((a, b) => b.ms - a.ms)[0];
   return {
     restarts: outages.length,
     requests: tries.length,
     refused: failed.filter(({ status, retryAfter }) => status === 503 && retryAfter).length,
     strange: failed.filter(({ status, retryAfter }) => status !== 503 || !retryAfter),
     slowestMs: Math.round(Math.max(...tries.map(({ ms }) => ms))),
-    backMs: Math.round(Math.max(...back)),
+    backMs: Math.round(last?.ms ?? 0),
+    ...(last && { lastRefused: last.request }),
     ...losses,
   };
 }

@@ -89,33 +89,6 @@ async function lanes(count: number, width: number, work: (i: number) => Promise<
   return took.sort((a, b) => a - b);
 }
 
-/** So many requests come from one address, which may fail a hundred times a minute. */
-const PER_ADDRESS = 400;
-
-/** Connections are kept for as long as an address is used. */
-class Addresses {
-  private agent = new https.Agent();
-  /** What it has begun may still be under way. */
-  private last = new https.Agent();
-  private sent = 0;
-
-  next(): https.Agent {
-    if (this.sent % PER_ADDRESS === 0) {
-      const at = this.sent / PER_ADDRESS;
-      this.last.destroy();
-      this.last = this.agent;
-      this.agent = new https.Agent({ keepAlive: true, maxSockets: 8, localAddress: `127.1.${at >> 8}.${at & 255}` });
-    }
-    this.sent += 1;
-    return this.agent;
-  }
-
-  end(): void {
-    this.agent.destroy();
-    this.last.destroy();
-  }
-}
-
 const report = (what: string, took: number[], growth: number): void => {
   const at = (share: number) => took[Math.floor((took.length - 1) * share)]!.toFixed(1);
   process.stdout.write(
@@ -133,7 +106,7 @@ test(`${EST_MUTANTS} mutated enrollments with a good secret: each refused with 4
     enrollment: { username: string; secret: string };
   }>();
   const good = csrOf(device, newKey());
-  const addresses = new Addresses();
+  const agent = new https.Agent({ keepAlive: true, maxSockets: 8 });
   const below = numbers(SEED);
   const authorization = basic(device.enrollment.username, device.enrollment.secret);
   const send = async (mutant: Buffer) =>
@@ -142,7 +115,7 @@ test(`${EST_MUTANTS} mutated enrollments with a good secret: each refused with 4
       headers: { authorization, 'content-type': 'application/pkcs10' },
       body: mutant.toString('base64'),
       tls: { ca },
-      agent: addresses.next(),
+      agent,
     });
   const odd: string[] = [];
   const statuses: Record<string, number> = {};
@@ -157,7 +130,7 @@ test(`${EST_MUTANTS} mutated enrollments with a good secret: each refused with 4
   const before = residentMb();
   const took = await lanes(EST_MUTANTS, 8, one);
   const growth = residentMb() - before;
-  addresses.end();
+  agent.destroy();
   report(`EST ${JSON.stringify(statuses)}`, took, growth);
   expect(odd).toEqual([]);
   // Whom a limit keeps out meets nothing of what is behind it.
