@@ -5,13 +5,16 @@
  *
  * Imports nothing of ours, so that it runs from its source as well.
  */
+import type { TokenBinding } from './token-binding.js';
 import type { TokenReply, TokenRequest } from './token-messages.js';
 
-type Binding = typeof import('pkcs11js');
 type Handle = Buffer;
 type Open = Extract<TokenRequest, { op: 'open' }>;
 type Sign = Extract<TokenRequest, { op: 'sign' }>;
 type Generate = Extract<TokenRequest, { op: 'generate' }>;
+
+/** Not written into the import: the compiler would look for a package that may be missing. */
+const BINDING: string = 'pkcs11js';
 
 /** Longest: RSA-8192; ECDSA P-521 has 132 octets. */
 const MAX_SIGNATURE = 1024;
@@ -19,8 +22,8 @@ const MAX_SIGNATURE = 1024;
 class OwnError extends Error {}
 
 interface Session {
-  binding: Binding;
-  module: InstanceType<Binding['PKCS11']>;
+  binding: TokenBinding;
+  module: InstanceType<TokenBinding['PKCS11']>;
   free: Handle[];
   waiting: ((session: Handle) => void)[];
   keys: Map<string, Handle>;
@@ -28,9 +31,9 @@ interface Session {
 
 let opened: Session | undefined;
 
-async function loadBinding(): Promise<Binding> {
+async function loadBinding(): Promise<TokenBinding> {
   try {
-    const loaded = (await import('pkcs11js')) as Binding & { default?: Binding };
+    const loaded = (await import(BINDING)) as TokenBinding & { default?: TokenBinding };
     return loaded.default ?? loaded;
   } catch {
     throw new OwnError('NO_BINDING');
@@ -132,7 +135,7 @@ async function generate(request: Generate): Promise<Partial<TokenReply>> {
       pair.publicKey,
       wanted.map((type) => ({ type })),
     );
-    const [first, second] = values.map((one) => one.value as Buffer);
+    const [first, second] = values.map((one) => one.value);
     return rsa ? { modulus: first!, exponent: second! } : { point: first! };
   });
 }
