@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { AuthorityError } from '#kernel';
 import { newSerial } from '#pki';
 import { enrollOverEst, type Transactor } from '#authority';
 import { listIssuers, recordBoundIntents, storeAllSigned, together, type BoundIntent, type Tx } from '#store';
@@ -132,6 +133,17 @@ describe('what is recorded at the same time', () => {
     );
     expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
     expect(await Promise.all([first, last].map(stored))).toEqual([1, 1]);
+  });
+
+  test('fails together when the database is not there: nobody waits for it twice', async () => {
+    let tries = 0;
+    const database: Pick<Transactor, 'single'> = {
+      single: () => (tries++, Promise.reject(new AuthorityError('unavailable', 'down'))),
+    };
+    const asked = await intents(5);
+    const answers = await Promise.allSettled(asked.map((intent) => together(database, recordBoundIntents, intent)));
+    expect(answers.map(({ status }) => status)).toEqual(Array(5).fill('rejected'));
+    expect(tries).toBe(2);
   });
 
   test('does not wait for a group that waits for a lock', async () => {

@@ -1,3 +1,4 @@
+import { isAuthorityError } from '#kernel';
 import type { Tx } from './database.js';
 
 /** One statement for many callers: answers in the order of what they asked. Its own transaction; all of them or none. */
@@ -50,8 +51,8 @@ class GroupCommit<Asked, Answer> {
     try {
       settle(group, await this.execute(group.map(({ asked }) => asked)));
     } catch (error) {
-      const [first, ...others] = group;
-      if (first && others.length === 0) first.reject(error);
+      // A database that is not there is not there for each of them either.
+      if (group.length === 1 || isAuthorityError(error, 'unavailable')) for (const one of group) one.reject(error);
       // One that cannot be done does not take the others with it.
       else await Promise.all(group.map((one) => this.alone(one)));
     }
