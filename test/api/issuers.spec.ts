@@ -178,7 +178,7 @@ describe('a CA that is not there yet', () => {
     const proposed = await coming(admin, 'Elsewhere');
     expect(proposed).toMatchObject({
       ...{ kind: 'issuing', status: 'proposed', external: true, keyType: null, approvalId },
-      next: `a second person approves it: touchmark approval approve ${approvalId}`,
+      next: `a second person approves it: npx touchmark approval approve ${approvalId}`,
     });
     expect((await show(admin, proposed!.id)).json()).toEqual(proposed);
     expect((await plane.post(`/v1/approvals/${approvalId}/approve`, { digest }, approver)).status).toBe(200);
@@ -186,7 +186,7 @@ describe('a CA that is not there yet', () => {
     expect(await coming(admin, 'Elsewhere')).toEqual({
       ...{ id, kind: 'issuing', status: 'requested', name: 'Elsewhere', keyType: 'ec-p256', external: true },
       ...{ approvalId: null, expiresAt: null },
-      next: `have its request certified: touchmark ca csr ${id}, then touchmark ca import ${id}`,
+      next: `have its request certified: npx touchmark ca csr ${id}, then npx touchmark ca import ${id}`,
     });
     const rollover = (await plane.post(`/v1/issuers/${(await api.issuers.issuing()).id}/rollover`, {}, admin)).json<
       Record<string, string>

@@ -106,7 +106,7 @@ describe('what a registration authority obtained', () => {
     const receipt = await plane.post(`/v1/certificates/${serial}/revoke`, { reason: 'keyCompromise' }, officer);
     const { obtained } = receipt.json<{ obtained: { since: string; next: string } }>();
     expect(obtained).toMatchObject({ deviceId: ra.id, certificates: 2, revoked: 0 });
-    expect(obtained.next).toBe(`touchmark device revoke-obtained ${ra.id} --since ${obtained.since}`);
+    expect(obtained.next).toBe(`npx touchmark device revoke-obtained ${ra.id} --since ${obtained.since}`);
     expect(await revokeDevice(api, db.operator, ra.id, { reason: 'keyCompromise' })).toMatchObject({
       obtained: { certificates: 2, revoked: 0 },
     });

@@ -206,7 +206,8 @@ function readAnswer({ status, headers, text }: Answer): unknown {
   const member = said.member === undefined || line.includes(said.member) ? '' : `${said.member}: `;
   const retryAfter = Number(headers['retry-after']);
   const later = retryAfter > 0 ? `; try again in ${retryAfter} s` : '';
-  throw new AuthorityError(kindOf(status), `${member}${line.replace(/\.$/, '')} (HTTP ${status}${later}).`, {
+  const remedy = status === 401 ? ' --token-file names the file of another.' : '';
+  throw new AuthorityError(kindOf(status), `${member}${line.replace(/\.$/, '')} (HTTP ${status}${later}).${remedy}`, {
     code: said.type?.split(/[/:#]/).at(-1) ?? kindOf(status),
     ...(retryAfter > 0 ? { retryAfter } : {}),
     ...(said.member === undefined ? {} : { member: said.member }),

@@ -172,9 +172,9 @@ function nextFor({ id: issuerId, state, approval }: IssuerToCome): string {
   switch (state) {
     case 'proposed':
     case 'importing':
-      return `a second person approves it: touchmark approval approve ${approval?.id}`;
+      return `a second person approves it: npx touchmark approval approve ${approval?.id}`;
     case 'requested':
-      return `have its request certified: touchmark ca csr ${issuerId}, then touchmark ca import ${issuerId}`;
+      return `have its request certified: npx touchmark ca csr ${issuerId}, then npx touchmark ca import ${issuerId}`;
     case 'certifying':
       return 'wait: it is certified within a minute';
     default:

@@ -17,7 +17,7 @@ export const obtainedSchema = z
 
 export function obtainedJson({ deviceId, since, ...counts }: Obtained): z.infer<typeof obtainedSchema> {
   const from = since.toISOString();
-  return { deviceId, since: from, ...counts, next: `touchmark device revoke-obtained ${deviceId} --since ${from}` };
+  return { deviceId, since: from, ...counts, next: `npx touchmark device revoke-obtained ${deviceId} --since ${from}` };
 }
 
 export const receiptSchema = z

@@ -115,7 +115,9 @@ async function readDocument(file: string): Promise<object> {
   try {
     return JSON.parse(text) as object;
   } catch (cause) {
-    throw new AuthorityError('malformed', `${file} is not JSON.`, { cause });
+    // The place alone: what stands there may be a secret, where it is the wrong file.
+    const place = /\(line \d+ column \d+\)/.exec(String(cause))?.[0];
+    throw new AuthorityError('malformed', `${file} is not JSON${place === undefined ? '' : ` ${place}`}.`, { cause });
   }
 }
 
