@@ -60,7 +60,7 @@ async function runScript({ dir, script, passphraseFile, yes }: RunOptions, tool:
     confirm: yes === true ? confirmAll : askEach,
     tell: (line) => printLines([line]),
   });
-  printLines(['', `Transcript and signature are in ${dir}. Check them: ca ceremony verify --dir ${dir}`]);
+  printLines(['', `Transcript and signature are in ${dir}. Check them: npx touchmark ca ceremony verify --dir ${dir}`]);
 }
 
 function confirmAll(step: string): Promise<string> {
