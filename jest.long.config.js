@@ -1,6 +1,6 @@
 import { shared } from './jest.config.js';
 
-/** The full counts: kills, fuzz, cycles, large seeds. Takes twenty minutes on two cores. */
+/** The full counts: kills, fuzz, cycles, large seeds. Takes half an hour on two cores that nothing else uses. */
 export default {
   ...shared,
   testMatch: ['<rootDir>/test/long/**/*.spec.ts'],
