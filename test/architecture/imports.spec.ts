@@ -100,3 +100,16 @@ describe('third parties', () => {
     expect(wrong.filter((one) => !one.endsWith('node:net'))).toEqual(known);
   });
 });
+
+test('no source imports an optional package by name: the build would fail where it could not be installed', () => {
+  const { optionalDependencies = {} } = JSON.parse(read('package.json')) as {
+    optionalDependencies?: Record<string, string>;
+  };
+  const optional = Object.keys(optionalDependencies);
+  const sources = [...libs().map((lib) => `libs/${lib}/src`), ...apps().map((app) => `apps/${app}/src`)];
+  const importing = sources
+    .flatMap((folder) => sourcesOf(folder))
+    .filter((file) => importsOf(file).some((specifier) => optional.includes(specifier)));
+  expect(optional).toContain('pkcs11js');
+  expect(importing).toEqual([]);
+});
