@@ -79,8 +79,9 @@ export function pageQuery({ limit, cursor }: ListOptions, filters: Record<string
   return { limit, cursor, ...filters };
 }
 
-/** An identifier as one segment of a path. */
+/** An identifier as one segment of a path. Throws `invalid` for none, as a shell variable that is not set gives. */
 export function segment(id: string): string {
+  if (id === '') throw new AuthorityError('invalid', 'an id or name is empty; give the one you mean');
   return encodeURIComponent(id);
 }
 

@@ -33,7 +33,11 @@ export function addTransportKeyCommands(program: Command): void {
     'transport-key remove 0197b2c6-... 6b657937',
   ).action(async (device: string, identifier: string, options: ApiOptions) => {
     const client = await connect(options);
-    printRecord(await client.delete(pathOf(device, identifier)), options);
+    printRecord(
+      await client.delete(pathOf(device, identifier)),
+      options,
+      'Removed: nothing is encrypted to it any more.',
+    );
   });
 }
 
