@@ -363,6 +363,16 @@ describe('command line', () => {
     expect(received[0]).toMatchObject({ method: 'POST', url: '/v1/introspect', body: 'token=tmk1_live_%2Bx' });
   });
 
+  test('an id that is empty, as a variable that is not set, is said to be one and asks nothing', async () => {
+    await instanceRuns();
+    expect(await touchmark(['device', 'show', ''])).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'touchmark: An id or a name is empty: give the one you mean.\n',
+    });
+    expect(received).toEqual([]);
+  });
+
   test('a problem becomes one readable line and status 1', async () => {
     await instanceRuns();
     const body = { type: '/problems/invalid', title: 'Invalid', detail: 'is no UUID', member: 'vendorId' };

@@ -81,7 +81,7 @@ export function pageQuery({ limit, cursor }: ListOptions, filters: Record<string
 
 /** An identifier as one segment of a path. Throws `invalid` for none, as a shell variable that is not set gives. */
 export function segment(id: string): string {
-  if (id === '') throw new AuthorityError('invalid', 'an id or name is empty; give the one you mean');
+  if (id === '') throw new AuthorityError('invalid', 'An id or a name is empty: give the one you mean.');
   return encodeURIComponent(id);
 }
 
