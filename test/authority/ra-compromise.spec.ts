@@ -189,6 +189,28 @@ describe('what a registration authority obtained', () => {
     expect(statusOf(certificate)).toBe('active');
   });
 
+  test('holds no other registration authority, neither a first certificate nor a key in place of its own', async () => {
+    const [ra, other] = [await makeRa(), await makeRa()];
+    const taking = { ...shippedLabel(raProfile), authentication: label.authentication };
+    const presented = presents({ peerCertificate: () => ra.certificate });
+    const { appId } = product;
+    const { device } = await registerDevice(api, db.operator, { appId, profile: 'ra' });
+    const first = enrollRequest({ device, secret: '' }, newKey(), { label: taking, presented });
+    const [row] = await db.sql<{ instanceId: string }>(
+      `select instance_id as "instanceId" from devices where id = $1`,
+      [other.id],
+    );
+    const named = { id: other.id, instanceId: row?.instanceId ?? '' };
+    const renewal = renewRequest(named, ra.certificate, newKey(), { label: taking });
+    for (const asked of [first, renewal]) {
+      await expect(enrollOverEst(est, asked)).rejects.toMatchObject({ kind: 'forbidden' });
+    }
+    const obtained = await db.sql(`select 1 from certificates where requester like $1`, [`ra:${ra.id}%`]);
+    expect(obtained).toEqual([]);
+    const own = renewRequest(named, other.certificate, newKey(), { label: taking });
+    expect(readCertificate(await enroll(est, own)).subject).toEqual(readCertificate(other.certificate).subject);
+  });
+
   test('a row of the log that somebody planted revokes nothing', async () => {
     const ra = await makeRa();
     const { certificate } = await obtain(ra);
