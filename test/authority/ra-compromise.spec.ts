@@ -13,6 +13,7 @@ import {
 import { addSeconds, loadConfig, type Clock } from '#kernel';
 import { readCertificate } from '#pki';
 import { profiles, shippedLabel } from '#policy';
+import { countObtained } from '#store';
 import { planeOf, type ApiPlane } from '../api/plane.js';
 import { approveEnrollment } from '../harness/approve-enrollment.js';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
@@ -187,6 +188,21 @@ describe('what a registration authority obtained', () => {
     const itself = plane.post(`/v1/approvals/${proposal.approvalId}/approve`, { digest: proposal.digest }, officer);
     expect((await itself).status).toBe(403);
     expect(statusOf(certificate)).toBe('active');
+  });
+
+  test('is counted no further than a person may wait for it, the newest first', async () => {
+    const ra = await makeRa();
+    const [, second] = [await obtain(ra), await obtain(ra)];
+    await revokeCertificate(api, db.operator, serialOf(second.certificate), { reason: 'superseded' });
+    const by = { raId: ra.id, since: new Date(0), until: null };
+    const count = (most?: number) =>
+      api.database.transaction((tx) => countObtained(tx, by, new Date(), most), {
+        scope: { organizationId: db.authorityId, authority: true },
+      });
+    expect([await count(), await count(1)]).toEqual([
+      { certificates: 2, revoked: 1 },
+      { certificates: 1, revoked: 1 },
+    ]);
   });
 
   test('holds no other registration authority, neither a first certificate nor a key in place of its own', async () => {
