@@ -31,6 +31,7 @@ export function checkJsonShape(text: string): void {
       case '}':
         depth--;
         break;
+      default:
     }
     if (depth > MAX_DEPTH) throw new AuthorityError('malformed', `the body is nested deeper than ${MAX_DEPTH}`);
     if (members > MAX_MEMBERS) {
