@@ -160,6 +160,20 @@ describe('what is sent', () => {
     expectProblem(await call('POST', '/v1/apps', { headers: gzip, body: 'x' }), 415, 'contentEncoding');
   });
 
+  it('refuses at once what is nested deeply or has a great many members, whatever size the route takes', async () => {
+    const json = asOperator({ 'content-type': 'application/json' });
+    const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
+    const many = `{"crl":[${'{},'.repeat(1_000_000)}{}]}`;
+    for (const [method, path, body, why] of [
+      ['POST', '/v1/apps', nested(30_000), /nested deeper than 32$/],
+      ['POST', '/v1/trust-anchors/acme/crls', nested(1_000_000), /nested deeper than 32$/],
+      ['POST', '/v1/trust-anchors/acme/crls', many, /more than 50000 members and elements$/],
+    ] as const) {
+      const problem = expectProblem(await call(method, path, { headers: json, body }), 400, 'malformed');
+      expect(problem['detail']).toMatch(why);
+    }
+  });
+
   it('takes more where a route is about CRLs, certificates or many keys, from whoever may send them', async () => {
     const json = asOperator({ 'content-type': 'application/json' });
     const body = (bytes: number) => JSON.stringify({ other: 'x'.repeat(bytes - 12) });

@@ -13,6 +13,7 @@ import {
 import { addSeconds, loadConfig, type Clock } from '#kernel';
 import { readCertificate } from '#pki';
 import { profiles, shippedLabel } from '#policy';
+import { countObtained } from '#store';
 import { planeOf, type ApiPlane } from '../api/plane.js';
 import { approveEnrollment } from '../harness/approve-enrollment.js';
 import { startTestDatabase, type TestDatabase } from '../harness/database.js';
@@ -187,6 +188,43 @@ describe('what a registration authority obtained', () => {
     const itself = plane.post(`/v1/approvals/${proposal.approvalId}/approve`, { digest: proposal.digest }, officer);
     expect((await itself).status).toBe(403);
     expect(statusOf(certificate)).toBe('active');
+  });
+
+  test('is counted no further than a person may wait for it, the newest first', async () => {
+    const ra = await makeRa();
+    const [, second] = [await obtain(ra), await obtain(ra)];
+    await revokeCertificate(api, db.operator, serialOf(second.certificate), { reason: 'superseded' });
+    const by = { raId: ra.id, since: new Date(0), until: null };
+    const count = (most?: number) =>
+      api.database.transaction((tx) => countObtained(tx, by, new Date(), most), {
+        scope: { organizationId: db.authorityId, authority: true },
+      });
+    expect([await count(), await count(1)]).toEqual([
+      { certificates: 2, revoked: 1 },
+      { certificates: 1, revoked: 1 },
+    ]);
+  });
+
+  test('holds no other registration authority, neither a first certificate nor a key in place of its own', async () => {
+    const [ra, other] = [await makeRa(), await makeRa()];
+    const taking = { ...shippedLabel(raProfile), authentication: label.authentication };
+    const presented = presents({ peerCertificate: () => ra.certificate });
+    const { appId } = product;
+    const { device } = await registerDevice(api, db.operator, { appId, profile: 'ra' });
+    const first = enrollRequest({ device, secret: '' }, newKey(), { label: taking, presented });
+    const [row] = await db.sql<{ instanceId: string }>(
+      `select instance_id as "instanceId" from devices where id = $1`,
+      [other.id],
+    );
+    const named = { id: other.id, instanceId: row?.instanceId ?? '' };
+    const renewal = renewRequest(named, ra.certificate, newKey(), { label: taking });
+    for (const asked of [first, renewal]) {
+      await expect(enrollOverEst(est, asked)).rejects.toMatchObject({ kind: 'forbidden' });
+    }
+    const obtained = await db.sql(`select 1 from certificates where requester like $1`, [`ra:${ra.id}%`]);
+    expect(obtained).toEqual([]);
+    const own = renewRequest(named, other.certificate, newKey(), { label: taking });
+    expect(readCertificate(await enroll(est, own)).subject).toEqual(readCertificate(other.certificate).subject);
   });
 
   test('a row of the log that somebody planted revokes nothing', async () => {

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { rejectPending, resetDevice, suspendDevice } from '#authority';
+import { currentLabel, rejectPending, resetDevice, suspendDevice } from '#authority';
 import { cmcSharedSecret, parseCredential, verifierHash } from '#credential';
 import {
   der,
@@ -130,6 +130,17 @@ describe('a query for what waits', () => {
     }
     expect(texts.size).toBe(1);
     expect(await certificatesOf(made.device)).toBe(0);
+  });
+
+  test('comes to nothing under a label that takes no secrets any more', async () => {
+    const { made, key, token } = await waiting();
+    await approveEnrollment(db, made.device.id);
+    const label = currentLabel(server.est, 'asked');
+    await decideLabel(db, 'asked', { authentication: ['certificate'] });
+    expect(await send('asked', query(token, key))).toMatchObject(refused);
+    expect(await certificatesOf(made.device)).toBe(0);
+    await decideLabel(db, 'asked', { authentication: [...(label?.authentication ?? [])] });
+    expect(await send('asked', query(token, key))).toMatchObject({ status: 200 });
   });
 
   test('tells the reason of a rejection, and that a reset has ended it (E89)', async () => {

@@ -103,6 +103,25 @@ describe('a rotation', () => {
     expect(versions()).toMatchObject({ inUse: 2 });
   });
 
+  test('is stopped by a planted row no longer than its time, and its text does nothing to a terminal', async () => {
+    const responder = await db.as('responder');
+    const plant = (seenAt: string) =>
+      responder.rows(
+        `insert into secret_readers (process, secret, host, pid, versions, in_use, seen_at)
+         values ($1, 'feed.kek', $2, 1, '{1}', 1, ${seenAt})`,
+        [randomUUID(), 'here\u001b[2K\rall of them have it'],
+      );
+    await plant('now()');
+    await expect(rotation({ wait: 0 }).whole()).rejects.toMatchObject({
+      detail: expect.stringContaining('here?[2K?all of them have it pid 1 (tm_responder, has 1)'),
+    });
+    await db.sql('delete from secret_readers');
+    await plant(`now() + interval '10 years'`);
+    await plant(`'infinity'`);
+    await rotation({ wait: 0 }).use();
+    expect(versions()).toMatchObject({ inUse: 2 });
+  });
+
   test('runs once at a time for a key, and beside that of another', async () => {
     const other = await db.as('worker');
     const inner = await worker.exclusively(1, async () => [

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { AuthorityError } from '#kernel';
 import { MAX_BODY_BYTES } from './framework-error.js';
+import { checkJsonShape } from './json-shape.js';
 
 const MIB = 1024 * 1024;
 /** The CRL of an offline root or of a manufacturer, in octets of DER. */
@@ -19,7 +20,19 @@ export const BUNDLE_BODY_BYTES = MIB;
 export function acceptJson(instance: FastifyInstance): void {
   instance.removeAllContentTypeParsers();
   const parse = instance.getDefaultJsonParser('error', 'error');
-  instance.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: MAX_BODY_BYTES }, parse);
+  instance.addContentTypeParser<string>(
+    'application/json',
+    { parseAs: 'string', bodyLimit: MAX_BODY_BYTES },
+    (request, body, done) => {
+      try {
+        checkJsonShape(body);
+      } catch (error) {
+        done(error as Error);
+        return;
+      }
+      void parse(request, body, done);
+    },
+  );
   instance.addHook('onRoute', (route) => {
     const { bodyBytes } = route.config ?? {};
     if (bodyBytes !== undefined) route.bodyLimit = bodyBytes;

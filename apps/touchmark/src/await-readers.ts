@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { AuthorityError } from '#kernel';
 import { listSecretReaders, type Database, type SecretReader } from '#store';
 import type { VersionedSecret } from './key-versions.js';
+import { cell } from './output.js';
 
 /** Whoever said nothing for so long has ended, or has no database and seals nothing. */
 const HEARD_WITHIN_SECONDS = 30;
@@ -52,8 +53,8 @@ export async function awaitReaders(
 export function notConfirmed({ secret, version, as }: Wanted, missing: readonly SecretReader[]): AuthorityError {
   const who = missing.map(({ host, pid, role, inUse, versions }) =>
     as === 'used'
-      ? `${host} pid ${pid} (${role}, seals under ${inUse})`
-      : `${host} pid ${pid} (${role}, has ${versions.join(', ')})`,
+      ? `${cell(host)} pid ${pid} (${role}, seals under ${inUse})`
+      : `${cell(host)} pid ${pid} (${role}, has ${versions.join(', ')})`,
   );
   return new AuthorityError(
     'conflict',

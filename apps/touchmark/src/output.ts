@@ -48,7 +48,7 @@ function memberOf(value: unknown, path: string): unknown {
 }
 
 /** Names are chosen by others: no control character of theirs reaches the terminal. */
-function cell(value: unknown): string {
+export function cell(value: unknown): string {
   if (value === undefined || value === null || value === '') return '-';
   const text = Array.isArray(value)
     ? value.map(cell).join(', ')

@@ -1,11 +1,11 @@
 import { AuthorityError, isAuthorityError } from '#kernel';
 import { OID, readCertificate } from '#pki';
-import { countObtained, type CertificateRow } from '#store';
+import { countObtained, MOST_OBTAINED_COUNTED, type CertificateRow } from '#store';
 import { propose, type Proposed } from './approvals/propose.js';
 import { scopeOf, type Actor, type AuthorityContext } from './context.js';
 import { requireDevice } from './register-device.js';
 
-/** What a registration authority obtained for other devices, so far as it has not ended. */
+/** What a registration authority obtained for other devices, so far as it has not ended; of the newest `MOST_OBTAINED_COUNTED`. */
 export interface Obtained {
   /** Device id of the registration authority. */
   deviceId: string;
@@ -41,8 +41,9 @@ export async function proposeObtainedRevocation(
   deviceId: string,
   { since, reason }: { since: Date; reason: string },
 ): Promise<Proposed> {
-  const { certificates, revoked } = await readObtained(a, actor, deviceId, since);
-  if (certificates === revoked) {
+  const obtained = await readObtained(a, actor, deviceId, since);
+  const { certificates, revoked } = obtained;
+  if (!mayBeOpen(obtained)) {
     throw new AuthorityError('conflict', 'it obtained nothing since then that is not revoked, or has ended');
   }
   return propose(a, actor, 'ra.revokeObtained', {
@@ -64,8 +65,12 @@ export async function obtainedWith(
   if (!first || first.deviceId === null) return undefined;
   const since = new Date(Math.min(...ofRa.map(({ createdAt }) => createdAt.getTime())));
   const obtained = await readObtained(a, actor, first.deviceId, since);
-  return obtained.certificates > obtained.revoked ? obtained : undefined;
+  return mayBeOpen(obtained) ? obtained : undefined;
 }
+
+/** Beyond what was counted there may be more. */
+const mayBeOpen = ({ certificates, revoked }: Obtained): boolean =>
+  certificates > revoked || certificates === MOST_OBTAINED_COUNTED;
 
 /** What cannot be read vouched for nobody, and must not keep anything from being revoked. */
 function isOfRa({ der }: CertificateRow): boolean {

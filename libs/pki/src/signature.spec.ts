@@ -1,4 +1,4 @@
-import { constants, sign } from 'node:crypto';
+import { constants, createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { der } from './der/write.js';
 import { OID } from './oids.js';
@@ -11,6 +11,29 @@ const keys = Object.fromEntries(SIGNING_KEY_TYPES.map((type) => [type, generateK
   ReturnType<typeof generateKey>
 >;
 
+const numberOf = (member: string | undefined): bigint =>
+  BigInt(`0x${Buffer.from(member ?? '', 'base64url').toString('hex')}`);
+const memberOf = (number: bigint): string => {
+  const hex = number.toString(16);
+  return Buffer.from(hex.padStart(hex.length + (hex.length % 2), '0'), 'hex').toString('base64url');
+};
+
+function inverse(value: bigint, modulus: bigint): bigint | undefined {
+  let [a, b, x, y] = [value % modulus, modulus, 1n, 0n];
+  while (a !== 0n) [a, b, x, y] = [b % a, a, y - (b / a) * x, x];
+  return b === 1n ? ((y % modulus) + modulus) % modulus : undefined;
+}
+
+/** The same primes under the first odd exponent from this one on that fits them. */
+function withExponent(key: KeyObject, exponent: bigint): KeyObject {
+  const jwk = key.export({ format: 'jwk' });
+  const [p, q] = [numberOf(jwk.p) - 1n, numberOf(jwk.q) - 1n];
+  const d = inverse(exponent, p * q);
+  if (d === undefined) return withExponent(key, exponent + 2n);
+  const numbers = { e: memberOf(exponent), d: memberOf(d), dp: memberOf(d % p), dq: memberOf(d % q) };
+  return createPrivateKey({ key: { ...jwk, ...numbers }, format: 'jwk' });
+}
+
 describe('signatures', () => {
   it.each(SIGNING_KEY_TYPES)('of %s verify, and only over the same bytes with the same key', (keyType) => {
     const { privateKey, publicKey } = keys[keyType];
@@ -21,6 +44,16 @@ describe('signatures', () => {
     expect(verifyBytes(algorithm, generateKey(keyType).publicKey.keyObject, MESSAGE, signature)).toBe(false);
     expect(verifyBytes(algorithm, publicKey.keyObject, MESSAGE, signature.subarray(1))).toBe(false);
     expect(verifyBytes(algorithm, publicKey.keyObject, MESSAGE, Buffer.alloc(0))).toBe(false);
+  });
+
+  it('by RSA keys with an exponent that takes long are not taken, whoever made them', () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const algorithm = signatureAlgorithm('rsa-2048').der;
+    const taken = (exponent: bigint): boolean => {
+      const key = withExponent(privateKey, exponent);
+      return verifyBytes(algorithm, createPublicKey(key), MESSAGE, sign('sha256', MESSAGE, key));
+    };
+    expect([(1n << 32n) + 1n, (1n << 33n) + 1n, (1n << 2000n) + 1n].map(taken)).toEqual([true, false, false]);
   });
 
   it('verify under no other algorithm than the one named', () => {

@@ -123,9 +123,20 @@ export function signBytes(keyType: KeyType, privateKey: KeyObject, message: Buff
   return sign(digest, message, privateKey);
 }
 
+/** A signature under an RSA key of such numbers takes a hundred times as long as others, and anybody may send one. */
+const LARGEST_MODULUS = 8192;
+const EXPONENT_LIMIT = 1n << 33n;
+
+function isCostly({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolean {
+  if (asymmetricKeyType !== 'rsa' && asymmetricKeyType !== 'rsa-pss') return false;
+  const { modulusLength = 0, publicExponent = 0n } = asymmetricKeyDetails ?? {};
+  return modulusLength > LARGEST_MODULUS || publicExponent >= EXPONENT_LIMIT;
+}
+
 /**
  * Verifies a signature under exactly the algorithm of the AlgorithmIdentifier, parameters included. False, never an exception, for a
- * wrong signature, an algorithm that is not taken (MD5; SHA-1 unless `allowSha1`), or a key of another kind than the algorithm's.
+ * wrong signature, an algorithm that is not taken (MD5; SHA-1 unless `allowSha1`), a key of another kind than the algorithm's, or RSA of more
+ * than 8192 bits or with an exponent of more than 33.
  */
 export function verifyBytes(
   algorithmDer: Buffer,
@@ -136,7 +147,7 @@ export function verifyBytes(
 ): boolean {
   const name = latin1(algorithmDer);
   const known = BY_DER.get(name) ?? (options.allowSha1 === true ? LEGACY_BY_DER.get(name) : undefined);
-  if (known === undefined || publicKey.asymmetricKeyType !== known.key) return false;
+  if (known === undefined || publicKey.asymmetricKeyType !== known.key || isCostly(publicKey)) return false;
   const key: KeyObject | (SignKeyObjectInput & VerifyKeyObjectInput) =
     known.pss === undefined
       ? publicKey

@@ -38,12 +38,15 @@ function checkAuthentication({ authentication, digest, challengePassword }: EstL
   if (challengePassword === 'secret' && !secret) throw fault('challengePassword', 'only where a secret is taken');
 }
 
-/** Many hold the API key of an app: none of them becomes a registration authority by it. */
+/** Many hold the API key of an app: none of them becomes a registration authority by it. Nor does one become it by the word of another. */
 function checkKeys({ authentication, registers }: EstLabel, profile: Profile): void {
   const keys = authentication.includes('apiKey');
   if (registers && !keys) throw fault('registers', 'only where an API key is taken');
   if (keys && profile.eku.includes(OID.cmcRa)) {
     throw fault('authentication', `an API key does not enroll for the profile ${profile.name}`);
+  }
+  if (authentication.includes('ra') && profile.eku.includes(OID.cmcRa)) {
+    throw fault('authentication', `a registration authority does not enroll for the profile ${profile.name}`);
   }
 }
 

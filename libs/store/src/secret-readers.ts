@@ -27,7 +27,7 @@ export async function reportSecretReader(
   held: readonly HeldVersions[],
 ): Promise<void> {
   await tx.run(
-    `with gone as (delete from secret_readers where seen_at < now() - ${FORGOTTEN})
+    `with gone as (delete from secret_readers where seen_at < now() - ${FORGOTTEN} or seen_at > now() + ${FORGOTTEN})
      insert into secret_readers (process, secret, host, pid, versions, in_use)
      select $1::uuid, h.secret, $2, $3::integer, h.versions, h."inUse"
      from jsonb_to_recordset($4::jsonb) as h(secret text, versions integer[], "inUse" integer)
@@ -40,11 +40,11 @@ export async function forgetSecretReader(tx: Tx, process: string): Promise<void>
   await tx.run(`delete from secret_readers where process = $1::uuid`, [process]);
 }
 
-/** The processes that have the key and were heard of in the last `seconds`. */
+/** The processes that have the key and were heard of in the last `seconds`. No process says a time to come: such a row stops nothing. */
 export async function listSecretReaders(tx: Tx, secret: string, seconds: number): Promise<SecretReader[]> {
   return tx.rows<SecretReader>(
     `select process, secret, role, host, pid, versions, in_use as "inUse", seen_at as "seenAt" from secret_readers
-     where secret = $1 and seen_at > now() - make_interval(secs => $2) order by host, pid, process`,
+     where secret = $1 and seen_at > now() - make_interval(secs => $2) and seen_at <= now() order by host, pid, process`,
     [secret, seconds],
   );
 }

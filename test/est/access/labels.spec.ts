@@ -141,6 +141,12 @@ describe('no label', () => {
     ['without any authentication', 'x', { authentication: [] }, 'authentication'],
     ['with a way twice', 'x', { authentication: ['secret', 'secret'] }, 'authentication'],
     ['with Digest and no secret', 'x', { authentication: ['certificate'], digest: true }, 'digest'],
+    [
+      'for registration authorities by another one',
+      'x',
+      { profile: 'ra', authentication: ['ra', 'certificate'] },
+      'authentication',
+    ],
     ['for manufacturers without anchors', 'x', { authentication: ['manufacturer'] }, 'anchors'],
     ['with anchors and no manufacturer', 'x', { anchors: ['acme'] }, 'anchors'],
     ['with anchors that there are not', 'x', { authentication: ['manufacturer'], anchors: ['nobody'] }, 'anchors'],

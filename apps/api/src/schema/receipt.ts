@@ -6,7 +6,7 @@ export const obtainedSchema = z
   .strictObject({
     deviceId: id,
     since: time,
-    certificates: z.int(),
+    certificates: z.int().meta({ description: 'of the newest 100000' }),
     revoked: z.int(),
     next: z.string().meta({ description: 'command that proposes to revoke the others' }),
   })

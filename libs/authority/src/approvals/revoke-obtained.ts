@@ -6,7 +6,7 @@ import { obtainedSubject } from '../follow-ra.js';
 import { requireDevice } from '../register-device.js';
 import type { Operation } from './operation.js';
 
-/** `certificates`: how many there were when it was proposed, for whoever approves it. */
+/** `certificates`: how many there were when it was proposed, of the newest 100,000, for whoever approves it. */
 export type ObtainedRevocation = Readonly<{ deviceId: string; since: string; reason: string; certificates: number }>;
 
 /**

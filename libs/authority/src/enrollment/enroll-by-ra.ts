@@ -1,4 +1,5 @@
 import { addSeconds, AuthorityError } from '#kernel';
+import { OID } from '#pki';
 import {
   findCertificate,
   findDevice,
@@ -12,6 +13,7 @@ import {
   type Tx,
 } from '#store';
 import type { Actor, AuthorityContext } from '../context.js';
+import { currentProfile } from '../current-profile.js';
 import {
   authenticateCertificate,
   REPEAT_SECONDS,
@@ -74,13 +76,22 @@ export async function operationByRa(
   });
 }
 
-/** One answer for a device that is not there and one that is not of the RA's organizations. */
+/**
+ * One answer for a device that is not there and one that is not of the RA's organizations. None of them becomes a registration
+ * authority by it, nor gets another key as one: who took one RA over would go on as the other when the first is revoked.
+ */
 async function requireDeviceOf(
   tx: Tx,
   a: AuthorityContext,
   request: EstRequest,
   ra: DeviceCertificate,
 ): Promise<Device> {
+  if (currentProfile(a, request.label.profile).eku.includes(OID.cmcRa)) {
+    throw new AuthorityError(
+      'forbidden',
+      'a registration authority enrolls for no other: it asks itself, by its own secret or certificate',
+    );
+  }
   const latest = await latestStatus(tx, 'certificate', ra.certificate.serial);
   if (latest?.status === 'revoked' || latest?.status === 'onHold') throw revoked();
   const own = await findDevice(tx, ra.deviceId);

@@ -79,7 +79,9 @@ async function findAsked(
   if (operation === undefined || row.csr === null) return undefined;
   const csr = readAgain(row.csr, signer?.current.certificate);
   const principal = await (signer === undefined ? bySameKey(a, request, row, csr) : bySameCertificate(row, signer));
-  return principal && { row, csr, principal, operation };
+  // What the label took when it was asked for, it may take no longer.
+  const taken = principal !== undefined && request.label.authentication.includes(principal.method);
+  return taken ? { row, csr, principal, operation } : undefined;
 }
 
 function readAgain(der: Buffer, signer: Certificate | undefined): CertificationRequest {
