@@ -77,7 +77,8 @@ const groups = new WeakMap<Single, Map<unknown, GroupCommit<unknown, unknown>>>(
 
 /**
  * The answer of `statement` to `asked`, given together with all who ask the same statement of the same database at the same
- * time. Throws what a statement of its own would; what fails for a group is tried for each of it alone.
+ * time. Throws what a statement of its own would: what fails for a group is tried for each of it alone, unless the database is
+ * not there.
  */
 export function together<Asked, Answer>(
   database: Single,

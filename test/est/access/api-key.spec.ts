@@ -291,6 +291,7 @@ describe('what is sent', () => {
       expect(answer.text).toMatch(/^the API key is wrong/);
     }
     expect(await counts(db)).toEqual(before);
+    // What is asked is whether this is answered without a key; who answers is checked where whole instances run.
     const cacerts = await httpsRequest(plane.base, '/.well-known/est/cacerts', { rejectUnauthorized: false });
     expect(cacerts.status).toBe(200);
   });
